@@ -1,0 +1,75 @@
+# The commands of the README. Each sets up what it needs by itself: the environment from the lock, once, and TeX.
+#
+#   make demo    the whole chain on the demo's data, in minutes     make test    the whole suite (ARGS="-k name" for a part)
+#   make plan    what the study costs                               make study   the study
+
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+.PHONY: help demo test plan study from-reference reference lint clean tex
+
+PYTHON := $(shell command -v python3.11 || command -v python3)
+CONFIG := config/study.yaml
+CORES := 2
+ENVIRONMENT := .venv/made-from-lock
+SNAKEMAKE := .venv/bin/snakemake
+TEX := texlive-latex-base texlive-latex-recommended texlive-fonts-recommended texlive-latex-extra texlive-science lmodern latexmk poppler-utils
+
+help:
+	@sed -n 's/^#  *make/make/p' Makefile
+
+demo: tex $(ENVIRONMENT)
+	$(SNAKEMAKE) --cores 2 --config study=config/demo.yaml
+	@printf '\nThe demo is done. Nothing in it is a result: its data are stand-ins.\n'
+	@printf '  paper    %s\n  figures  %s\n  summary  %s\n' demo/paper/paper.pdf demo/figures/ demo/results/summary.csv
+
+test: tex $(ENVIRONMENT)
+	.venv/bin/python -m pytest -rs $(ARGS)
+
+plan: $(ENVIRONMENT)
+	@.venv/bin/python -m latents.plan --config $(CONFIG)
+
+study: tex $(ENVIRONMENT)
+	$(SNAKEMAKE) --cores $(CORES) --config study=$(CONFIG)
+
+from-reference: tex $(ENVIRONMENT)
+	$(SNAKEMAKE) --cores $(CORES) --config results=reference
+
+# For maintainers: what the finished study leaves in reference/, then the gallery and the README's table from it.
+KEPT := records train curves timing pictures tsne similarity runs.csv summary.csv
+reference: $(ENVIRONMENT)
+	@foreign=$$(grep -rL '"study": "study"' results/records || true); \
+	if [ -n "$$foreign" ]; then echo "error: only the study goes to reference/, these are other records:" $$foreign >&2; exit 1; fi
+	@$(SNAKEMAKE) --dry-run 2>&1 | grep 'Nothing to be done' > /dev/null || \
+	{ echo 'error: the study has not run to its end here; make study first' >&2; exit 1; }
+	mkdir -p reference/figures
+	for part in $(KEPT); do rm -rf reference/$$part; cp -R results/$$part reference/$$part; done
+	cp figures/*.png reference/figures/
+	cp paper/paper.pdf reference/paper.pdf
+	.venv/bin/python -m latents.report.gallery --config config/study.yaml --reference reference --out figures/README.md --readme README.md
+
+lint: $(ENVIRONMENT)
+	$(SNAKEMAKE) --lint
+
+# What can be made again without training; results, weights and data stay.
+clean:
+	rm -rf demo from-reference logs paper/build paper/generated paper/paper.pdf figures/*.pdf figures/*.png
+
+$(ENVIRONMENT): requirements.lock pyproject.toml
+	@"$(PYTHON)" -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' 2> /dev/null || \
+	{ echo 'error: Python 3.11 was not found; install it (Debian 12: sudo apt-get install python3.11 python3.11-venv) or run make PYTHON=/path/to/python3.11 with it' >&2; exit 1; }
+	@"$(PYTHON)" -c 'import ensurepip, venv' 2> /dev/null || \
+	{ echo 'error: this Python cannot make environments; install its venv part (Debian: sudo apt-get install python3.11-venv), then run again' >&2; exit 1; }
+	"$(PYTHON)" -m venv .venv
+	.venv/bin/python -m pip install --require-hashes -r requirements.lock
+	.venv/bin/python -m pip install --no-deps --no-build-isolation -e .
+	touch $@
+
+# TeX is installed only where that needs nobody's password: as root on Debian.
+tex:
+	@if command -v latexmk > /dev/null && command -v pdflatex > /dev/null && kpsewhich siunitx.sty cleveref.sty lmodern.sty > /dev/null; then :; \
+	elif [ "$$(id -u)" = 0 ] && command -v apt-get > /dev/null; then \
+	  apt-get update && DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends $(TEX); \
+	else \
+	  echo 'error: TeX is missing; install TeX Live with latexmk (Debian: sudo apt-get install --no-install-recommends $(TEX)), then run again' >&2; exit 1; \
+	fi

@@ -1,0 +1,299 @@
+# The study, from the published data to the compiled paper, in the order of its method section.
+#
+#   snakemake --cores 2                                     the study, config/study.yaml
+#   snakemake --cores 2 --config study=config/demo.yaml     the demo, under demo/
+#   snakemake --cores 2 --config results=reference          figures and paper from reference/, under from-reference/
+#   snakemake --cores 1 figures/tsne_cifar10.pdf            one figure, and just what it needs
+#
+# A cell (data set, run, seed) is trained or measured anew when a setting that decides it changes, and only then: the
+# digests below are what Snakemake compares. Progress bars and errors go to the terminal, the rest to {PRE}logs.
+
+import sys
+from pathlib import Path
+
+from latents.config import JUDGE, ROWS, digest, read
+
+assert config.keys() <= {"study", "results"}, f"--config knows study= and results=reference, but was given {', '.join(config)}"
+assert config.get("results", "reference") == "reference", "--config results= takes one value, reference"
+
+CONFIG = config.get("study", "config/study.yaml")
+STUDY = read(CONFIG)
+REFERENCE = "results" in config
+PRE = "from-reference/" if REFERENCE else STUDY.folder
+OUT = f"{PRE}results"  # what training and measuring write; nothing ever writes to reference/
+R = "reference" if REFERENCE else OUT  # what figures, tables and the paper read
+NOTE = "from reference" if REFERENCE else STUDY.note
+GPU = 0 if STUDY.device == "cpu" else 1
+CELLS = [f"{dataset}/{run}/seed{seed}" for dataset, run, seed in STUDY.cells()]
+JUDGES = expand(f"{{dataset}}/{JUDGE}/seed1", dataset=STUDY.datasets)
+BUILD = [*Path("src").rglob("*.py"), *Path("config").glob("*.yaml"), "Snakefile", "requirements.lock"]  # the paper prints their hash
+REPORT = "src/latents/report"
+NAMES = ["accuracy", "reconstruction_error", "separability", "similarity"] + expand(
+    "{figure}_{dataset}", figure=["reconstructions", "tsne", "interpolations", "curves"], dataset=STUDY.datasets
+)
+TABLES = ["settings", "accuracy", "splits", "reconstruction", "separability", "interpolation", "similarity", "ablation", "cost"]
+# functions, so that Snakemake does not take another name of the same settings for a reason to run again
+SETTINGS = lambda wildcards, input: CONFIG
+RESULTS = lambda wildcards, input: R
+
+# Snakemake gives a job no more threads than --cores, but the threads decide the order of sums: they are the study's.
+# glibc's malloc would return every large tensor to the kernel and fault it in again; cuBLAS is told to be deterministic.
+shell.prefix(
+    f"set -euo pipefail; export PATH='{Path(sys.executable).parent}':$PATH "
+    f"OMP_NUM_THREADS={STUDY.threads} OPENBLAS_NUM_THREADS={STUDY.threads} MKL_NUM_THREADS={STUDY.threads} "
+    "MALLOC_TRIM_THRESHOLD_=17179869184 MALLOC_TOP_PAD_=67108864 MALLOC_MMAP_MAX_=0 CUBLAS_WORKSPACE_CONFIG=:4096:8; "
+)
+
+container: "docker://debian@sha256:96e378d7e6531ac9a15ad505478fcc2e69f371b10f5cdf87857c4b8188404716"
+
+wildcard_constraints:
+    dataset="|".join(STUDY.datasets),
+    run="[a-z][a-z0-9.-]*",
+    seed="[0-9]+",
+
+rule all:
+    input:
+        f"{PRE}paper/paper.pdf",
+        expand(f"{PRE}figures/{{name}}.{{kind}}", name=NAMES, kind=["pdf", "png"]),
+        [] if REFERENCE else f"{OUT}/summary.csv",
+        [] if REFERENCE else expand(f"{OUT}/codes/{{cell}}.npz", cell=CELLS),
+
+# -- Data: fetched or found, every file checked by its hash before it is read
+
+rule data:
+    output:
+        manifest=f"{STUDY.data}/{{dataset}}.json",
+    params:
+        config=SETTINGS,
+        source=STUDY.source,
+    log:
+        f"{PRE}logs/data/{{dataset}}.log",
+    shell:
+        "python -m latents.data --config {params.config} --dataset {wildcards.dataset} > {log}"
+
+# -- Encoders: one training job for each cell; the judge, a classifier that is no row, is trained by the same rule
+
+rule train:
+    input:
+        manifest=f"{STUDY.data}/{{dataset}}.json",
+    output:
+        weights=ensure(f"{STUDY.checkpoints}/{{dataset}}/{{run}}/seed{{seed}}.safetensors", non_empty=True),
+        trained=f"{OUT}/train/{{dataset}}/{{run}}/seed{{seed}}.json",
+        curve=f"{OUT}/curves/{{dataset}}/{{run}}/seed{{seed}}.csv",
+        timing=f"{OUT}/timing/{{dataset}}/{{run}}/seed{{seed}}.train.json",
+    params:
+        config=SETTINGS,
+        digest=lambda w: digest(STUDY.training(w.dataset, w.run, int(w.seed))),
+    log:
+        f"{PRE}logs/train/{{dataset}}/{{run}}/seed{{seed}}.log",
+    threads: STUDY.threads
+    resources:
+        gpu=GPU,
+    shell:
+        "python -m latents.train --config {params.config} --dataset {wildcards.dataset} --run {wildcards.run} --seed {wildcards.seed}"
+        " --out {output.weights} --record {output.trained} --curve {output.curve} --timing {output.timing} > {log}"
+
+# -- Measurements: codes, probes, reconstruction, geometry, interpolation. The only rule that reads the test split.
+
+rule evaluate:
+    input:
+        manifest=f"{STUDY.data}/{{dataset}}.json",
+        weights=f"{STUDY.checkpoints}/{{dataset}}/{{run}}/seed{{seed}}.safetensors",
+        trained=f"{OUT}/train/{{dataset}}/{{run}}/seed{{seed}}.json",
+        judge=f"{STUDY.checkpoints}/{{dataset}}/{JUDGE}/seed1.safetensors",
+    output:
+        record=f"{OUT}/records/{{dataset}}/{{run}}/seed{{seed}}.json",
+        codes=ensure(f"{OUT}/codes/{{dataset}}/{{run}}/seed{{seed}}.npz", non_empty=True),
+        pictures=f"{OUT}/pictures/{{dataset}}/{{run}}/seed{{seed}}.npz",
+        timing=f"{OUT}/timing/{{dataset}}/{{run}}/seed{{seed}}.evaluate.json",
+    params:
+        config=SETTINGS,
+        digest=lambda w: digest(STUDY.measuring(w.dataset, w.run, int(w.seed))),
+    log:
+        f"{PRE}logs/evaluate/{{dataset}}/{{run}}/seed{{seed}}.log",
+    threads: STUDY.threads
+    resources:
+        gpu=GPU,
+    shell:
+        "python -m latents.evaluate --final --config {params.config} --dataset {wildcards.dataset} --run {wildcards.run}"
+        " --seed {wildcards.seed} --weights {input.weights} --trained {input.trained} --judge {input.judge}"
+        " --out {output.record} --codes {output.codes} --pictures {output.pictures} --timing {output.timing} > {log}"
+
+rule tsne:
+    input:
+        codes=lambda w: expand(f"{OUT}/codes/{w.dataset}/{{run}}/seed{STUDY.datasets[w.dataset].seeds[0]}.npz", run=ROWS),
+    output:
+        points=f"{OUT}/tsne/{{dataset}}.csv",
+        record=f"{OUT}/tsne/{{dataset}}.json",
+    params:
+        config=SETTINGS,
+        digest=digest([STUDY.measurement, STUDY.threads]),
+    log:
+        f"{PRE}logs/tsne/{{dataset}}.log",
+    threads: STUDY.threads
+    shell:
+        "python -m latents.tsne --config {params.config} --dataset {wildcards.dataset} --codes {input.codes}"
+        " --out {output.points} --record {output.record} > {log}"
+
+rule similarity:
+    input:
+        codes=lambda w: [f"{OUT}/codes/{w.dataset}/{run}/seed{seed}.npz" for run, seed in STUDY.runs(w.dataset) if run in ROWS],
+    output:
+        cka=f"{OUT}/similarity/{{dataset}}.csv",
+    params:
+        config=SETTINGS,
+    log:
+        f"{PRE}logs/similarity/{{dataset}}.log",
+    shell:
+        "python -m latents.similarity --config {params.config} --dataset {wildcards.dataset} --codes {input.codes} --out {output.cka} > {log}"
+
+# -- Statistics: every number of every cell, then means and intervals over seeds
+
+rule summarize:
+    input:
+        records=expand(f"{OUT}/records/{{cell}}.json", cell=CELLS),
+        tsne=expand(f"{OUT}/tsne/{{dataset}}.json", dataset=STUDY.datasets),
+        code=f"{REPORT}/summarize.py",
+    output:
+        runs=f"{OUT}/runs.csv",
+        summary=f"{OUT}/summary.csv",
+    params:
+        config=SETTINGS,
+        results=lambda wildcards, input: OUT,
+    log:
+        f"{PRE}logs/summarize.log",
+    shell:
+        "python -m latents.report.summarize --config {params.config} --results {params.results}"
+        " --out-runs {output.runs} --out-summary {output.summary} > {log}"
+
+# -- Figures: one script each; they read results, never train, and do not import torch
+
+rule reconstructions:
+    input:
+        pictures=lambda w: expand(f"{R}/pictures/{w.dataset}/{{run}}/seed{STUDY.datasets[w.dataset].seeds[0]}.npz", run=ROWS),
+        code=[f"{REPORT}/figures/reconstructions.py", f"{REPORT}/style.py"],
+    output:
+        multiext(f"{PRE}figures/reconstructions_{{dataset}}", pdf=".pdf", png=".png"),
+    params:
+        figure=lambda wildcards, input: Path(input.code[0]).stem,
+        config=SETTINGS,
+        results=RESULTS,
+        note=NOTE,
+    log:
+        f"{PRE}logs/reconstructions/{{dataset}}.log",
+    shell:
+        "python -m latents.report.figures.{params.figure} --config {params.config} --results {params.results}"
+        " --dataset {wildcards.dataset} --note={params.note:q} --out {output.pdf} > {log}"
+
+use rule reconstructions as tsne_figure with:
+    input:
+        points=multiext(f"{R}/tsne/{{dataset}}", ".csv", ".json"),
+        code=[f"{REPORT}/figures/tsne.py", f"{REPORT}/style.py"],
+    output:
+        multiext(f"{PRE}figures/tsne_{{dataset}}", pdf=".pdf", png=".png"),
+    log:
+        f"{PRE}logs/tsne_figure/{{dataset}}.log",
+
+use rule reconstructions as interpolations with:
+    input:
+        pictures=lambda w: expand(f"{R}/pictures/{w.dataset}/{{run}}/seed{STUDY.datasets[w.dataset].seeds[0]}.npz", run=ROWS),
+        code=[f"{REPORT}/figures/interpolations.py", f"{REPORT}/style.py"],
+    output:
+        multiext(f"{PRE}figures/interpolations_{{dataset}}", pdf=".pdf", png=".png"),
+    log:
+        f"{PRE}logs/interpolations/{{dataset}}.log",
+
+use rule reconstructions as curves with:
+    input:
+        curves=lambda w: expand(f"{R}/curves/{w.dataset}/{{run}}/seed{{seed}}.csv", run=ROWS[2:], seed=STUDY.datasets[w.dataset].seeds),
+        code=[f"{REPORT}/figures/curves.py", f"{REPORT}/style.py"],
+    output:
+        multiext(f"{PRE}figures/curves_{{dataset}}", pdf=".pdf", png=".png"),
+    log:
+        f"{PRE}logs/curves/{{dataset}}.log",
+
+rule accuracy:
+    input:
+        summary=f"{R}/summary.csv",
+        code=[f"{REPORT}/figures/accuracy.py", f"{REPORT}/style.py"],
+    output:
+        multiext(f"{PRE}figures/accuracy", pdf=".pdf", png=".png"),
+    params:
+        figure=lambda wildcards, input: Path(input.code[0]).stem,
+        config=SETTINGS,
+        results=RESULTS,
+        note=NOTE,
+    log:
+        f"{PRE}logs/accuracy.log",
+    shell:
+        "python -m latents.report.figures.{params.figure} --config {params.config} --results {params.results}"
+        " --note={params.note:q} --out {output.pdf} > {log}"
+
+use rule accuracy as reconstruction_error with:
+    input:
+        summary=f"{R}/summary.csv",
+        code=[f"{REPORT}/figures/reconstruction_error.py", f"{REPORT}/style.py"],
+    output:
+        multiext(f"{PRE}figures/reconstruction_error", pdf=".pdf", png=".png"),
+    log:
+        f"{PRE}logs/reconstruction_error.log",
+
+use rule accuracy as separability with:
+    input:
+        summary=f"{R}/summary.csv",
+        code=[f"{REPORT}/figures/separability.py", f"{REPORT}/style.py"],
+    output:
+        multiext(f"{PRE}figures/separability", pdf=".pdf", png=".png"),
+    log:
+        f"{PRE}logs/separability.log",
+
+use rule accuracy as similarity_figure with:
+    input:
+        cka=expand(f"{R}/similarity/{{dataset}}.csv", dataset=STUDY.datasets),
+        code=[f"{REPORT}/figures/similarity.py", f"{REPORT}/style.py"],
+    output:
+        multiext(f"{PRE}figures/similarity", pdf=".pdf", png=".png"),
+    log:
+        f"{PRE}logs/similarity_figure.log",
+
+# -- Paper: tables and number macros, then TeX; no number is typed into the prose
+
+rule tables:
+    input:
+        runs=f"{R}/runs.csv",
+        summary=f"{R}/summary.csv",
+        similarity=expand(f"{R}/similarity/{{dataset}}.csv", dataset=STUDY.datasets),
+        records=expand(f"{R}/records/{{cell}}.json", cell=CELLS),
+        training=expand(f"{R}/timing/{{cell}}.train.json", cell=CELLS + JUDGES),
+        evaluation=expand(f"{R}/timing/{{cell}}.evaluate.json", cell=CELLS),
+        build=BUILD,
+    output:
+        macros=f"{PRE}paper/generated/macros.tex",
+        tables=expand(f"{PRE}paper/generated/table_{{name}}.tex", name=TABLES),
+    params:
+        config=SETTINGS,
+        results=RESULTS,
+        digest=digest(STUDY),
+        out=lambda wildcards, output: Path(output.macros).parent,
+    log:
+        f"{PRE}logs/tables.log",
+    shell:
+        "python -m latents.report.tables --config {params.config} --results {params.results} --out {params.out} > {log}"
+
+rule paper:
+    input:
+        tex="paper/paper.tex",
+        references="paper/refs.bib",
+        generated=rules.tables.output,
+        figures=expand(f"{PRE}figures/{{name}}.pdf", name=NAMES),
+    output:
+        pdf=ensure(f"{PRE}paper/paper.pdf", non_empty=True),
+    params:
+        build=f"{PRE}paper/build",
+    log:
+        f"{PRE}logs/paper.log",
+    shell:
+        "rm -rf {params.build}; mkdir -p {params.build}; cp {input.tex} {input.references} {params.build}; "
+        "(cd {params.build} && latexmk -pdf -interaction=nonstopmode -halt-on-error paper.tex) &> {log}"
+        " || (tail -n 40 {log} >&2; grep -A 6 '^!' {log} >&2; exit 1); "
+        "cp {params.build}/paper.pdf {output.pdf}"

@@ -1,0 +1,1 @@
+"""Latent Spaces, Three Ways: what is in a 128-number code of an image?"""

@@ -1,0 +1,213 @@
+"""Measure one trained cell: codes, probes, reconstruction, geometry, interpolation, in one process and one encoding pass.
+
+    python -m latents.evaluate --config config/study.yaml --dataset cifar10 --run guided --seed 1 --final \
+        --weights guided.safetensors --trained guided.json --judge judge.safetensors \
+        --out record.json --codes codes.npz --pictures pictures.npz --timing timing.json
+
+Without --final the test split is not read: what is tuned is tuned on val. Only the study's own rule sets it.
+"""
+
+import argparse
+import base64
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from latents import augment, config, data, decode, geometry, interpolate, networks, probe, record
+from latents.config import Problem, Study
+from latents.encode import draw, encode, npz
+from latents.networks import Model
+from latents.train import device_of, generator, timing, to_float
+
+PICTURES = 12  # reconstructions kept for the figures
+PATHS = 4  # interpolations kept for the figures
+
+
+class Metrics:
+    """The list of metrics of a record, in the order they were measured."""
+
+    def __init__(self) -> None:
+        self.rows: list[dict[str, Any]] = []
+
+    def add(self, metric: str, split: str, value: float | None, unit: str) -> None:
+        """A value that does not exist (None) is left out; one that is not finite is a fault of the run."""
+        if value is None:
+            return
+        if not np.isfinite(value):
+            raise Problem(f"{metric} on {split} is not finite: the trained weights are broken; train the cell again at a lower learning-rate")
+        self.rows.append({"metric": metric, "split": split, "value": value, "unit": unit})
+
+
+class Clock:
+    """Seconds of each part of the job."""
+
+    def __init__(self) -> None:
+        self.parts: dict[str, float] = {}
+        self.last = time.perf_counter()
+
+    def lap(self, part: str) -> None:
+        now = time.perf_counter()
+        self.parts[part], self.last = self.parts.get(part, 0.0) + now - self.last, now
+
+
+def measure_probes(study: Study, model: Model, codes: dict[str, Tensor], labels: dict[str, Tensor], metrics: Metrics) -> dict[str, Any]:
+    """Accuracies of all probes; returns which of linear and MLP val names, and each probe's correctness on test."""
+    outcomes = {name: getattr(probe, name)(codes, labels, study.probe) for name in ("linear", "mlp", "knn")}
+    if model.head is not None:
+        with torch.inference_mode():
+            outcomes["head"] = probe.Outcome({name: model.head(part).argmax(1) for name, part in codes.items()}, None)
+    named = max(("linear", "mlp"), key=lambda name: probe.accuracy(outcomes[name].predictions["val"], labels["val"]))
+    for name, outcome in [*outcomes.items(), ("best", outcomes[named])]:
+        for split, predictions in outcome.predictions.items():
+            metrics.add(f"accuracy_{name}", split, probe.accuracy(predictions, labels[split]), "percent")
+    correct = {
+        name: base64.b64encode(probe.packed(outcome.predictions["test"] == labels["test"])).decode()
+        for name, outcome in outcomes.items()
+        if "test" in labels
+    }
+    chosen = {name: outcome.chosen for name, outcome in outcomes.items() if outcome.chosen is not None}
+    return {"probe_named_by_val": named, "probe_settings_named_by_val": chosen, "correct": correct}
+
+
+def measure_reconstruction(images: dict[str, Tensor], drawn: dict[str, Tensor], metrics: Metrics) -> None:
+    measures = (("mae", decode.mae, "pixel range"), ("psnr", decode.psnr, "dB"), ("ssim", decode.ssim, ""))
+    for split in images:
+        pairs = list(zip(drawn[split].split(2000), images[split].split(2000), strict=True))
+        for name, measure, unit in measures:
+            metrics.add(name, split, torch.cat([measure(a, to_float(b)) for a, b in pairs]).double().mean().item(), unit)
+
+
+def measure_geometry(
+    study: Study, model: Model, codes: dict[str, Tensor], images: dict[str, Tensor], labels: dict[str, Tensor], metrics: Metrics
+) -> None:
+    """On val and test; codes centred on the training mean. The two views are drawn alike for every row."""
+    settings = study.measurement
+    mean = codes["train"].mean(0)
+    for number, split in enumerate(name for name in ("val", "test") if name in codes):
+        part, classes = codes[split] - mean, labels[split]
+        random = generator(part.device, settings.seed, number)
+        views = [
+            encode(model, images[split], study, lambda batch: augment.view(batch, settings.alignment, random)) - mean  # noqa: B023
+            for _ in range(2)
+        ]
+        metrics.add("silhouette", split, geometry.silhouette(part, classes, settings.silhouette_points), "")
+        metrics.add("scatter_ratio", split, geometry.scatter_ratio(part, classes), "")
+        metrics.add("knn_purity", split, geometry.knn_purity(part, classes, study.probe.knn_k), "")
+        metrics.add("alignment", split, geometry.alignment(*views), "")
+        metrics.add("uniformity", split, geometry.uniformity(part), "")
+        metrics.add("effective_rank", split, geometry.effective_rank(part), "")
+
+
+def measure_interpolation(
+    study: Study, judge: Model, decoder: torch.nn.Module, codes: Tensor, images: Tensor, labels: Tensor, drawn: Tensor, metrics: Metrics
+) -> tuple[np.ndarray, Tensor, Tensor]:
+    """On test; returns the pairs [p, 2] and the frames kept for the figures, through the codes and through the pixels."""
+    pairs = np.random.default_rng(study.measurement.seed).permutation(len(codes))[: 2 * study.measurement.pairs].reshape(-1, 2)
+    starts, ends = torch.from_numpy(pairs[:, 0]).to(codes.device), torch.from_numpy(pairs[:, 1]).to(codes.device)
+    classes = torch.stack([labels[starts], labels[ends]], 1)
+
+    def judged(pictures: Tensor) -> Tensor:
+        with torch.inference_mode():
+            return torch.cat([judge.head(judge.encoder(part)).argmax(1) for part in pictures.split(500)])
+
+    points = interpolate.line(codes[starts], codes[ends])
+    through_codes = draw(decoder, points.flatten(0, 1), study).unflatten(0, points.shape[:2])
+    through_pixels = interpolate.line(to_float(images[starts]), to_float(images[ends]))
+    for frames, suffix in ((through_codes, ""), (through_pixels, "_pixels")):
+        along = judged(frames.flatten(0, 1)).unflatten(0, frames.shape[:2])
+        changes, counted = interpolate.class_changes(along, classes)
+        metrics.add(f"path_length{suffix}", "test", interpolate.path_length(frames), "ratio")
+        metrics.add(f"class_changes{suffix}", "test", changes, "changes")
+        metrics.add(f"class_changes{suffix}_pairs", "test", counted, "pairs")
+    metrics.add("judge_accuracy", "test", probe.accuracy(judged(to_float(images)), labels), "percent")
+    metrics.add("judge_accuracy_decoded", "test", probe.accuracy(judged(drawn), labels), "percent")
+    return pairs[:PATHS], through_codes[:PATHS], through_pixels[:PATHS]
+
+
+def to_uint8(images: Tensor) -> np.ndarray:
+    """float [..., c, h, w] in [0, 1] -> uint8 [..., h, w, c]."""
+    return (images.movedim(-3, -1) * 255).round().clamp(0, 255).byte().cpu().numpy()
+
+
+def evaluate(study: Study, model: Model, judge: Model, dataset: str, *, final: bool) -> tuple[dict[str, Any], bytes, bytes, dict[str, float]]:
+    """Measure a model; returns the record's measured part, the codes and the pictures as npz, and the seconds of each part."""
+    clock, metrics = Clock(), Metrics()
+    device = device_of(study)
+    model.to(device, memory_format=torch.channels_last).eval()
+    judge.to(device, memory_format=torch.channels_last).eval()
+    split = data.load(study, dataset, with_test=final)
+    parts = {"train": split.train, "val": split.val} | ({"test": split.test} if final else {})
+    images = {name: torch.from_numpy(part.images).to(device) for name, part in parts.items()}
+    labels = {name: torch.from_numpy(part.labels).to(device) for name, part in parts.items()}
+    clock.lap("load")
+
+    codes = {name: encode(model, part, study) for name, part in images.items()}
+    clock.lap("encode")
+    facts = measure_probes(study, model, codes, labels, metrics)
+    clock.lap("probe")
+    decoder = model.decode if model.decodes else decode.train_decoder(study, dataset, codes["train"], images["train"])
+    clock.lap("train decoder")
+    drawn = {name: draw(decoder, part, study) for name, part in codes.items()}
+    measure_reconstruction(images, drawn, metrics)
+    clock.lap("reconstruct")
+    measure_geometry(study, model, codes, images, labels, metrics)
+    clock.lap("geometry")
+    # without --final the pictures are of val, and nothing is interpolated
+    shown = "test" if final else "val"
+    chosen = np.random.default_rng(study.measurement.seed).choice(len(codes[shown]), PICTURES, replace=False)
+    pictures = {
+        "originals": to_uint8(to_float(images[shown][chosen])), "reconstructions": to_uint8(drawn[shown][chosen]),
+        "indices": parts[shown].indices[chosen], "labels": parts[shown].labels[chosen],
+    }  # fmt: skip
+    if final:
+        ends, path_codes, path_pixels = measure_interpolation(
+            study, judge, decoder, codes["test"], images["test"], labels["test"], drawn["test"], metrics
+        )
+        pictures |= {"path_ends": split.test.indices[ends], "path_codes": to_uint8(path_codes), "path_pixels": to_uint8(path_pixels)}
+    clock.lap("interpolate")
+
+    arrays = {name: part.cpu().numpy() for name, part in codes.items()}
+    for name, part in parts.items():
+        arrays |= {f"labels_{name}": part.labels, f"indices_{name}": part.indices}
+    codes_npz, pictures_npz = npz(**arrays), npz(**pictures)
+    clock.lap("write")
+    facts |= {"metrics": metrics.rows, "test_read": final, "codes_sha256": record.sha256(codes_npz), "pictures_sha256": record.sha256(pictures_npz)}
+    return facts, codes_npz, pictures_npz, clock.parts
+
+
+@config.command
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    for name in ("config", "dataset", "run", "weights", "trained", "judge", "out", "codes", "pictures", "timing"):
+        parser.add_argument(f"--{name}", required=True)
+    parser.add_argument("--seed", type=int, required=True)
+    parser.add_argument("--final", action="store_true", help="read the test split; set by the study's own rule alone")
+    options = parser.parse_args()
+    started = time.perf_counter()
+    study = config.read(options.config)
+    trained = record.read_json(options.trained)
+    model, training = networks.load_model(options.weights, study)
+    if (training["dataset"], training["run"], training["seed"]) != (options.dataset, options.run, options.seed):
+        raise Problem(f"{options.weights}: holds {training['dataset']}/{training['run']}/seed{training['seed']}, not the cell asked for; give its own file")
+    if trained.get("weights_sha256") != record.sha256(Path(options.weights)):
+        raise Problem(f"{options.weights}: not the weights that {options.trained} describes; delete both and run again")
+    judge, _ = networks.load_model(options.judge, study)
+    facts, codes, pictures, parts = evaluate(study, model, judge, options.dataset, final=options.final)
+    facts["metrics"] += [
+        {"metric": name, "split": "-", "value": trained[name], "unit": unit} for name, unit in (("parameters", ""), ("train_flops", "FLOP"))
+    ]
+    record.write_bytes(options.codes, codes)
+    record.write_bytes(options.pictures, pictures)
+    record.write_json(options.timing, timing(started, parts, 0))
+    measuring = study.measuring(options.dataset, options.run, options.seed)
+    kept = {key: value for key, value in trained.items() if key not in ("config", "config_sha256")}
+    judge_sha256 = record.sha256(Path(options.judge))
+    record.write_json(options.out, kept | record.header(measuring) | facts | {"judge_sha256": judge_sha256})
+
+
+if __name__ == "__main__":
+    main()

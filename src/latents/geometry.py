@@ -1,0 +1,58 @@
+"""Separability and geometry of codes [n, 128], with labels [n] where classes are asked about."""
+
+import torch
+from sklearn.metrics import silhouette_score
+from torch import Tensor
+from torch.nn import functional
+
+
+def silhouette(codes: Tensor, labels: Tensor, points: int) -> float:
+    """Mean silhouette (Rousseeuw 1987) of the first `points` codes, Euclidean; in [-1, 1]. By scikit-learn."""
+    return float(silhouette_score(codes[:points].cpu().numpy(), labels[:points].cpu().numpy()))
+
+
+def scatter_ratio(codes: Tensor, labels: Tensor) -> float:
+    """Between-class over within-class scatter: the traces of Fisher's two matrices; 0 when all class means agree."""
+    codes = codes.double()
+    mean = codes.mean(0)
+    between = within = 0.0
+    for label in labels.unique():
+        members = codes[labels == label]
+        centre = members.mean(0)
+        between += len(members) * (centre - mean).square().sum().item()
+        within += (members - centre).square().sum().item()
+    return between / within
+
+
+def knn_purity(codes: Tensor, labels: Tensor, k: int) -> float:
+    """Mean share of a code's k nearest neighbours (cosine, itself left out) that have its label; in [0, 1]."""
+    unit = functional.normalize(codes, dim=1)
+    shares = []
+    for start in range(0, len(unit), 1000):
+        similarity = unit[start : start + 1000] @ unit.T
+        rows = torch.arange(len(similarity), device=unit.device)
+        similarity[rows, rows + start] = -torch.inf
+        nearest = similarity.topk(k, dim=1).indices
+        shares.append((labels[nearest] == labels[start : start + 1000, None]).double().mean(1))
+    return torch.cat(shares).mean().item()
+
+
+def alignment(a: Tensor, b: Tensor) -> float:
+    """Mean squared distance between the unit codes of two views of an image (Wang and Isola 2020, alpha = 2); in [0, 4]."""
+    return (functional.normalize(a, dim=1) - functional.normalize(b, dim=1)).square().sum(1).mean().item()
+
+
+def uniformity(codes: Tensor) -> float:
+    """log of the mean of exp(-2 d^2) over all pairs of unit codes (Wang and Isola 2020, t = 2); at most 0, lower is more uniform."""
+    unit = functional.normalize(codes.double(), dim=1)
+    total, pairs = 0.0, len(unit) * (len(unit) - 1)
+    for part in unit.split(1000):
+        total += (-2 * (2 - 2 * part @ unit.T).clamp_min(0)).exp().sum().item()
+    return float(torch.tensor((total - len(unit)) / pairs).log())
+
+
+def effective_rank(codes: Tensor) -> float:
+    """exp of the entropy of the normalised singular values of the centred codes (Roy and Vetterli 2007); in [1, 128]."""
+    values = torch.linalg.svdvals((codes - codes.mean(0)).double())
+    share = values / values.sum()
+    return float((-(share * share.clamp_min(1e-12).log()).sum()).exp())

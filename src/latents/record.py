@@ -1,0 +1,102 @@
+"""Records: small sorted JSON, written whole or not at all, each with the hashes of what it came from."""
+
+import hashlib
+import json
+import os
+import platform
+import tempfile
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from latents.config import Problem
+
+FORMAT = 1  # of records, codes and weights; raised when an old file can no longer be read
+PACKAGES = ("torch", "torchvision", "numpy", "scipy", "scikit-learn", "openTSNE", "latents")
+ROOT = Path(__file__).resolve().parents[2]  # the checkout
+
+
+def write_bytes(path: str | Path, content: bytes) -> None:
+    """Write content under path, whole or not at all; folders are made. Raises Problem when the disk refuses."""
+    path = Path(path)
+    partial = None
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        descriptor, partial = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(content)
+        os.chmod(partial, 0o644)
+        os.replace(partial, path)
+    except OSError as error:
+        if partial:
+            Path(partial).unlink(missing_ok=True)
+        raise Problem(f"{path}: cannot be written ({error.strerror}); free space or mend the permissions, then run again") from None
+
+
+def write_text(path: str | Path, content: str) -> None:
+    """As write_bytes, in UTF-8."""
+    write_bytes(path, content.encode())
+
+
+def write_json(path: str | Path, content: Any) -> None:
+    """As write_bytes: sorted keys, one value a line, NaN refused."""
+    write_text(path, json.dumps(content, indent=1, sort_keys=True, allow_nan=False) + "\n")
+
+
+def read_json(path: str | Path) -> dict[str, Any]:
+    """Read a record; raises Problem when it is missing, broken or of another format version."""
+    try:
+        content = json.loads(Path(path).read_bytes())
+    except FileNotFoundError:
+        raise Problem(f"{path}: missing; run the step that makes it (snakemake {path})") from None
+    except ValueError:
+        raise Problem(f"{path}: not valid JSON; delete it and run again, its step will be repeated") from None
+    if not isinstance(content, dict) or content.get("format") != FORMAT:
+        raise Problem(f"{path}: not a record of format {FORMAT}; delete it and run again with this version")
+    return content
+
+
+def sha256(content: bytes | Path) -> str:
+    """SHA-256 of bytes, or of a file's content."""
+    if isinstance(content, Path):
+        with content.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    return hashlib.sha256(content).hexdigest()
+
+
+def tree_sha256(files: list[Path]) -> str:
+    """SHA-256 over the names and contents of files of the checkout, in the order of their names."""
+    listing = "".join(f"{sha256(file)}  {file.relative_to(ROOT).as_posix()}\n" for file in sorted(files))
+    return sha256(listing.encode())
+
+
+def source_sha256() -> str:
+    """Hash of what can change a number: the modules that train and measure, and the lock."""
+    return tree_sha256([*(ROOT / "src/latents").glob("*.py"), ROOT / "requirements.lock"])
+
+
+def environment() -> dict[str, Any]:
+    """Versions and processor, for a record."""
+    versions = {name: metadata.version(name) for name in PACKAGES} | {"python": platform.python_version()}
+    return {"versions": versions, "processor": processor()}
+
+
+def processor() -> str:
+    """The processor's own name, or the machine's type where there is none."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        lines = []
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return f"{names[0] if names else platform.machine()} ({os.cpu_count()} cores)"
+
+
+def header(config: dict[str, Any]) -> dict[str, Any]:
+    """What every record begins with: format, resolved configuration and its hash, source hash, environment."""
+    plain = msgspec.to_builtins(config)
+    return {
+        "format": FORMAT, "config": plain, "config_sha256": sha256(json.dumps(plain, sort_keys=True).encode()),
+        "source_sha256": source_sha256(),
+    } | environment()  # fmt: skip

@@ -1,0 +1,45 @@
+"""Loss against epoch of every trained row, on train and on val, one line for each seed.
+
+    python -m latents.report.figures.curves --config config/study.yaml --results results \
+        --dataset cifar10 --note "" --out figures/curves_cifar10.pdf
+
+Reads curves/<dataset>/<row>/seed<k>.csv. The objectives differ, so each panel has a scale of its own.
+"""
+
+from pathlib import Path
+
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.ticker import MaxNLocator
+
+from latents.config import ROWS, Study
+from latents.report import style
+from latents.report.summarize import read_csv
+
+TRAINED = ROWS[2:]  # pca and random are not
+
+
+def draw(study: Study, results: Path, dataset: str) -> Figure:
+    figure = style.figure(3.4)
+    grid = figure.subplots(2, 3).ravel()
+    for axes, row in zip(grid, TRAINED, strict=False):
+        for seed in study.dataset(dataset).seeds:
+            lines = read_csv(results / "curves" / dataset / row / f"seed{seed}.csv", ["epoch", "loss", "val_loss"])
+            for column, look in (("loss", "-"), ("val_loss", "--")):
+                points = [(int(line["epoch"]), float(line[column])) for line in lines if line[column]]
+                marker = "." if len(points) == 1 else ""  # keeps a single epoch visible
+                axes.plot([x for x, _ in points], [y for _, y in points], look, color=style.ROWS[row].color, marker=marker)
+        axes.set_title(style.name(row))
+        axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
+        axes.set_xlabel("epoch")
+    for first in (0, 3):
+        grid[first].set_ylabel("loss")
+    grid[-1].axis("off")
+    handles = [Line2D([], [], color="black", linestyle=look) for look in ("-", "--")]
+    grid[-1].legend(handles, ["train", "val"], loc="center", title=style.dataset_name(study, dataset))
+    return figure
+
+
+main = style.script(draw)
+if __name__ == "__main__":
+    main()

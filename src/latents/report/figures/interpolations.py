@@ -1,0 +1,45 @@
+"""Straight lines between the codes of two test images, decoded, for every row, below the cross-fade of their pixels.
+
+    python -m latents.report.figures.interpolations --config config/study.yaml --results results \
+        --dataset cifar10 --note "" --out figures/interpolations_cifar10.pdf
+
+Reads the pictures of the first seed: two pairs, ten steps each, the same pairs for every row.
+"""
+
+from pathlib import Path
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from latents.config import ROWS, Problem, Study
+from latents.report import style
+
+PAIRS = 2
+
+
+def draw(study: Study, results: Path, dataset: str) -> Figure:
+    seed = study.dataset(dataset).seeds[0]
+    paths = [results / "pictures" / dataset / row / f"seed{seed}.npz" for row in ROWS]
+    pictures = [style.read_npz(path) for path in paths]
+    for path, picture in zip(paths, pictures, strict=True):
+        if not np.array_equal(picture["path_pixels"], pictures[0]["path_pixels"]):
+            raise Problem(f"{path}: joins other test images than {paths[0]}; delete both and run again")
+
+    labels = ["Cross-fade", *map(style.name, ROWS)]
+    strips = [pictures[0]["path_pixels"], *(picture["path_codes"] for picture in pictures)]
+    sheets = [style.sheet([strip[pair] for strip in strips]) for pair in range(PAIRS)]
+    figure = style.figure((style.WIDTH - style.LABELS) / PAIRS * sheets[0].shape[0] / sheets[0].shape[1] + 0.04)
+    for pair, (axes, drawing) in enumerate(zip(figure.subplots(1, PAIRS), sheets, strict=True)):
+        axes.imshow(drawing)
+        centres = (np.arange(len(labels)) + 0.5) * drawing.shape[0] / len(labels)
+        axes.set_yticks(centres, labels if pair == 0 else [])
+        axes.tick_params(length=0)
+        axes.set_xticks([])
+        axes.spines[:].set_visible(False)
+        axes.grid(False)
+    return figure
+
+
+main = style.script(draw)
+if __name__ == "__main__":
+    main()

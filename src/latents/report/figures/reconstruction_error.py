@@ -1,0 +1,46 @@
+"""Mean absolute error of the decoded test images by row, both data sets; PCA, the bar to clear, as a line.
+
+    python -m latents.report.figures.reconstruction_error --config config/study.yaml --results results \
+        --note "" --out figures/reconstruction_error.pdf
+
+Reads summary.csv.
+"""
+
+from pathlib import Path
+
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
+from latents.config import ROWS, Problem, Study
+from latents.report import style
+from latents.report.summarize import read_summary
+
+
+def draw(study: Study, results: Path) -> Figure:
+    path = results / "summary.csv"
+    summary = read_summary(path)
+    figure = style.figure(2.5)
+    panels = figure.subplots(1, len(study.datasets), sharey=True, squeeze=False)[0]
+    for axes, dataset in zip(panels, study.datasets, strict=True):
+        for place, row in enumerate(ROWS):
+            if (dataset, row, "mae", "test") not in summary:
+                raise Problem(f"{path}: mae of {dataset}/{row} on test is missing; run summarize again")
+            error, look = summary[dataset, row, "mae", "test"], style.ROWS[row]
+            axes.barh(place, error.mean, 0.68, color="white", edgecolor=look.color, hatch=look.hatch, linewidth=0.9)
+            axes.errorbar(error.mean, place, xerr=style.spans([error]), color="black", capsize=2, elinewidth=0.9)
+            axes.annotate(f"{error.mean:.4f}", (error.high or error.mean, place), (4, 0), textcoords="offset points", va="center",
+                          fontsize=8, bbox={"color": "white", "pad": 0.5})  # fmt: skip
+        axes.axvline(summary[dataset, "pca", "mae", "test"].mean, color="black", linestyle="--", linewidth=0.8)
+        axes.margins(x=0.2)
+        axes.set_xlim(left=0)
+        axes.grid(False, axis="y")
+        axes.set(title=style.dataset_name(study, dataset), xlabel="test MAE, pixels in [0, 1]", ylim=(len(ROWS) - 0.5, -0.5))
+        axes.set_yticks(range(len(ROWS)), map(style.name, ROWS))
+        axes.tick_params(axis="y", length=0)
+        axes.xaxis.set_major_locator(MaxNLocator(5))
+    return figure
+
+
+main = style.script(draw)
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,46 @@
+"""Twelve fixed test images, and what each row's code still draws of them.
+
+    python -m latents.report.figures.reconstructions --config config/study.yaml --results results \
+        --dataset cifar10 --note "" --out figures/reconstructions_cifar10.pdf
+
+Reads the pictures of the first seed. The images are the same for every row and were drawn at random, never by their loss.
+"""
+
+from pathlib import Path
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from latents.config import Problem, Study
+from latents.report import style
+
+SHOWN = ("autoencoder", "autoencoder-plus", "pca", "guided", "contrastive", "supcon")
+REMARKS = {"autoencoder": "\n(before)", "autoencoder-plus": "\n(after)"}
+
+
+def draw(study: Study, results: Path, dataset: str) -> Figure:
+    seed = study.dataset(dataset).seeds[0]
+    paths = [results / "pictures" / dataset / row / f"seed{seed}.npz" for row in SHOWN]
+    pictures = [style.read_npz(path) for path in paths]
+    originals = pictures[0]["originals"]
+    for path, picture in zip(paths, pictures, strict=True):
+        if not np.array_equal(picture["originals"], originals):
+            raise Problem(f"{path}: shows other test images than {paths[0]}; delete both and run again")
+
+    rows = [originals, *(picture["reconstructions"] for picture in pictures)]
+    labels = ["Original", *(style.name(row) + REMARKS.get(row, "") for row in SHOWN)]
+    drawing = style.sheet(rows)
+    figure = style.figure((style.WIDTH - style.LABELS) * drawing.shape[0] / drawing.shape[1] + 0.08)
+    axes = figure.subplots()
+    axes.imshow(drawing)
+    axes.set_yticks((np.arange(len(rows)) + 0.5) * drawing.shape[0] / len(rows), labels, linespacing=0.95)
+    axes.tick_params(length=0)
+    axes.set_xticks([])
+    axes.spines[:].set_visible(False)
+    axes.grid(False)
+    return figure
+
+
+main = style.script(draw)
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,51 @@
+"""t-SNE of the test codes of all rows side by side: the same images in each panel, trustworthiness above it.
+
+    python -m latents.report.figures.tsne --config config/study.yaml --results results \
+        --dataset cifar10 --note "" --out figures/tsne_cifar10.pdf
+
+Reads tsne/<dataset>.csv and .json (first seed). A class is written where the median of its points lies.
+"""
+
+from pathlib import Path
+
+import numpy as np
+from matplotlib import patheffects
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+from latents.config import ROWS, Study
+from latents.report import style
+from latents.report.summarize import read_csv, trustworthiness
+
+
+def draw(study: Study, results: Path, dataset: str) -> Figure:
+    path = results / "tsne" / f"{dataset}.csv"
+    lines = read_csv(path, ["label", *(f"{row}_{axis}" for row in ROWS for axis in "xy")])
+    trust = trustworthiness(results, dataset)
+    labels = np.array([int(line["label"]) for line in lines])
+    colors = np.array(style.CLASSES)[labels]
+
+    figure = style.figure(3.7)
+    grid = figure.subplots(2, 4).ravel()
+    for axes, row in zip(grid, ROWS, strict=False):
+        points = np.array([(float(line[f"{row}_x"]), float(line[f"{row}_y"])) for line in lines])
+        axes.scatter(*points.T, s=max(0.8, min(6, 4000 / len(points))), c=colors, linewidths=0, rasterized=True)
+        for label in np.unique(labels):
+            x, y = np.median(points[labels == label], axis=0)
+            halo = [patheffects.withStroke(linewidth=2, foreground="white")]
+            axes.text(x, y, str(label), ha="center", va="center", fontsize=8.5, weight="bold", path_effects=halo)
+        axes.set_title(f"{style.name(row)}, $T = {trust[row]:.3f}$")
+        low, high = points.min(0), points.max(0)
+        middle, half = (low + high) / 2, (high - low).max() * 0.53
+        axes.set(xticks=[], yticks=[], aspect="equal", xlim=middle[0] + [-half, half], ylim=middle[1] + [-half, half])
+        axes.spines[:].set(visible=True, color="0.7")
+    handles = [Line2D([], [], linestyle="", marker="o", markersize=4, color=color) for color in style.CLASSES]
+    grid[-1].axis("off")
+    names, title = style.class_names(study, dataset), style.dataset_name(study, dataset)
+    grid[-1].legend(handles, names, loc="center", labelspacing=0.25, handletextpad=0.2, title=title)
+    return figure
+
+
+main = style.script(draw)
+if __name__ == "__main__":
+    main()

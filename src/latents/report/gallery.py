@@ -1,0 +1,114 @@
+"""The gallery of figures, and the README's table of results, both from the committed run in reference/.
+
+    python -m latents.report.gallery --config config/study.yaml --reference reference --out figures/README.md --readme README.md
+
+figures/README.md shows each figure with its script and inputs. In README.md what stands between the two marks is
+written anew, so that no number there is typed. `make reference` runs it. Takes a second.
+"""
+
+import argparse
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+from latents import config, record
+from latents.config import ROWS, ROWS_WITH_LABELS, Problem, Study
+from latents.report import summarize, tables
+from latents.report.summarize import Estimate
+
+# script: what it reads, below results/ or reference/; a test holds this against the Snakefile
+INPUTS = {
+    "accuracy": ["summary.csv"],
+    "reconstruction_error": ["summary.csv"],
+    "separability": ["summary.csv"],
+    "similarity": ["similarity/*.csv"],
+    "reconstructions": ["pictures/{dataset}/*/seed*.npz"],
+    "tsne": ["tsne/{dataset}.csv", "tsne/{dataset}.json"],
+    "interpolations": ["pictures/{dataset}/*/seed*.npz"],
+    "curves": ["curves/{dataset}/*/seed*.csv"],
+}
+PER_DATASET = ("reconstructions", "tsne", "interpolations", "curves")
+SCRIPTS = "src/latents/report/figures"
+COLUMNS = {"linear": "accuracy_linear", "MLP": "accuracy_mlp", "kNN": "accuracy_knn", "own head": "accuracy_head", "MAE": "mae", "PSNR (dB)": "psnr"}
+BEGIN, END = "<!-- results: written by `make reference` -->", "<!-- end of results -->"
+
+
+def targets(study: Study) -> Iterator[tuple[str, str, list[str]]]:
+    """(figure's name, its script, its inputs) of every figure, in the order of the Snakefile."""
+    for script, inputs in INPUTS.items():
+        for dataset in study.datasets if script in PER_DATASET else ("",):
+            name = f"{script}_{dataset}" if dataset else script
+            yield name, script, [pattern.format(dataset=dataset) for pattern in inputs]
+
+
+def gallery(study: Study, reference: Path) -> str:
+    """figures/README.md. Raises Problem when a picture is missing."""
+    parts = [
+        "# Figures\n\nWritten by `make reference` from the run in `reference/`; edit nothing here. Any figure is one target:\n"
+        "`snakemake --cores 1 figures/NAME.pdf` makes it and just what it needs, and\n"
+        "`snakemake --cores 1 from-reference/figures/NAME.pdf --config results=reference` draws it in seconds from `reference/`.\n"
+    ]
+    for name, script, inputs in targets(study):
+        if not (reference / "figures" / f"{name}.png").is_file():
+            raise Problem(f"{reference}/figures/{name}.png: missing; finish the study (make study), then run make reference")
+        path = f"{SCRIPTS}/{script}.py"
+        what = ast.get_docstring(ast.parse((record.ROOT / path).read_text(encoding="utf-8"))).partition("\n\n")[0].replace("\n", " ")
+        reads = ", ".join(f"`results/{pattern}`" for pattern in inputs)
+        parts.append(f"## `figures/{name}.pdf`\n\n![{what}](../reference/figures/{name}.png)\n\n{what}\n\nScript [`{path}`](../{path}); reads {reads}.\n")
+    return "\n".join(parts)
+
+
+def shown(estimate: Estimate | None, metric: str) -> str:
+    """Mean and half the interval's width, rounded; nothing where the row has no such number."""
+    if estimate is None:
+        return ""
+    digits = 4 if metric == "mae" else 1
+    width = f" ± {estimate.high - estimate.mean:.{digits}f}" if estimate.high is not None else ""
+    return f"{estimate.mean:.{digits}f}{width}"
+
+
+def results(study: Study, reference: Path) -> str:
+    """The README's tables, a data set each, and where and how long the run was."""
+    summary = summarize.read_summary(reference / "summary.csv")
+    cells = list(summarize.records(study, reference))
+    times = [seconds for jobs in tables.seconds(study, reference).values() for seconds in jobs]
+    machines = sorted({f"{cell['processor']}, {cell['device']}, {cell['threads']} threads, {cell['precision']}" for cell in cells})
+    lines = []
+    for dataset, chosen in study.datasets.items():
+        counted = f"{len(chosen.seeds)} seeds, ± half the 95 % interval (Student's t)" if len(chosen.seeds) > 1 else "one seed, so no interval"
+        lines += [f"**{dataset}**, test images, accuracy in percent, MAE on pixels in [0, 1]; {counted}:", ""]
+        lines += ["| row | " + " | ".join(COLUMNS) + " |", "|---" * (len(COLUMNS) + 1) + "|"]
+        for row in ROWS:
+            name = f"`{row}`" + (" (labels)" if row in ROWS_WITH_LABELS else "")
+            values = [shown(summary.get((dataset, row, metric, "test")), metric) for metric in COLUMNS.values()]
+            lines.append(f"| {name} | " + " | ".join(values) + " |")
+        lines.append("")
+    longest = f"the longest job {max(times) / 60:.0f} minutes"
+    lines.append(f"Training and measuring took {sum(times) / 3600:.1f} hours ({len(times)} jobs, one after the other; {longest}) on {'; '.join(machines)}.")
+    return "\n".join(lines)
+
+
+def between_marks(text: str, content: str, path: Path) -> str:
+    """`text` with what stands between the two marks replaced."""
+    before, begin, rest = text.partition(BEGIN)
+    _, end, after = rest.partition(END)
+    if not begin or not end:
+        raise Problem(f"{path}: the marks {BEGIN} and {END} are missing; put them where the results belong")
+    return f"{before}{BEGIN}\n{content}\n{END}{after}"
+
+
+@config.command
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--config", required=True)
+    for name in ("reference", "out", "readme"):
+        parser.add_argument(f"--{name}", type=Path, required=True)
+    options = parser.parse_args()
+    study = config.read(options.config)
+    readme = between_marks(options.readme.read_text(encoding="utf-8"), results(study, options.reference), options.readme)
+    record.write_text(options.out, gallery(study, options.reference))
+    record.write_text(options.readme, readme)
+
+
+if __name__ == "__main__":
+    main()

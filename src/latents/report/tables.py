@@ -1,0 +1,298 @@
+"""The paper's tables and number macros, from runs.csv, the records, the times and the configuration.
+
+    python -m latents.report.tables --config config/study.yaml --results results --out paper/generated
+
+Writes table_*.tex (tabulars alone: floats and captions are the paper's) and macros.tex, which defines for each line of
+summary.csv, and for each ablation as <row>.<variant>,
+
+    res@<dataset>/<row>/<metric>/<split>      the mean, rounded; `train_flops` in TFLOP
+    res@<...>@ci                              `90.1 to 91.2`, or `n = 1` where the seeds give no interval
+    res@<...>@n                               the number of seeds
+
+and fact@<name> for facts of the study (see `facts`). Takes about a second.
+The paper loads booktabs, siunitx and array.
+"""
+
+import argparse
+from collections.abc import Callable, Iterable
+from functools import partial
+from math import ceil
+from pathlib import Path
+from statistics import fmean
+from typing import Any
+
+import msgspec
+
+from latents import config, record
+from latents.config import JUDGE, ROWS, Problem, Study
+from latents.report import style, summarize
+from latents.report.summarize import Estimate
+
+Estimates = dict[tuple[str, str, str, str], Estimate]
+DECIMALS = {"mae": 4, "psnr": 2, "uniformity": 2, "effective_rank": 1, "path_length": 2, "path_length_pixels": 2, "class_changes": 2}
+DECIMALS |= {"class_changes_pixels": 2, "parameters": 0, "class_changes_pairs": 0, "class_changes_pixels_pairs": 0}  # others have 3
+# every table opens with this and closes its brace; the widest then fit a text block of 6.3 inches at 11 pt
+SMALL = r"{\footnotesize\setlength{\tabcolsep}{3pt}\sisetup{separate-uncertainty=true,table-align-uncertainty=false}"
+PROBES = {"linear": "linear", "mlp": "MLP"}
+OPTIMIZERS = {"sgd": "SGD", "adamw": "AdamW"}
+SPECIAL = {character: f"\\{character}" for character in "&%$#_{}"}
+SPECIAL |= {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "†": r"\textdagger{}"}
+
+
+def escape(text: str) -> str:
+    """Plain text as TeX source."""
+    return "".join(SPECIAL.get(character, character) for character in text)
+
+
+def rounded(metric: str, value: float, unit: str) -> str:
+    """A value as it is printed; floating-point operations in units of 10^12, with three digits."""
+    if metric == "train_flops":
+        tera = value / 1e12
+        return f"{tera:.2f}" if tera < 10 else f"{tera:.1f}" if tera < 100 else f"{tera:.0f}"
+    return f"{value:.{1 if unit == 'percent' else DECIMALS.get(metric, 3)}f}"
+
+
+def cell(found: Estimates, *key: str) -> str:
+    """Mean, and half the interval's width, rounded up, where there is one; a dash where nothing was measured."""
+    if key not in found:
+        return "{--}"
+    estimate = found[key]
+    mean = rounded(key[2], estimate.mean, estimate.unit)
+    if estimate.low is None:
+        return mean
+    places = len(mean.partition(".")[2])
+    half = ceil(round((estimate.high - estimate.mean) * 10**places, 6)) / 10**places
+    return rf"{mean} \pm {half:.{places}f}"
+
+
+def column(cells: list[str]) -> str:
+    """The S column that the numbers of these cells need; an uncertainty is counted in digits of the mean's last place."""
+    numbers = [text.lstrip("-").split(r" \pm ") for text in cells if text[0] != "{"]
+    whole, part = (max((len(number[0].partition(".")[place]) for number in numbers), default=1) for place in (0, 2))
+    sign = "-" if any(text[0] == "-" for text in cells) else ""
+    width = max((len(number[1].replace(".", "").lstrip("0")) for number in numbers if len(number) > 1), default=0)
+    uncertainty = f"({width})" if width else ""
+    return f"S[table-format={sign}{whole}.{part}{uncertainty}]"
+
+
+def tabular(heads: list[str], groups: list[tuple[str, list[list[str]]]], over: list[tuple[str, int]] = ()) -> str:
+    """A booktabs tabular: plain text in the first column, numbers in the others, a line above each named group of rows.
+
+    `over` names spans of the number columns above the heads. Text among numbers is TeX, in braces.
+    """
+    rows = [row for _, group in groups for row in group]
+    columns = "".join(column([row[k] for row in rows]) for k in range(1, len(heads)))
+    lines = [rf"{SMALL}\begin{{tabular}}{{@{{}}l{columns}@{{}}}}", r"\toprule"]
+    if over:
+        ends = [1 + sum(width for _, width in over[: k + 1]) for k in range(len(over))]
+        lines.append(" & ".join(["", *(rf"\multicolumn{{{width}}}{{c}}{{{title}}}" for title, width in over)]) + r" \\")
+        lines.append("".join(rf"\cmidrule(lr){{{end - width + 1}-{end}}}" for end, (_, width) in zip(ends, over, strict=True)))
+    lines.append(" & ".join([heads[0], *(f"{{{head}}}" for head in heads[1:])]) + r" \\")
+    for title, group in groups:
+        lines.append(r"\midrule")
+        if title:
+            lines.append(rf"\multicolumn{{{len(heads)}}}{{@{{}}l}}{{\textit{{{title}}}}} \\")
+        lines += [" & ".join([escape(row[0]), *row[1:]]) + r" \\" for row in group]
+    return "\n".join([*lines, r"\bottomrule", r"\end{tabular}}", ""])
+
+
+def side_by_side(study: Study, heads: list[str], cells: Callable[[str, str], list[str]]) -> str:
+    """A line for each row; the heads, and the cells of (data set, row) under them, repeated for each data set."""
+    body = [[style.name(row), *(text for d in study.datasets for text in cells(d, row))] for row in ROWS]
+    over = [(style.dataset_name(study, d), len(heads)) for d in study.datasets]
+    return tabular(["", *heads * len(over)], [("", body)], over)
+
+
+def stacked(study: Study, found: Estimates, heads: list[str], lines: dict[str, list], over: list[tuple[str, int]] = ()) -> str:
+    """The lines of each data set below those of the one before; a line is its name, a run, and its (metric, split) columns."""
+    groups = []
+    for d, group in lines.items():
+        texts = [[name, *(cell(found, d, run, *column) for column in columns)] for name, run, columns in group]
+        groups.append((style.dataset_name(study, d), texts))
+    return tabular(["", *heads], groups or [("none in this configuration", [])], over)
+
+
+def separability(study: Study, found: Estimates) -> str:
+    metrics = ("silhouette", "scatter_ratio", "knn_purity", "alignment", "uniformity", "effective_rank")
+    rows = [(style.name(row), row, [(metric, "test") for metric in metrics]) for row in ROWS]
+    heads = ["silhouette", "scatter ratio", "kNN purity", "alignment", "uniformity", r"eff.\ rank"]
+    return stacked(study, found, heads, dict.fromkeys(study.datasets, rows))
+
+
+def interpolation(study: Study, found: Estimates) -> str:
+    """Rows decoded along straight lines of code, and the cross-fade of the pixels, which no row changes."""
+    metrics = ("path_length", "class_changes", "class_changes_pairs", "judge_accuracy_decoded")
+    faded = ("path_length_pixels", "class_changes_pixels", "class_changes_pixels_pairs", "judge_accuracy")
+    through_codes, through_pixels = ([(metric, "test") for metric in names] for names in (metrics, faded))
+    rows = [(style.name(row), row, through_codes) for row in ROWS] + [("Pixel cross-fade", ROWS[0], through_pixels)]
+    return stacked(study, found, ["path length", "class changes", "pairs counted", r"judge (\%)"], dict.fromkeys(study.datasets, rows))
+
+
+def ablation(study: Study, found: Estimates) -> str:
+    """Variants by what they are chosen by, on val, beside their test MAE and test accuracy of the probe that val names."""
+    columns = [(metric, "val") for metric in ("mae", "accuracy_linear", "accuracy_mlp", "accuracy_knn")]
+    columns += [("mae", "test"), ("accuracy_best", "test")]
+    chosen = {d: dataset.ablation for d, dataset in study.datasets.items() if dataset.ablation}
+    lines = {d: [(name.replace("-", " "), f"{one.method}.{name}", columns) for name in one.variants] for d, one in chosen.items()}
+    return stacked(study, found, ["MAE", "linear", "MLP", "kNN", "MAE", "probe"], lines, [("val", 4), ("test", 2)])
+
+
+def plain(value: Any) -> str:
+    """A setting as a reader writes it: ranges with a dash, numbers without trailing zeros."""
+    if isinstance(value, list | tuple):
+        return "--".join(map(plain, value))
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def described(settings: dict[str, Any]) -> str:
+    """Settings in words: what is off is left out, what is on stands alone, the rest has its value beside it."""
+    words = []
+    for key, value in settings.items():
+        name = key.replace("-", " ")
+        if isinstance(value, dict):
+            words.append(f"{name} ({described(value) or 'none'})")
+        elif value not in (0, None) and (key, value) != ("jitter-probability", 1):  # False counts as 0
+            words.append(name if value is True else f"{name} {plain(value)}")
+    return ", ".join(words)
+
+
+def setting(title: str, settings: config.Strict) -> str:
+    """One line: the optimiser's settings each in a column, the others in words; a seed is no setting."""
+    one = settings.optimisation
+    numbers = [one.epochs, one.batch_size, OPTIMIZERS[one.optimizer], one.learning_rate, one.weight_decay, one.warmup]
+    others = {key: value for key, value in msgspec.to_builtins(settings).items() if key not in ("optimisation", "seed")}
+    return " & ".join([escape(title), *map(plain, numbers), described(others)]) + r" \\"
+
+
+def settings_table(study: Study) -> str:
+    lines = [SMALL + r"\begin{tabular}{@{}lrrlrrr>{\raggedright\arraybackslash}p{2.5in}@{}}", r"\toprule",
+             r" & epochs & batch & optim. & rate & decay & warm-up & other settings \\"]  # fmt: skip
+    for d in study.datasets:
+        lines += [r"\midrule", rf"\multicolumn{{8}}{{@{{}}l}}{{\textit{{{style.dataset_name(study, d)}}}}} \\"]
+        lines += [setting(style.name(row), study.method(d, row)) for row in ROWS[2:]] + [setting("Judge", study.method(d, JUDGE))]
+    lines += [r"\midrule", setting("Decoder", study.decoder)]
+    return "\n".join([*lines, r"\bottomrule", r"\end{tabular}}", ""])
+
+
+def similarity(study: Study, results: Path) -> str:
+    groups = []
+    for d, dataset in study.datasets.items():
+        values = summarize.cka_matrix(results / "similarity" / f"{d}.csv", dataset.seeds[0])
+        lines = [[style.name(a), *("{--}" if a == b else f"{values[k, m]:.2f}" for m, b in enumerate(ROWS))] for k, a in enumerate(ROWS)]
+        groups.append((style.dataset_name(study, d), lines))
+    return tabular(["", *(escape(style.name(row)) for row in ROWS)], groups)
+
+
+def seconds(study: Study, results: Path) -> dict[tuple[str, str, str], list[float]]:
+    """(data set, run, train or evaluate) -> seconds of each seed's job; the judge is trained only."""
+    jobs = [(*one, step) for one in study.cells() for step in ("train", "evaluate")] + [(d, JUDGE, 1, "train") for d in study.datasets]
+    found: dict[tuple[str, str, str], list[float]] = {}
+    for d, run, seed, step in jobs:
+        timing = record.read_json(results / "timing" / d / run / f"seed{seed}.{step}.json")
+        found.setdefault((d, run, step), []).append(timing["seconds"])
+    return found
+
+
+def joined(values: Iterable[Any]) -> str:
+    """What the records agree on, once; else all that they say."""
+    return ", ".join(dict.fromkeys(map(str, values)))
+
+
+def splits(found: Estimates, cells: list[dict[str, Any]], dataset: str, row: str) -> list[str]:
+    """The probe that val names (both, where the seeds differ) and its accuracy on each split."""
+    names = joined(PROBES[one["probe_named_by_val"]] for one in cells if (one["dataset"], one["run"]) == (dataset, row))
+    return [f"{{{names}}}", *(cell(found, dataset, row, "accuracy_best", split) for split in ("train", "val", "test"))]
+
+
+def cost(found: Estimates, times: dict[tuple[str, str, str], list[float]], dataset: str, row: str) -> list[str]:
+    """Parameters in millions, training in 10^12 operations, and the minutes of a seed's two jobs."""
+    minutes = [f"{fmean(times[dataset, row, step]) / 60:.1f}" for step in ("train", "evaluate")]
+    parameters, flops = (found[dataset, row, metric, "-"].mean for metric in ("parameters", "train_flops"))
+    return [f"{parameters / 1e6:.2f}", rounded("train_flops", flops, "FLOP"), *minutes]
+
+
+def facts(study: Study, results: Path, cells: list[dict[str, Any]], times: dict[tuple[str, str, str], list[float]]) -> dict[str, str]:
+    """Facts of the study as plain text; those that come from times stand last."""
+    reference = results.name == "reference"
+    build = [file for pattern in ("src/**/*.py", "Snakefile", "config/*.yaml", "requirements.lock") for file in record.ROOT.glob(pattern)]
+    found = {
+        "config-name": study.study, "note": "from reference" if reference else study.note,
+        "is-demo": str(int(study.source == "stand-in")), "from-reference": str(int(reference)), "cells": str(len(cells)),
+        "build-hash": record.tree_sha256(build)[:12], "source-hash": joined(one["source_sha256"][:12] for one in cells),
+        **{f"{package}-version": joined(one["versions"][package] for one in cells) for package in ("torch", "python")},
+    }  # fmt: skip
+    found |= {key: joined(one[key] for one in cells) for key in ("device", "processor", "threads", "precision")}
+    probe, measurement = study.probe, study.measurement
+    found |= {
+        "knn-k": str(probe.knn_k), "knn-temperature": plain(probe.knn_temperature), "mlp-hidden": " and ".join(map(str, probe.mlp_hidden)),
+        "pairs": str(measurement.pairs), "tsne-points": str(measurement.tsne_points), "tsne-perplexity": plain(measurement.tsne_perplexity),
+        "decoder-epochs": str(study.decoder.optimisation.epochs),
+    }  # fmt: skip
+    for d, dataset in study.datasets.items():
+        first = next(one for one in cells if one["dataset"] == d)
+        found |= {
+            f"dataset-name/{d}": style.dataset_name(study, d), f"split-seed/{d}": str(dataset.split_seed),
+            f"data-hash/{d}": first["data_sha256"][:12], f"split-hash/{d}": first["split_sha256"][:12],
+            f"seeds/{d}": joined(dataset.seeds), f"seed-count/{d}": str(len(dataset.seeds)),
+            f"train-images/{d}": str(dataset.train), f"val-images/{d}": str(dataset.validation), f"test-images/{d}": str(dataset.test),
+        }  # fmt: skip
+        methods = {run: study.method(d, run) for run in [*(run for run, _ in study.runs(d)), JUDGE]}
+        for run, method in methods.items():
+            if method:
+                found |= {f"epochs/{d}/{run}": str(method.optimisation.epochs), f"batch/{d}/{run}": str(method.optimisation.batch_size)}
+    for name, steps in {"train": ["train"], "evaluate": ["evaluate"], "total": ["train", "evaluate"]}.items():
+        found[f"hours-{name}"] = f"{sum(sum(jobs) for (_, _, step), jobs in times.items() if step in steps) / 3600:.2f}"
+    found["minutes-longest"] = f"{max(map(max, times.values())) / 60:.1f}"
+    for (d, run, step), jobs in times.items():
+        found[f"{'minutes' if step == 'train' else 'evaluate-minutes'}/{d}/{run}"] = f"{fmean(jobs) / 60:.1f}"
+    return found
+
+
+def macros(found: Estimates, facts: dict[str, str]) -> str:
+    """One \\def a line; \\csname lets a name hold digits, slashes and hyphens."""
+    values = {}
+    for key, estimate in found.items():
+        name, write = "res@" + "/".join(key), partial(rounded, key[2], unit=estimate.unit)
+        ends = f"{write(value=estimate.low)} to {write(value=estimate.high)}" if estimate.low is not None else f"n = {estimate.n}"
+        values |= {name: write(value=estimate.mean), f"{name}@ci": ends.replace("-", "$-$"), f"{name}@n": str(estimate.n)}
+    values |= {f"fact@{name}": escape(text) for name, text in facts.items()}
+    return "".join(rf"\expandafter\def\csname {name}\endcsname{{{value}}}" + "\n" for name, value in values.items())
+
+
+@config.command
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--config", required=True)
+    for name in ("results", "out"):
+        parser.add_argument(f"--{name}", type=Path, required=True)
+    arguments = parser.parse_args()
+    study, results = config.read(arguments.config), arguments.results
+    found = summarize.estimates(summarize.read_runs(results / "runs.csv"))
+    cells = list(summarize.records(study, results))
+    missing = [one for one in cells if (one["dataset"], one["run"], "parameters", "-") not in found]
+    if missing:
+        raise Problem(f"{results}/runs.csv: {missing[0]['dataset']}/{missing[0]['run']} is missing; run summarize again")
+    times = seconds(study, results)
+
+    def measured(*metrics: str) -> Callable[[str, str], list[str]]:
+        return lambda d, row: [cell(found, d, row, metric, "test") for metric in metrics]
+
+    probes = ("accuracy_linear", "accuracy_mlp", "accuracy_knn", "accuracy_head")
+    written = {
+        "table_accuracy": side_by_side(study, ["linear", "MLP", "kNN", "head"], measured(*probes)),
+        "table_splits": side_by_side(study, ["probe", "train", "val", "test"], partial(splits, found, cells)),
+        "table_reconstruction": side_by_side(study, ["MAE", "PSNR", "SSIM"], measured("mae", "psnr", "ssim")),
+        "table_cost": side_by_side(study, [r"par.\ (M)", "TFLOP", "train (min)", r"eval.\ (min)"], partial(cost, found, times)),
+        "table_separability": separability(study, found),
+        "table_interpolation": interpolation(study, found),
+        "table_ablation": ablation(study, found),
+        "table_settings": settings_table(study),
+        "table_similarity": similarity(study, results),
+        "macros": macros(found, facts(study, results, cells, times)),
+    }
+    for name, text in written.items():
+        record.write_text(arguments.out / f"{name}.tex", text)
+
+
+if __name__ == "__main__":
+    main()

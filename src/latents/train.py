@@ -1,0 +1,283 @@
+"""Train one cell: one method, one data set, one seed.
+
+    python -m latents.train --config config/study.yaml --dataset cifar10 --run guided --seed 1 \
+        --out guided.safetensors --record guided.json --curve guided.csv --timing guided.timing.json
+
+All training images are on the device as uint8; a batch is an index, its views are made there. A checkpoint is written
+after each epoch beside the output; started again, the same command goes on from it and ends with the same weights.
+All randomness of an epoch comes from one generator seeded by (seed, epoch), so nothing else needs to be kept.
+"""
+
+import argparse
+import os
+import resource
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Generator, Tensor
+from torch.nn import functional
+from torch.utils.flop_counter import FlopCounterMode
+from tqdm import tqdm
+
+from latents import augment, config, data, networks, objectives, record
+from latents.config import Autoencoder, AutoencoderPlus, Contrastive, Guided, Optimisation, Problem, Study
+from latents.networks import Model
+
+CURVE = ("epoch", "step", "loss", "val_loss", "lr")
+VAL_IMAGES = 2000  # of the validation images, for the curve
+
+
+def device_of(study: Study) -> torch.device:
+    """The configured device; 'auto' is the GPU where there is one. Sets threads and deterministic algorithms."""
+    available = torch.cuda.is_available()
+    if study.device == "cuda" and not available:
+        raise Problem("device: cuda is configured, but torch sees no GPU; set device: cpu or auto")
+    torch.set_num_threads(study.threads)
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    torch.use_deterministic_algorithms(True)
+    torch.utils.deterministic.fill_uninitialized_memory = False  # a debugging aid that costs a tenth of a step
+    return torch.device("cuda" if available and study.device != "cpu" else "cpu")
+
+
+def generator(device: torch.device, *key: int) -> Generator:
+    """A generator whose stream is decided by a tuple of integers."""
+    seed = np.random.SeedSequence(key).generate_state(1, np.uint64)[0]
+    return Generator(device).manual_seed(int(seed) >> 1)
+
+
+def to_float(images: Tensor) -> Tensor:
+    """uint8 [n, c, h, w] -> float in [0, 1], channels last."""
+    return images.to(memory_format=torch.channels_last).float().div_(255)
+
+
+def loss_of(model: Model, settings: config.Strict, images: Tensor, labels: Tensor, random: Generator) -> Tensor:
+    """The objective of a method on a batch: images float [n, c, h, w], labels [n]."""
+    match settings:
+        case Autoencoder():
+            return functional.l1_loss(model.decoder(model.encoder(images)), images)
+        case AutoencoderPlus():
+            target = augment.view(images, settings.augmentation, random)
+            clean = augment.chance(len(target), settings.clean_fraction, random).view(-1, 1, 1, 1)
+            seen = torch.where(clean, target, augment.view(target, settings.corruption, random))
+            return functional.l1_loss(model.decoder(model.encoder(seen)), target)
+        case Guided():
+            view = augment.view(images, settings.augmentation, random)
+            return functional.cross_entropy(model.head(model.encoder(view)).float(), labels, label_smoothing=settings.label_smoothing)
+        case Contrastive():
+            views = torch.cat([augment.view(images, settings.augmentation, random) for _ in range(2)])
+            z = model.projector(model.encoder(views))
+            if model.uses_labels:
+                return objectives.supcon(z, labels, settings.temperature)
+            return objectives.nt_xent(z, settings.temperature)
+    raise TypeError(settings)
+
+
+def optimizer_for(module: torch.nn.Module, settings: Optimisation, linear_rate: float) -> torch.optim.Optimizer:
+    """The optimizer; parameters of a linear path (named `linear`) learn at `linear_rate` times the others' rate."""
+    groups: dict[float, list[Tensor]] = {1.0: []}
+    for name, parameter in module.named_parameters():
+        if parameter.requires_grad:
+            groups.setdefault(linear_rate if ".linear." in name else 1.0, []).append(parameter)
+    chosen = [{"params": parameters, "share": share} for share, parameters in groups.items()]
+    rate, decay = settings.learning_rate, settings.weight_decay
+    if settings.optimizer == "sgd":
+        return torch.optim.SGD(chosen, rate, momentum=0.9, nesterov=True, weight_decay=decay, fused=True)
+    return torch.optim.AdamW(chosen, rate, weight_decay=decay, fused=True)
+
+
+def rate_at(step: int, steps: int, settings: Optimisation) -> float:
+    """One cycle: up over `warmup` of the steps, then down to zero, both linear."""
+    up = max(1.0, settings.warmup * steps)
+    return settings.learning_rate * min((step + 1) / up, (steps - step) / max(1.0, steps - up))
+
+
+def fit(
+    loss: Callable[[Tensor, Generator], Tensor],  # from an index of the batch's items
+    validate: Callable[[Generator], float],
+    module: torch.nn.Module,
+    settings: Optimisation,
+    items: int,
+    seed: int,
+    device: torch.device,
+    *,
+    name: str,
+    linear_rate: float = 1.0,
+    checkpoint: Path | None = None,
+    identity: str = "",
+) -> list[tuple[Any, ...]]:
+    """The loop: `settings.epochs` passes over `items` items in whole batches; returns the curve, a row an epoch.
+
+    With a checkpoint path, state is written there after each epoch and taken up from there if it has this identity.
+    """
+    optimizer = optimizer_for(module, settings, linear_rate)
+    batch = min(settings.batch_size, items)
+    per_epoch = items // batch
+    steps = settings.epochs * per_epoch
+    curve: list[tuple[Any, ...]] = []
+    if checkpoint and (state := read_checkpoint(checkpoint, identity, device)):
+        module.load_state_dict(state["module"])
+        optimizer.load_state_dict(state["optimizer"])
+        curve = [tuple(row) for row in state["curve"]]
+    bar = tqdm(total=steps, initial=len(curve) * per_epoch, desc=name, unit="step", disable=not sys.stderr.isatty())
+    for epoch in range(len(curve), settings.epochs):
+        module.train()
+        random = generator(device, seed, epoch)
+        order = torch.randperm(items, generator=random, device=device)
+        total = torch.zeros((), device=device)
+        for i in range(per_epoch):
+            rate = rate_at(epoch * per_epoch + i, steps, settings)
+            for group in optimizer.param_groups:
+                group["lr"] = rate * group["share"]
+            value = loss(order[i * batch : (i + 1) * batch], random)
+            optimizer.zero_grad(set_to_none=True)
+            value.backward()
+            optimizer.step()
+            total += value.detach()
+            bar.update()
+            if not bar.disable and i % 20 == 0:
+                bar.set_postfix(loss=f"{value.item():.4f}")
+        mean = total.item() / per_epoch
+        if not np.isfinite(mean):
+            raise Problem(f"{name}: the loss is not finite in epoch {epoch + 1}; lower its learning-rate in the configuration")
+        module.eval()
+        with torch.inference_mode():
+            curve.append((epoch + 1, (epoch + 1) * per_epoch, mean, validate(generator(device, seed, 0, 1)), rate))
+        if checkpoint:
+            write_checkpoint(checkpoint, identity, module, optimizer, curve)
+    bar.close()
+    module.eval()
+    return curve
+
+
+def write_checkpoint(path: Path, identity: str, module: torch.nn.Module, optimizer: torch.optim.Optimizer, curve: list[tuple[Any, ...]]) -> None:
+    partial = path.with_suffix(".writing")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    torch.save({"identity": identity, "module": module.state_dict(), "optimizer": optimizer.state_dict(), "curve": curve}, partial)
+    os.replace(partial, path)
+
+
+def read_checkpoint(path: Path, identity: str, device: torch.device) -> dict[str, Any] | None:
+    """The checkpoint at path, or None, with a word on stderr, when it is broken or of another configuration or source."""
+    if not path.exists():
+        return None
+    try:
+        state = torch.load(path, map_location=device, weights_only=True)
+        if state["identity"] == identity:
+            return state
+        reason = "is of another configuration or source"
+    except Exception:  # torch.load has no error class of its own for a broken file
+        reason = "cannot be read"
+    print(f"{path}: {reason}; training starts from the beginning", file=sys.stderr)
+    return None
+
+
+def train(study: Study, dataset: str, run: str, seed: int, checkpoint: Path) -> tuple[Model, list[tuple[Any, ...]], dict[str, Any]]:
+    """Train a cell; returns the model, its curve and the facts of its record. `pca` and `random` are only fitted."""
+    device = device_of(study)
+    settings = study.method(dataset, run)
+    split = data.load(study, dataset, with_test=False)
+    images = torch.from_numpy(split.train.images).to(device)
+    labels = torch.from_numpy(split.train.labels).to(device)
+    val = split.val.images[:VAL_IMAGES], split.val.labels[:VAL_IMAGES]
+    val_images, val_labels = (torch.from_numpy(part).to(device) for part in val)
+
+    model = networks.build(study, dataset, run, seed)
+    fit_to_pixels(model, settings, split.train.images)
+    model.to(device, memory_format=torch.channels_last)
+    facts: dict[str, Any] = {
+        "dataset": dataset, "run": run, "seed": seed, "study": study.study,
+        "method": run.partition(".")[0], "variant": run.partition(".")[2] or "main",
+        "device": torch.cuda.get_device_name() if device.type == "cuda" else "cpu",
+        "threads": study.threads, "precision": study.precision,
+        "split_sha256": split.split_sha256, "data_sha256": split.data_sha256,
+        "parameters": sum(p.numel() for p in model.encoder.parameters()), "train_flops": 0,
+    }  # fmt: skip
+    if settings is None:
+        if run == "pca":
+            facts["parameters"] = model.encoder.mean.numel() + model.encoder.components.numel()
+        return model, [], facts
+
+    def objective(pictures: Tensor, classes: Tensor, random: Generator) -> Tensor:
+        with torch.autocast(device.type, torch.bfloat16, enabled=study.precision == "bfloat16"):
+            return loss_of(model, settings, to_float(pictures), classes, random)
+
+    def loss(index: Tensor, random: Generator) -> Tensor:
+        return objective(images[index], labels[index], random)
+
+    def validate(random: Generator) -> float:
+        size = min(settings.optimisation.batch_size, len(val_images))
+        parts = zip(val_images.split(size), val_labels.split(size), strict=True)
+        return float(np.mean([objective(*part, random).item() for part in parts if len(part[0]) == size]))
+
+    optimisation = settings.optimisation
+    facts["train_flops"] = flops_of_step(model, loss, optimisation, device, len(images))
+    identity = config.digest([study.training(dataset, run, seed), record.source_sha256(), split.split_sha256, split.data_sha256])
+    name = f"{dataset}/{run}/seed{seed}"
+    linear_rate = getattr(settings, "linear_rate", 1.0)
+    curve = fit(
+        loss, validate, model, optimisation, len(images), seed, device,
+        name=name, linear_rate=linear_rate, checkpoint=checkpoint, identity=identity,
+    )  # fmt: skip
+    return model, curve, facts
+
+
+def fit_to_pixels(model: Model, settings: config.Strict | None, images: np.ndarray) -> None:
+    """Fit what is fitted, not learnt, on the training images uint8 [n, c, h, w]: PCA, standardisation, whitening."""
+    pixels = torch.from_numpy(images).float().div(255)
+    model.encoder.fit(pixels if isinstance(model.encoder, networks.PCA) else pixels[:5000])
+    if isinstance(settings, AutoencoderPlus) and settings.linear_path:
+        model.start_from_pca(pixels)
+
+
+def flops_of_step(model: Model, loss: Callable[[Tensor, Generator], Tensor], settings: Optimisation, device: torch.device, items: int) -> int:
+    """FLOPs of the whole training: one step's, counted forward and backward, times the steps; leaves the model as it was."""
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    batch = min(settings.batch_size, items)
+    model.train()
+    with FlopCounterMode(display=False) as counter:
+        loss(torch.arange(batch, device=device), generator(device, 0)).backward()
+    model.zero_grad(set_to_none=True)
+    model.load_state_dict(before)
+    return counter.get_total_flops() * settings.epochs * (items // batch)
+
+
+def timing(started: float, parts: dict[str, float], images: int) -> dict[str, Any]:
+    """What a timing file holds: seconds since `started`, its parts, images a second while training, peak memory in bytes."""
+    training = parts.get("training", 0.0)
+    return {
+        "format": record.FORMAT, "seconds": round(time.perf_counter() - started, 3), "parts": {k: round(v, 3) for k, v in parts.items()},
+        "images_per_second": round(images / training, 1) if images and training else None,
+        "peak_memory_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
+    }  # fmt: skip
+
+
+@config.command
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    for name in ("config", "dataset", "run", "out", "record", "curve", "timing"):
+        parser.add_argument(f"--{name}", required=True)
+    parser.add_argument("--seed", type=int, required=True)
+    options = parser.parse_args()
+    started = time.perf_counter()
+    study = config.read(options.config)
+    checkpoint = Path(options.out).with_suffix(".checkpoint")
+    model, curve, facts = train(study, options.dataset, options.run, options.seed, checkpoint)
+    seconds = time.perf_counter() - started
+    settings = study.method(options.dataset, options.run)
+    training = study.training(options.dataset, options.run, options.seed)
+    networks.save_model(options.out, model, training)
+    record.write_text(options.curve, "\n".join(",".join(map(str, row)) for row in [CURVE, *curve]) + "\n")
+    seen = study.dataset(options.dataset).train * settings.optimisation.epochs if settings else 0
+    record.write_json(options.timing, timing(started, {"training": seconds}, seen))
+    weights = record.sha256(Path(options.out))
+    record.write_json(options.record, record.header(training) | facts | {"weights_sha256": weights})
+    checkpoint.unlink(missing_ok=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,146 @@
+"""A whole results folder of made-up numbers and pictures, in the format of every step; not one of them was measured."""
+
+import itertools
+import sys
+from pathlib import Path
+
+import msgspec
+import numpy as np
+import yaml
+
+from latents import config, record
+from latents.config import DATASETS, ROWS, Study
+from latents.report import summarize
+
+NOTE = "DEMO: stand-in for CIFAR-10, 5,000 MNIST digits"
+
+
+def plain_study(folder: str = "") -> dict:
+    """config/study.yaml, shrunk: three seeds of MNIST, one of CIFAR-10 with three ablations. With a folder: the demo."""
+    plain = yaml.safe_load((record.ROOT / "config/study.yaml").read_text())
+    plain["datasets"]["mnist"] |= {"seeds": [1, 2, 3], "ablation": None}
+    variants = {"full": {}, "no-corruption": {"clean-fraction": 1.0}, "plain-decoder": {"residual-decoder": False}}
+    ablation = {"method": "autoencoder-plus", "seeds": [1], "base": {"optimisation": {"epochs": 4}}, "variants": variants}
+    plain["datasets"]["cifar10"] |= {"seeds": [1], "ablation": ablation}
+    plain["measurement"]["tsne-points"] = 600
+    return plain | ({"study": "demo", "folder": folder, "note": NOTE, "source": "stand-in"} if folder else {})
+
+
+def numbers(draw: np.random.Generator, dataset: str, run: str) -> list[dict]:
+    """Every metric that an evaluation writes, plausible in size; not one of them was measured."""
+    rank = ROWS.index(run.partition(".")[0])
+    base = {"cifar10": [55, 50, 57, 64, 90, 78, 91], "mnist": [97.5, 95, 98.1, 98.7, 99.5, 99.1, 99.6]}[dataset][rank]
+    near = lambda value, spread=0.01: float(value * (1 + spread * draw.standard_normal()))  # noqa: E731
+    found = {}
+    for shift, split in enumerate(("train", "val", "test")):
+        probes = {"linear": -8, "mlp": 0, "knn": -6, "best": 0} | ({"head": 1} if run in config.ROWS_WITH_LABELS else {})
+        for probe, offset in probes.items():
+            value = base + offset * (100 - base) / 40 - 0.3 * shift + 0.15 * draw.standard_normal()
+            found[f"accuracy_{probe}", split] = (min(99.97, float(value)), "percent")
+        mae = [0.0503, 0.081, 0.0632, 0.0447, 0.1274, 0.1105, 0.1312][rank] / (2 if dataset == "mnist" else 1)
+        found["mae", split] = (near(mae), "pixel range")
+        found["psnr", split] = (near(-20 * np.log10(mae) - 3), "dB")
+        found["ssim", split] = (near(0.95 - 4 * mae), "")
+    for split in ("val", "test"):
+        found["silhouette", split] = (near([-0.05, -0.08, -0.02, 0.01, 0.55, 0.15, 0.71][rank], 0.03), "")
+        found["scatter_ratio", split] = (near([0.08, 0.06, 0.09, 0.12, 3.1, 0.6, 7.8][rank], 0.03), "")
+        found["knn_purity", split] = (near([0.3, 0.28, 0.32, 0.4, 0.89, 0.72, 0.91][rank]), "")
+        found["alignment", split] = (near([0.9, 0.4, 0.7, 0.6, 0.15, 0.2, 0.1][rank], 0.03), "")
+        found["uniformity", split] = (near([-3.4, -0.9, -3.0, -3.2, -2.2, -3.7, -2.4][rank], 0.03), "")
+        found["effective_rank", split] = (near([96, 14, 60, 88, 9.5, 70, 9.1][rank], 0.03), "")
+    found["path_length", "test"], found["path_length_pixels", "test"] = (near(1.31, 0.05), ""), (1.0, "")
+    found["class_changes", "test"], found["class_changes_pixels", "test"] = (near(1.72, 0.1), ""), (2.4, "")
+    found["class_changes_pairs", "test"] = (int(draw.integers(90, 200)), "pairs")
+    found["class_changes_pixels_pairs", "test"] = (231, "pairs")
+    found["judge_accuracy", "test"], found["judge_accuracy_decoded", "test"] = (92.4, "percent"), (near(48, 0.1), "percent")
+    found["parameters", "-"] = ([100352, 1894144, 412345, 2294147, 1895434, 2025344, 2025344][rank], "")
+    found["train_flops", "-"] = ([2.1e10, 0, 3.4e14, 9.1e15, 8.2e15, 1.4e16, 1.4e16][rank], "FLOP")
+    return [{"metric": m, "split": split, "value": value, "unit": unit} for (m, split), (value, unit) in found.items()]
+
+
+def images(draw: np.random.Generator, shape: tuple[int, int, int], n: int) -> np.ndarray:
+    """Smooth random pictures, uint8 [n, h, w, c]."""
+    h, w, c = shape
+    coarse = draw.uniform(0, 1, (n, h // 4, w // 4, c)).repeat(4, 1).repeat(4, 2)
+    for axis in (1, 2):
+        coarse = (np.roll(coarse, 1, axis) + coarse + np.roll(coarse, -1, axis)) / 3
+    return (255 * coarse).astype(np.uint8)
+
+
+def times(seconds: float) -> dict:
+    return {"format": record.FORMAT, "seconds": seconds, "parts": {}, "images_per_second": None, "peak_memory_bytes": 10**9}
+
+
+def synthesise(study: Study, results: Path) -> None:
+    """Write a complete results folder, every file in the format of the step that makes it."""
+    for dataset in study.datasets:
+        draw = np.random.default_rng(5)
+        originals = images(draw, DATASETS[dataset], 12)
+        mix = np.linspace(0, 1, 10)[None, :, None, None, None]
+        pixels = ((1 - mix) * originals[:4, None] + mix * originals[4:8, None]).astype(np.uint8)
+        for run, seed in study.runs(dataset):
+            place = f"{dataset}/{run}/seed{seed}"
+            row, _, variant = run.partition(".")
+            settings = study.measuring(dataset, run, seed)
+            content = {
+                "format": record.FORMAT, "dataset": dataset, "run": run, "method": row, "variant": variant or "main", "seed": seed,
+                "study": study.study, "config": settings, "config_sha256": config.digest(settings),
+                "split_sha256": "a1" * 32, "data_sha256": "b2" * 32, "source_sha256": "c3" * 32, "weights_sha256": "d4" * 32,
+                "codes_sha256": "e5" * 32, "versions": {"python": "3.11.2", "torch": "2.14.1"}, "device": "cpu",
+                "processor": "Made_up CPU @ 2 GHz, 100 % busy", "threads": 2, "precision": study.precision, "test_read": True,
+                "probe_named_by_val": "mlp", "correct": {}, "metrics": numbers(draw, dataset, run),
+            }  # fmt: skip
+            record.write_json(results / "records" / f"{place}.json", content)
+            trained = study.method(dataset, run) is not None
+            noise = 0.02 * draw.standard_normal(12)
+            curve = [(e, 214 * e, 2 * 0.8**e + 0.1 + float(noise[e - 1]), 2 * 0.85**e + 0.2, 0.001) for e in range(1, 13)]
+            summarize.write_csv(results / "curves" / f"{place}.csv", ("epoch", "step", "loss", "val_loss", "lr"), curve if trained else [])
+            for step, seconds in (("train", 1234.5 if trained else 2.0), ("evaluate", 180.0)):
+                record.write_json(results / "timing" / f"{place}.{step}.json", times(seconds))
+            blurred = (originals // 2 + 64 + draw.integers(0, 20, originals.shape)).astype(np.uint8)
+            (results / "pictures" / place).parent.mkdir(parents=True, exist_ok=True)
+            np.savez(
+                results / "pictures" / f"{place}.npz", originals=originals, reconstructions=blurred, indices=np.arange(12),
+                labels=np.arange(12) % 10, path_ends=np.arange(8).reshape(4, 2), path_codes=pixels // 2 + 64, path_pixels=pixels,
+            )  # fmt: skip
+        record.write_json(results / "timing" / dataset / config.JUDGE / "seed1.train.json", times(600.0))
+
+        labels = draw.integers(0, 10, study.measurement.tsne_points)
+        angle = 2 * np.pi * labels / 10
+        centres = 30 * np.stack([np.cos(angle), np.sin(angle)], 1)
+        points = {row: centres * (place + 1) / 7 + 6 * draw.standard_normal(centres.shape) for place, row in enumerate(ROWS)}
+        header = ["index", "label", *(f"{row}_{axis}" for row in ROWS for axis in "xy")]
+        lines = zip(range(len(labels)), labels.tolist(), *(column.tolist() for row in ROWS for column in points[row].T), strict=True)
+        summarize.write_csv(results / "tsne" / f"{dataset}.csv", tuple(header), lines)
+        trust = {row: 0.9 + 0.01 * place for place, row in enumerate(ROWS)}
+        record.write_json(results / "tsne" / f"{dataset}.json", {"format": record.FORMAT, "trustworthiness": trust})
+
+        cells = [cell for cell in study.runs(dataset) if cell[0] in ROWS]
+        alike = [(*one, *other, float(draw.uniform(0.1, 0.95))) for one, other in itertools.combinations(cells, 2)]
+        summarize.write_csv(results / "similarity" / f"{dataset}.csv", ("run_a", "seed_a", "run_b", "seed_b", "cka"), alike)
+
+
+def call(module, *arguments: object) -> None:
+    """Run a step's main in this process, so that its warnings are errors here."""
+    before = sys.argv
+    sys.argv = [module.__name__, *map(str, arguments)]
+    try:
+        module.main()
+    finally:
+        sys.argv = before
+
+
+def inputs(folder: Path) -> tuple:
+    return "--config", folder / "study.yaml", "--results", folder / "results"
+
+
+def summarise(folder: Path) -> None:
+    results = folder / "results"
+    call(summarize, *inputs(folder), "--out-runs", results / "runs.csv", "--out-summary", results / "summary.csv")
+
+
+def prepare(folder: Path, plain: dict) -> Path:
+    """A folder with study.yaml and results/ as after every step but the report."""
+    (folder / "study.yaml").write_text(yaml.safe_dump(plain, sort_keys=False))
+    synthesise(msgspec.convert(plain, Study), folder / "results")
+    return folder

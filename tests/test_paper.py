@@ -1,0 +1,116 @@
+"""The paper's source: no typed result, no stray reference or citation, nothing included that the workflow does not write."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+PAPER = (ROOT / "paper/paper.tex").read_text(encoding="utf-8")
+BIBLIOGRAPHY = (ROOT / "paper/refs.bib").read_text(encoding="utf-8")
+REPORT = ROOT / "src/latents/report"
+
+RESULT_PARTS = {  # where a number is a result: name -> beginning and end
+    "abstract": (r"\begin{abstract}", r"\end{abstract}"),
+    "results": (r"\section{Results}", r"\section{Limits}"),
+    "conclusions": (r"\section{Conclusions}", r"\FloatBarrier"),
+}
+TYPED_NUMBERS = {
+    "decimal": r"\d+\.\d+",
+    "percentage": r"\d+(?:\\,|~|\s)*(?:\\%|percent\b|per cent\b)",
+    "siunitx number": r"\\(?:num|SI|qty)\{\s*[-+\d.][^}]*\}",
+}
+ALLOWED = {  # what looks like a typed result and is none -> why
+    r"\\fig\[\d+(\.\d+)?in\]": "the height at which a figure is set",
+}
+
+
+def without_comments(source: str) -> str:
+    return re.sub(r"(?<!\\)%.*", "", source)
+
+
+def typed_numbers(source: str) -> list[str]:
+    """Every decimal or percentage that stands in the source itself, but for those of the allow-list."""
+    prose = without_comments(source)
+    for pattern in ALLOWED:
+        prose = re.sub(pattern, "", prose)
+    return [found for pattern in TYPED_NUMBERS.values() for found in re.findall(pattern, prose)]
+
+
+def arguments(command: str, source: str) -> list[str]:
+    """The comma-separated arguments of every use of a command (a regular expression), optional arguments left out."""
+    found = re.findall(rf"\\(?:{command})(?:\[[^]]*\])*\{{([^}}]*)\}}", without_comments(source))
+    return [key.strip() for keys in found for key in keys.split(",")]
+
+
+def cited(source: str) -> set[str]:
+    return set(arguments(r"cite[a-z]*\*?", source))
+
+
+def entries(bibliography: str) -> set[str]:
+    return set(re.findall(r"^@\w+\{([^,\s]+),", bibliography, flags=re.MULTILINE))
+
+
+def labels(source: str) -> set[str]:
+    return set(arguments("label", source))
+
+
+def floats_without_reference(source: str) -> set[str]:
+    return {label for label in labels(source) if label.startswith(("tab:", "fig:"))} - set(arguments("[cC]ref", source))
+
+
+def float_environments(source: str) -> list[str]:
+    return re.findall(r"\\begin\{(?:table|figure)\}.*?\\end\{(?:table|figure)\}", without_comments(source), flags=re.DOTALL)
+
+
+@pytest.mark.parametrize("part", RESULT_PARTS)
+def test_no_result_is_typed_by_hand(part):
+    beginning, end = RESULT_PARTS[part]
+    _, found, rest = PAPER.partition(beginning)
+    assert found and end in rest, f"the paper has no {part} between {beginning} and {end}"
+    assert typed_numbers(rest.partition(end)[0]) == []
+
+
+@pytest.mark.parametrize("fault", [r"reaches 92.4 there", r"about 92\,\% of them", r"92~\% of them", "92 per cent", r"\SI{92}{\percent}", r"\num{0.0443}"])
+def test_a_typed_result_is_found(fault):
+    assert typed_numbers(rf"a code of 128 numbers {fault} and no more")
+
+
+@pytest.mark.parametrize("source", [r"\pc{cifar10/guided/accuracy_mlp/test} of 128", r"\fig[2.25in]{tsne_mnist}", "% once 92.4 %", r"\winnerval\,\%"])
+def test_what_the_workflow_wrote_is_not_a_typed_result(source):
+    assert typed_numbers(source) == []
+
+
+def test_every_citation_has_an_entry_and_every_entry_is_cited():
+    assert cited(PAPER) == entries(BIBLIOGRAPHY)
+
+
+def test_a_citation_is_read_in_each_of_its_forms():
+    assert cited(r"\citep[see][p.~3]{a, b} \citet{c} % \citep{d}") == {"a", "b", "c"}
+    assert entries("@misc{a,\n  note = {b},\n}\n@article{c,\n") == {"a", "c"}
+
+
+def test_every_float_has_a_label_and_is_referred_to():
+    assert all(labels(one) for one in float_environments(PAPER))
+    assert floats_without_reference(PAPER) == set()
+
+
+def test_a_float_that_nothing_refers_to_is_found():
+    assert floats_without_reference(r"\label{tab:a}\label{fig:b}\label{sec:c} \Cref{tab:a,sec:c} % \cref{fig:b}") == {"fig:b"}
+
+
+def test_every_reference_has_a_label():
+    assert set(arguments("[cC]ref", PAPER)) <= labels(PAPER)
+
+
+def test_every_table_of_the_paper_is_one_that_the_workflow_writes():
+    written = set(re.findall(r'"(table_\w+|macros)"', (REPORT / "tables.py").read_text(encoding="utf-8")))
+    included = {f"table_{name}" for name in arguments("tab", PAPER)}
+    inputs = {name for name in arguments("input", PAPER) if not name.endswith("#1")}
+    assert included and included <= written
+    assert inputs == {"../generated/macros"} and "macros" in written
+
+
+def test_every_figure_of_the_paper_has_a_script():
+    drawn = {name.removesuffix("_mnist").removesuffix("_cifar10") for name in arguments("fig", PAPER)}
+    assert drawn and drawn <= {script.stem for script in (REPORT / "figures").glob("*.py")}

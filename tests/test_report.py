@@ -1,0 +1,264 @@
+"""The report: summary, tables, macros and figures from a complete folder of made-up results."""
+
+import csv
+import importlib
+import json
+import re
+import shutil
+import subprocess
+import sys
+import zlib
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+
+from latents import config, record
+from latents.report import summarize, tables
+from made_up import NOTE, call, inputs, plain_study, prepare, summarise
+
+FIGURES = {  # script: its data set, where it takes one
+    "reconstructions": "mnist", "tsne": "cifar10", "interpolations": "cifar10", "curves": "mnist",
+    "accuracy": None, "reconstruction_error": None, "separability": None, "similarity": None,
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Study, results, summary and tables, made once; tests only read them."""
+    folder = prepare(tmp_path_factory.mktemp("whole"), plain_study())
+    summarise(folder)
+    call(tables, *inputs(folder), "--out", folder / "generated")
+    return folder
+
+
+@pytest.fixture
+def spoilt(whole: Path, tmp_path: Path) -> Path:
+    """A copy for a test to spoil."""
+    return Path(shutil.copytree(whole, tmp_path / "copy"))
+
+
+def lines_of(path: Path) -> list[dict[str, str]]:
+    with path.open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def change(path: Path, **values: object) -> None:
+    path.write_text(json.dumps(json.loads(path.read_text()) | values))
+
+
+def test_every_number_of_every_record_is_in_runs_in_the_order_of_the_cells(whole: Path) -> None:
+    study = config.read(whole / "study.yaml")
+    runs = lines_of(whole / "results/runs.csv")
+    assert list(runs[0]) == ["dataset", "method", "variant", "seed", "metric", "split", "value", "unit"]
+    cells = list(dict.fromkeys((line["dataset"], line["method"], line["variant"], int(line["seed"])) for line in runs))
+    named = [(d, run.split(".")[0], run.partition(".")[2] or "main", seed) for d, run, seed in study.cells()]
+    assert cells == named
+    found = {(*(line[key] for key in ("dataset", "method", "variant", "seed", "metric", "split")),): float(line["value"]) for line in runs}
+    content = json.loads((whole / "results/records/cifar10/autoencoder-plus.full/seed1.json").read_text())
+    for one in content["metrics"]:
+        assert found["cifar10", "autoencoder-plus", "full", "1", one["metric"], one["split"]] == one["value"]
+    assert found["mnist", "pca", "main", "1", "tsne_trustworthiness", "test"] == 0.9
+
+
+def test_the_summary_is_students_interval_over_seeds_of_the_runs(whole: Path) -> None:
+    summary = lines_of(whole / "results/summary.csv")
+    assert list(summary[0]) == ["dataset", "method", "metric", "split", "mean", "ci95_low", "ci95_high", "n", "unit"]
+    (line,) = [s for s in summary if (s["dataset"], s["method"], s["metric"], s["split"]) == ("mnist", "guided", "accuracy_mlp", "test")]
+    key = ("mnist", "guided", "main", "accuracy_mlp", "test")
+    runs = lines_of(whole / "results/runs.csv")
+    values = [float(r["value"]) for r in runs if (r["dataset"], r["method"], r["variant"], r["metric"], r["split"]) == key]
+    mean = sum(values) / 3
+    half = 4.302652729911275 * (sum((value - mean) ** 2 for value in values) / 2) ** 0.5 / 3**0.5  # t of 2 degrees of freedom
+    assert int(line["n"]) == len(values) == 3
+    np.testing.assert_allclose([float(line[k]) for k in ("mean", "ci95_low", "ci95_high")], [mean, mean - half, mean + half], rtol=1e-12)
+
+
+def test_one_seed_or_a_value_that_no_seed_changes_has_no_interval(whole: Path) -> None:
+    summary = lines_of(whole / "results/summary.csv")
+    alone = [line for line in summary if line["dataset"] == "cifar10" or line["method"] == "pca"]
+    fixed = [line for line in summary if line["metric"] in ("parameters", "path_length_pixels")]
+    assert {line["n"] for line in alone} == {"1"}
+    assert {"1", "3"} == {line["n"] for line in fixed}
+    assert all(line["ci95_low"] == line["ci95_high"] == "" for line in alone + fixed)
+
+
+def test_summarizing_twice_gives_the_same_bytes_and_leaves_ablations_out_of_the_summary(spoilt: Path) -> None:
+    before = {name: (spoilt / "results" / name).read_bytes() for name in ("runs.csv", "summary.csv")}
+    summarise(spoilt)
+    assert before == {name: (spoilt / "results" / name).read_bytes() for name in before}
+    assert b"plain-decoder" in before["runs.csv"]
+    assert b"plain-decoder" not in before["summary.csv"]
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"split_sha256": "f" * 64}, "cifar10/supcon/seed1.json: its split_sha256 is not that of the other cifar10 records"),
+        ({"data_sha256": "f" * 64}, "cifar10/supcon/seed1.json: its data_sha256 is not that of the other cifar10 records"),
+        ({"seed": 2}, "cifar10/supcon/seed1.json: is the record of another cell"),
+        ({"format": 0}, "cifar10/supcon/seed1.json: not a record of format 1"),
+    ],
+)
+def test_a_record_that_does_not_belong_is_refused_by_name(spoilt: Path, values: dict, message: str) -> None:
+    change(spoilt / "results/records/cifar10/supcon/seed1.json", **values)
+    kept = (spoilt / "results/runs.csv").read_bytes()
+    with pytest.raises(SystemExit, match=re.escape(message)):
+        summarise(spoilt)
+    assert (spoilt / "results/runs.csv").read_bytes() == kept
+
+
+@pytest.mark.parametrize("name", ["records/mnist/pca/seed1.json", "tsne/mnist.json"])
+def test_a_missing_input_of_the_summary_is_named(spoilt: Path, name: str) -> None:
+    (spoilt / "results" / name).unlink()
+    with pytest.raises(SystemExit, match=re.escape(f"{name}: missing")):
+        summarise(spoilt)
+
+
+def text_of(pdf: bytes) -> str:
+    """The strings that a figure's PDF shows, without their kerning."""
+    streams = [zlib.decompress(part) for part in re.findall(rb"stream\n(.*?)\nendstream", pdf, re.DOTALL) if part[:1] == b"x"]
+    shown = b"".join(re.findall(rb"\(((?:[^()\\]|\\.)*)\)", b"".join(part for part in streams if b" Tf" in part)))
+    return shown.replace(b"\0", b"").decode("latin-1")  # characters of two bytes
+
+
+@pytest.mark.parametrize(("name", "dataset"), FIGURES.items())
+def test_a_figure_carries_the_note_and_is_the_same_bytes_twice(whole: Path, tmp_path: Path, name: str, dataset: str | None) -> None:
+    script = importlib.import_module(f"latents.report.figures.{name}")
+    which = ["--dataset", dataset] if dataset else []
+    pages = []
+    for attempt in ("one", "two"):
+        out = tmp_path / attempt / f"{name}.pdf"
+        call(script, *inputs(whole), *which, "--note", NOTE, "--out", out)
+        pages.append((out.read_bytes(), out.with_suffix(".png").read_bytes()))
+    assert pages[0] == pages[1]
+    pdf, png = pages[0]
+    assert NOTE in text_of(pdf)
+    assert b"/FontFile2" in pdf  # TrueType, embedded
+    assert b"/Type3" not in pdf
+    assert b"CreationDate" not in pdf
+    assert len(png) < 300_000
+
+
+@pytest.mark.parametrize(
+    ("name", "missing"),
+    [
+        ("reconstructions", "pictures/mnist/guided/seed1.npz"), ("interpolations", "pictures/cifar10/random/seed1.npz"),
+        ("tsne", "tsne/cifar10.csv"), ("curves", "curves/mnist/supcon/seed3.csv"), ("accuracy", "summary.csv"),
+        ("reconstruction_error", "summary.csv"), ("separability", "summary.csv"), ("similarity", "similarity/mnist.csv"),
+    ],
+)  # fmt: skip
+def test_a_missing_input_of_a_figure_is_named(spoilt: Path, name: str, missing: str) -> None:
+    (spoilt / "results" / missing).unlink()
+    which = ["--dataset", FIGURES[name]] if FIGURES[name] else []
+    with pytest.raises(SystemExit, match=re.escape(f"{missing}: missing")):
+        call(importlib.import_module(f"latents.report.figures.{name}"), *inputs(spoilt), *which, "--out", spoilt / "x.pdf")
+    assert not (spoilt / "x.pdf").exists()
+
+
+def test_pictures_of_other_test_images_are_refused(spoilt: Path) -> None:
+    path = spoilt / "results/pictures/mnist/supcon/seed1.npz"
+    arrays = dict(np.load(path))
+    np.savez(path, **arrays | {"originals": arrays["originals"][::-1]})
+    with pytest.raises(SystemExit, match=r"supcon/seed1.npz: shows other test images than"):
+        figure = importlib.import_module("latents.report.figures.reconstructions")
+        call(figure, *inputs(spoilt), "--dataset", "mnist", "--out", spoilt / "x.pdf")
+
+
+def test_nothing_that_draws_or_tabulates_imports_torch() -> None:
+    root = record.ROOT / "src"
+    modules = [".".join(path.relative_to(root).with_suffix("").parts) for path in sorted((root / "latents/report").rglob("[a-z]*.py"))]
+    program = f"import sys, importlib; [importlib.import_module(m) for m in {modules}]; sys.exit('torch' in sys.modules)"
+    assert len(modules) >= 11
+    assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0
+
+
+def macros_of(folder: Path) -> dict[str, str]:
+    text = (folder / "generated/macros.tex").read_text()
+    return dict(re.findall(r"^\\expandafter\\def\\csname (.*?)\\endcsname\{(.*)\}$", text, re.MULTILINE))
+
+
+def test_every_line_of_the_summary_and_every_ablation_has_its_macros(whole: Path) -> None:
+    macros = macros_of(whole)
+    for line in lines_of(whole / "results/summary.csv"):
+        name = "res@{dataset}/{method}/{metric}/{split}".format(**line)
+        assert macros[f"{name}@n"] == line["n"]
+        assert (macros[f"{name}@ci"] == f"n = {line['n']}") == (line["ci95_low"] == "")
+        float(macros[name])
+        if line["metric"] == "accuracy_mlp":
+            assert macros[name] == f"{float(line['mean']):.1f}"
+            assert not line["ci95_low"] or macros[f"{name}@ci"] == f"{float(line['ci95_low']):.1f} to {float(line['ci95_high']):.1f}"
+    assert "res@cifar10/autoencoder-plus.plain-decoder/mae/val" in macros
+    assert macros["res@cifar10/contrastive/train_flops/-"] == "14000"
+
+
+def test_the_facts_of_the_study_are_macros(whole: Path) -> None:
+    macros = macros_of(whole)
+    expected = {
+        "config-name": "study", "note": "", "is-demo": "0", "from-reference": "0", "source-hash": "c3" * 6, "seeds/mnist": "1, 2, 3",
+        "data-hash/mnist": "b2" * 6, "split-hash/cifar10": "a1" * 6, "train-images/cifar10": "45000", "threads": "2",
+        "processor": r"Made\_up CPU @ 2 GHz, 100 \% busy", "torch-version": "2.14.1", "minutes/mnist/guided": "20.6",
+        "epochs/cifar10/autoencoder-plus.full": "4",
+    }  # fmt: skip
+    assert expected == {name: macros[f"fact@{name}"] for name in expected}
+    assert re.fullmatch("[0-9a-f]{12}", macros["fact@build-hash"])
+
+
+def test_results_in_reference_and_those_of_the_demo_say_so(spoilt: Path) -> None:
+    shutil.move(spoilt / "results", spoilt / "reference")
+    call(tables, "--config", spoilt / "study.yaml", "--results", spoilt / "reference", "--out", spoilt / "generated")
+    macros = macros_of(spoilt)
+    assert (macros["fact@from-reference"], macros["fact@note"]) == ("1", "from reference")
+    (spoilt / "study.yaml").write_text(yaml.safe_dump(plain_study("demo/"), sort_keys=False))
+    shutil.move(spoilt / "reference", spoilt / "results")
+    call(tables, *inputs(spoilt), "--out", spoilt / "generated")
+    macros = macros_of(spoilt)
+    assert (macros["fact@is-demo"], macros["fact@note"]) == ("1", NOTE)
+    assert "CIFAR-10 stand-in" in (spoilt / "generated/table_accuracy.tex").read_text()
+
+
+def test_the_tables_hold_the_values(whole: Path) -> None:
+    estimates = summarize.estimates(summarize.read_runs(whole / "results/runs.csv"))
+
+    def rows(name: str) -> dict[str, list[str]]:
+        lines = (whole / f"generated/table_{name}.tex").read_text().splitlines()
+        return {parts[0]: parts[1:] for parts in ([part.strip() for part in line.removesuffix(r" \\").split("&")] for line in lines)}
+
+    mean = lambda *key: estimates[key].mean  # noqa: E731
+    accuracy = rows("accuracy")
+    assert accuracy["PCA"][0] == f"{mean('mnist', 'pca', 'accuracy_linear', 'test'):.1f}"
+    assert accuracy["PCA"][3] == "{--}"
+    assert accuracy[r"Guided\textdagger{}"][3].startswith(f"{mean('mnist', 'guided', 'accuracy_head', 'test'):.1f} \\pm ")
+    assert accuracy[r"Guided\textdagger{}"][7] == f"{mean('cifar10', 'guided', 'accuracy_head', 'test'):.1f}"
+    assert rows("splits")["Random"][5] == f"{mean('cifar10', 'random', 'accuracy_best', 'train'):.1f}"
+    assert rows("reconstruction")["Contrastive"][3] == f"{mean('cifar10', 'contrastive', 'mae', 'test'):.4f}"
+    assert rows("ablation")["plain decoder"][0] == f"{mean('cifar10', 'autoencoder-plus.plain-decoder', 'mae', 'val'):.4f}"
+    assert rows("interpolation")["Pixel cross-fade"] == ["1.00", "2.40", "231", "92.4"]
+    assert rows("cost")["Autoencoder+"][:4] == ["2.29", "9100", "20.6", "3.0"]
+    assert rows("settings")["Judge"][0] == str(config.read(whole / "study.yaml").datasets["cifar10"].judge.optimisation.epochs)
+    alike = [rows("similarity")[name] for name in ("PCA", "Random", "Autoencoder")]
+    assert alike[0][2] == alike[2][0]
+    assert len(list((whole / "generated").glob("table_*.tex"))) == 9
+
+
+def test_a_half_width_is_rounded_up_never_to_nothing() -> None:
+    estimates = {("d", "r", "accuracy_mlp", "test"): summarize.Estimate(90.0, 89.98, 90.02, 3, "percent")}
+    assert tables.cell(estimates, "d", "r", "accuracy_mlp", "test") == r"90.0 \pm 0.1"
+
+
+@pytest.mark.skipif(shutil.which("pdflatex") is None, reason="pdflatex is not installed")
+def test_the_tables_compile_and_fit_the_text_block(spoilt: Path) -> None:
+    names = sorted(path.stem for path in (spoilt / "generated").glob("table_*.tex"))
+    boxes = "".join(rf"\setbox0\hbox{{\input{{generated/{name}}}\unskip}}\typeout{{WIDTH \the\wd0}}\box0\par" for name in names)
+    preamble = r"\documentclass[11pt]{article}\usepackage[T1]{fontenc}\usepackage{booktabs,siunitx,array}\input{generated/macros}"
+    macro = r"\csname res@cifar10/guided/accuracy_head/test\endcsname"
+    (spoilt / "paper.tex").write_text(rf"{preamble}\begin{{document}}{boxes}\typeout{{VALUE {macro}}}\end{{document}}")
+    command = ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "paper.tex"]
+    log = subprocess.run(command, cwd=spoilt, capture_output=True, text=True, check=False)
+    assert log.returncode == 0, log.stdout[-2000:]
+    widths = [float(width) for width in re.findall(r"WIDTH ([\d.]+)pt", log.stdout)]
+    assert len(widths) == len(names) == 9
+    assert max(widths) < 6.3 * 72.27
+    assert re.search(r"VALUE \d+\.\d", log.stdout)
+    assert "Missing character" not in log.stdout

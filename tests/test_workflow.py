@@ -1,0 +1,298 @@
+"""The workflow: what runs when, from which inputs, and that the commands of the README are these."""
+
+import fnmatch
+import re
+import shutil
+import subprocess
+import sys
+
+import pytest
+import yaml
+from conftest import COPIED, SNAKEMAKE, run, stub_reference
+
+from latents import config, plan
+from latents.config import ROWS
+from latents.record import FORMAT, ROOT, write_json
+from latents.report import gallery
+
+STUDY, DEMO = "config/study.yaml", "config/demo.yaml"
+FIGURE_RULES = {*"accuracy reconstruction_error separability similarity_figure reconstructions tsne_figure interpolations curves".split()}
+
+
+def text(name: str) -> str:
+    return (ROOT / name).read_text(encoding="utf-8")
+
+
+def locked() -> dict[str, str]:
+    return dict(re.findall(r"^([A-Za-z0-9_.-]+)==(\S+)", text("requirements.lock"), re.MULTILINE))
+
+
+@pytest.mark.parametrize("name", [STUDY, DEMO])
+def test_a_fresh_clone_plans_every_cell_once_and_the_plan_counts_the_same_jobs(name, checkout, dry_run):
+    jobs = dry_run(checkout, "--config", f"study={name}")
+    study = config.read(ROOT / name)
+    assert jobs["train"] == len(study.cells()) + len(study.datasets)
+    assert jobs["evaluate"] == len(study.cells())
+    figures = {"figures": sum(jobs.pop(rule) for rule in FIGURE_RULES)}
+    assert jobs.pop("all") == 1
+    assert plan.jobs(study) == jobs | figures
+
+
+@pytest.mark.parametrize("name", [STUDY, DEMO])
+def test_lint_finds_nothing(name, checkout):
+    assert "your workflow is in a good condition" in run(checkout, SNAKEMAKE, "--lint", "--config", f"study={name}").stdout
+
+
+def test_one_figure_asks_for_just_what_it_needs(checkout, dry_run):
+    jobs = dry_run(checkout, "figures/tsne_cifar10.pdf")
+    assert jobs == {"data": 1, "train": len(ROWS) + 1, "evaluate": len(ROWS), "tsne": 1, "tsne_figure": 1}
+    assert dry_run(checkout, "figures/curves_mnist.pdf").keys() == {"data", "train", "curves"}
+
+
+def test_from_reference_nothing_is_trained_and_nothing_is_written_there(checkout, dry_run):
+    stub_reference(checkout, config.read(ROOT / STUDY))
+    jobs = dry_run(checkout, "--config", "results=reference")
+    assert jobs.keys() == FIGURE_RULES | {"tables", "paper", "all"}
+    done = run(checkout, SNAKEMAKE, "--dry-run", "--config", "results=reference")
+    outputs = [name for line in re.findall(r"^    output: (.*)$", done.stdout, re.MULTILINE) for name in line.split(", ")]
+    assert outputs
+    assert all(name.startswith("from-reference/") for name in outputs)
+    assert dry_run(checkout, "from-reference/figures/tsne_mnist.pdf", "--config", "results=reference") == {"tsne_figure": 1}
+
+
+@pytest.mark.parametrize("target", ["reference/summary.csv", "reference/records/mnist/pca/seed1.json", "reference/tsne/mnist.csv"])
+def test_no_rule_writes_to_reference(target, checkout):
+    shutil.rmtree(checkout / "reference", ignore_errors=True)
+    for settings in (["--config", "results=reference"], []):
+        done = run(checkout, SNAKEMAKE, "--dry-run", target, *settings)
+        assert done.returncode != 0
+        assert "MissingRuleException" in done.stdout
+
+
+def test_the_gallery_names_the_inputs_of_the_snakefile(checkout):
+    study = config.read(ROOT / STUDY)
+    stub_reference(checkout, study)
+    done = run(checkout, SNAKEMAKE, "--dry-run", "--config", "results=reference")
+    found = re.findall(r"^    input: (.*)\n    output: from-reference/figures/(\w+)\.pdf", done.stdout, re.MULTILINE)
+    inputs = {name: line.split(", ") for line, name in found}
+    assert inputs.keys() == {name for name, _, _ in gallery.targets(study)}
+    for name, script, patterns in gallery.targets(study):
+        read = [path.removeprefix("reference/") for path in inputs[name] if path.startswith("reference/")]
+        assert f"src/latents/report/figures/{script}.py" in inputs[name]
+        assert all(any(fnmatch.fnmatch(path, pattern) for pattern in patterns) for path in read), (name, read)
+        assert all(fnmatch.filter(read, pattern) for pattern in patterns), (name, read)
+
+
+def test_only_the_rule_evaluate_passes_final_and_so_reads_the_test_split():
+    rule = re.search(r"^rule evaluate:.*?^rule ", text("Snakefile"), re.MULTILINE | re.DOTALL).group()
+    assert rule.count("--final") == 1
+    for name in ("Snakefile", "Makefile", "Dockerfile", ".ci/run", "README.md", "profiles/default/profile.yaml"):
+        assert text(name).count("--final") == (name == "Snakefile"), name
+
+
+@pytest.mark.parametrize(
+    ("settings", "sentence"),
+    [
+        ("results=refrence", "takes one value, reference"),
+        ("stduy=config/demo.yaml", "was given stduy"),
+        ("study=config/nowhere.yaml", "config/nowhere.yaml: no such configuration"),
+    ],
+)
+def test_a_misspelt_setting_stops_before_anything_runs(settings, sentence, checkout):
+    done = run(checkout, SNAKEMAKE, "--cores", "1", "--config", settings)
+    assert done.returncode != 0
+    assert sentence in done.stdout
+    assert not (checkout / "data").exists()
+
+
+def test_the_job_limits_are_in_the_profile_that_snakemake_finds_by_itself(checkout):
+    done = run(checkout, SNAKEMAKE, "--dry-run", "figures/curves_mnist.pdf")
+    assert "profile profiles/default" in done.stdout
+    assert yaml.safe_load(text("profiles/default/profile.yaml"))["resources"] == "gpu=1"
+
+
+# -- one set of versions
+
+
+def test_conda_environment_has_the_versions_of_the_lock():
+    dependencies = yaml.safe_load(text("environment.yml"))["dependencies"]
+    pins = dict(line.split("==") for line in dependencies[-1]["pip"] if "==" in line)
+    assert {name: locked().get(name) for name in pins} == pins
+    wanted = {re.match(r"[A-Za-z0-9-]+", line).group().lower() for line in re.findall(r'^    "([^"]+)"', text("pyproject.toml"), re.MULTILINE)}
+    assert pins.keys() == wanted
+    assert "python=3.11" in dependencies
+
+
+def test_container_readme_and_snakefile_name_the_same_versions():
+    digest = re.search(r"sha256:[0-9a-f]{64}", text("Dockerfile")).group()
+    assert f'container: "docker://debian@{digest}"' in text("Snakefile")
+    assert f"torch {locked()['torch']}" in text("README.md")
+    assert "python3.11" in text("Dockerfile")
+    assert "Python 3.11" in text("README.md")
+    assert 'requires-python = "==3.11.*"' in text("pyproject.toml")
+
+
+# -- the commands of the README
+
+
+def commands(kind: str) -> list[str]:
+    """Commands of one program in the README's code."""
+    return sorted(set(re.findall(rf"(?:^|`)({kind} [^`\n]*)", text("README.md"), re.MULTILINE)))
+
+
+def test_every_make_command_of_the_readme_is_a_target():
+    targets = set(re.findall(r"^([a-z-]+):", text("Makefile"), re.MULTILINE))
+    used = {command.split()[1] for command in commands("make")}
+    assert {"demo", "test", "plan", "study", "from-reference", "lint"} <= used <= targets
+
+
+@pytest.mark.parametrize("selection", re.findall(r'ARGS="(-k [^"]+)"', text("README.md")))
+def test_every_selection_of_tests_in_the_readme_selects_some(selection):
+    assert run(ROOT, "bash", "-c", f"{sys.executable} -m pytest --collect-only -q {selection}").returncode == 0
+
+
+@pytest.mark.parametrize("command", [c for c in commands("snakemake") if "--unlock" not in c and "mine.yaml" not in c])
+def test_every_snakemake_command_of_the_readme_finds_its_jobs(command, checkout):
+    stub_reference(checkout, config.read(ROOT / STUDY))
+    done = run(checkout, "bash", "-c", command.replace("snakemake", f"{SNAKEMAKE} --dry-run", 1))
+    assert done.returncode == 0, done.stdout[-3000:]
+    assert "Job stats" in done.stdout
+
+
+def test_make_says_in_one_line_what_python_is_missing(checkout):
+    done = run(checkout, "make", ".venv/made-from-lock", "PYTHON=/bin/false")
+    assert done.returncode != 0
+    assert "error: Python 3.11 was not found; install it" in done.stdout
+    assert not (checkout / ".venv").exists()
+
+
+@pytest.mark.parametrize("user", ["0", "1000"])
+def test_tex_is_installed_by_root_on_debian_and_named_to_others(user, checkout, tmp_path):
+    tools = tmp_path / "tools"
+    tools.mkdir()
+    for name, line in (("id", f"echo {user}"), ("apt-get", f'echo "$@" >> {tmp_path}/asked')):
+        (tools / name).write_text(f"#!/bin/bash\n{line}\n")
+        (tools / name).chmod(0o755)
+    done = run(checkout, shutil.which("make"), "tex", PATH=str(tools))
+    if user == "0":
+        assert done.returncode == 0, done.stdout
+        assert "install -y --no-install-recommends texlive-latex-base" in (tmp_path / "asked").read_text()
+    else:
+        assert done.returncode != 0
+        assert "error: TeX is missing; install TeX Live with latexmk" in done.stdout
+        assert not (tmp_path / "asked").exists()
+
+
+def test_reference_refuses_the_demo_and_an_unfinished_study(checkout):
+    shutil.rmtree(checkout / "reference", ignore_errors=True)
+    make = ["make", "reference", "--old-file=.venv/made-from-lock", f"SNAKEMAKE={SNAKEMAKE}"]
+    record = checkout / "results/records/mnist/pca/seed1.json"
+    record.parent.mkdir(parents=True)
+    record.write_text('{\n "study": "demo"\n}\n')
+    done = run(checkout, *make)
+    assert done.returncode != 0
+    assert "only the study goes to reference/" in done.stdout
+    record.write_text('{\n "study": "study"\n}\n')
+    done = run(checkout, *make)
+    assert done.returncode != 0
+    assert "the study has not run to its end here" in done.stdout
+    assert not (checkout / "reference").exists()
+
+
+def test_ci_is_a_whole_script_that_ends_in_make_test():
+    assert (ROOT / ".ci/run").stat().st_mode & 0o111
+    assert subprocess.run(["bash", "-n", ROOT / ".ci/run"]).returncode == 0
+    assert text(".ci/run").rstrip().endswith("make test")
+
+
+# -- what the study will cost, and what the committed run says
+
+
+def test_the_plan_tells_recorded_hours_and_names_what_was_never_timed(tmp_path):
+    study = config.read(ROOT / STUDY)
+    assert plan.hours(*plan.recorded(study, tmp_path)) == ["not known: no job of these settings is in reference/timing"]
+    for name, seconds, settings in (("guided", 7200, {}), ("contrastive", 60, {"precision": "other"})):
+        machine = {"processor": "A CPU", "device": "cpu", "threads": 2}
+        entry = machine | {"config": study.training("mnist", name, 5) | settings}
+        write_json(tmp_path / f"train/mnist/{name}/seed5.json", {"format": FORMAT} | entry)
+        write_json(tmp_path / f"timing/mnist/{name}/seed5.train.json", {"format": FORMAT, "seconds": seconds})
+    lines = "\n".join(plan.hours(*plan.recorded(study, tmp_path)))
+    assert "2.00 (2.00 train, 0.00 evaluate)" in lines
+    assert "A CPU, cpu, 2 threads" in lines
+    assert "train mnist/contrastive" in lines.partition("not counted")[2]
+    assert "train mnist/guided" not in lines.partition("not counted")[2]
+
+
+@pytest.mark.skipif(not (ROOT / "reference/summary.csv").exists(), reason="reference/ holds no finished run yet")
+def test_gallery_and_readme_are_those_of_the_committed_run():
+    study = config.read(ROOT / STUDY)
+    readme = text("README.md")
+    assert gallery.between_marks(readme, gallery.results(study, ROOT / "reference"), ROOT / "README.md") == readme
+    assert gallery.gallery(study, ROOT / "reference") == text("figures/README.md")
+
+
+# -- the demo, run to its PDF
+
+
+def test_make_demo_ends_in_a_clean_pdf_and_says_where_things_are(demo):
+    folder, printed = demo
+    for line, name in zip(printed.splitlines()[-3:], ("demo/paper/paper.pdf", "demo/figures/", "demo/results/summary.csv"), strict=True):
+        assert line.endswith(name)
+        assert (folder / name).exists()
+    assert (folder / "demo/paper/paper.pdf").stat().st_size < 5e6
+    log = (folder / "demo/paper/build/paper.log").read_text(encoding="utf-8", errors="replace")
+    assert not re.findall(r"(?:Reference|Citation) .*undefined|There were undefined|multiply defined|Missing character.*", log)
+    assert not [width for width in re.findall(r"^Overfull \\[hv]box \((\d+\.\d+)pt", log, re.MULTILINE) if float(width) > 5]
+
+
+@pytest.mark.skipif(not shutil.which("pdftotext"), reason="pdftotext (poppler-utils) is not installed")
+def test_every_page_of_the_demo_says_what_it_is(demo):
+    pages = subprocess.run(["pdftotext", demo[0] / "demo/paper/paper.pdf", "-"], capture_output=True, text=True, check=True).stdout.split("\f")[:-1]
+    assert len(pages) > 1
+    assert all(config.read(ROOT / DEMO).note in " ".join(page.split()) for page in pages)
+
+
+def test_the_demo_writes_nothing_outside_its_folder(demo):
+    folder, _ = demo
+    assert {path.name for path in folder.iterdir()} - {".snakemake", "demo"} <= {*COPIED}
+    assert not [*folder.glob("figures/*.p*"), *folder.glob("paper/*.pdf"), *folder.glob("paper/generated")]
+
+
+def test_a_finished_run_has_nothing_to_do_and_a_deleted_figure_comes_back_alone(demo, dry_run):
+    folder, settings = demo[0], ["--config", f"study={DEMO}"]
+    assert "Nothing to be done" in run(folder, SNAKEMAKE, "--dry-run", *settings).stdout
+    figure = folder / "demo/figures/accuracy.pdf"
+    before = figure.read_bytes()
+    figure.unlink()
+    assert dry_run(folder, "demo/figures/accuracy.pdf", *settings) == {"accuracy": 1}
+    assert dry_run(folder, *settings) == {"accuracy": 1, "paper": 1, "all": 1}
+    assert run(folder, SNAKEMAKE, "--cores", "1", "demo/figures/accuracy.pdf", *settings).returncode == 0
+    assert figure.read_bytes() == before
+
+
+def test_a_changed_setting_repeats_just_the_cells_that_it_decides(demo, dry_run):
+    folder = demo[0]
+    changed = yaml.safe_load(text(DEMO))
+    (folder / "config/changed.yaml").write_text(yaml.safe_dump(changed))
+    assert not {"train", "evaluate"} & dry_run(folder, "--config", "study=config/changed.yaml").keys()
+    changed["datasets"]["cifar10"]["methods"]["guided"]["label-smoothing"] = 0.123
+    (folder / "config/changed.yaml").write_text(yaml.safe_dump(changed))
+    jobs = dry_run(folder, "--config", "study=config/changed.yaml")
+    (folder / "config/changed.yaml").unlink()
+    seeds = len(changed["datasets"]["cifar10"]["seeds"])
+    assert {rule: jobs.get(rule) for rule in ("data", "train", "evaluate", "tsne")} == {"data": None, "train": seeds, "evaluate": seeds, "tsne": 1}
+
+
+def test_everything_printed_comes_from_reference_without_data_or_torch(demo, checkout, tmp_path):
+    shutil.rmtree(checkout / "reference", ignore_errors=True)
+    shutil.copytree(demo[0] / "demo/results", checkout / "reference", ignore=shutil.ignore_patterns("codes"))
+    kept = {path: path.read_bytes() for path in (checkout / "reference").rglob("*.*")}
+    (tmp_path / "torch.py").write_text("raise ImportError('torch is not wanted here')\n")
+    reference = ["--config", f"study={DEMO}", "results=reference"]
+    figure = [SNAKEMAKE, "--cores", "1", "from-reference/figures/tsne_cifar10.pdf", *reference]
+    done = run(checkout, *figure, timeout=60, PYTHONPATH=f"{tmp_path}:{checkout}/src")
+    assert done.returncode == 0, done.stdout[-3000:]
+    done = run(checkout, SNAKEMAKE, "--cores", "2", *reference, timeout=200, PYTHONPATH=f"{tmp_path}:{checkout}/src")
+    assert done.returncode == 0, done.stdout[-3000:]
+    assert (checkout / "from-reference/paper/paper.pdf").exists()
+    assert {path: path.read_bytes() for path in (checkout / "reference").rglob("*.*")} == kept

@@ -27,7 +27,7 @@ test: tex $(ENVIRONMENT)
 	.venv/bin/python -m pytest -rs $(ARGS)
 
 plan: $(ENVIRONMENT)
-	@.venv/bin/python -m latents.plan --config $(CONFIG)
+	@.venv/bin/python -m latents.report.plan --config $(CONFIG)
 
 study: tex $(ENVIRONMENT)
 	$(SNAKEMAKE) --cores $(CORES) --config study=$(CONFIG)

@@ -1,6 +1,6 @@
 """What a study will cost, before it is started: jobs, hours, disk and download.
 
-    python -m latents.plan --config config/study.yaml
+    python -m latents.report.plan --config config/study.yaml
 
 Hours are those that the committed run took (reference/timing). A job counts as recorded when one with the same settings,
 at any seed, was timed there; the others are named, not guessed. Takes a few seconds, imports no torch.

@@ -245,7 +245,7 @@ class Model(nn.Module):
             residual = settings.residual_decoder
             linear = settings.linear_path
             self.decoder = Decoder(shape, study.decoder.channels, linear) if residual else PlainDecoder(shape, plain, linear)
-        if isinstance(settings, Guided):
+        if isinstance(settings, Guided) or self.uses_labels:
             self.head = nn.Sequential(nn.BatchNorm1d(CODE_SIZE), nn.Linear(CODE_SIZE, CLASSES))
         if isinstance(settings, Contrastive):
             hidden, width = settings.projection

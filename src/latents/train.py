@@ -70,10 +70,13 @@ def loss_of(model: Model, settings: config.Strict, images: Tensor, labels: Tenso
             return functional.cross_entropy(model.head(model.encoder(view)).float(), labels, label_smoothing=settings.label_smoothing)
         case Contrastive():
             views = torch.cat([augment.view(images, settings.augmentation, random) for _ in range(2)])
-            z = model.projector(model.encoder(views))
-            if model.uses_labels:
-                return objectives.supcon(z, labels, settings.temperature)
-            return objectives.nt_xent(z, settings.temperature)
+            codes = model.encoder(views)
+            z = model.projector(codes)
+            if not model.uses_labels:
+                return objectives.nt_xent(z, settings.temperature)
+            # its own head learns beside it, on codes that it cannot change
+            classification = functional.cross_entropy(model.head(codes.detach()).float(), labels.repeat(2))
+            return objectives.supcon(z, labels, settings.temperature) + classification
     raise TypeError(settings)
 
 

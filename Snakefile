@@ -31,7 +31,7 @@ REPORT = "src/latents/report"
 NAMES = ["accuracy", "reconstruction_error", "separability", "similarity"] + expand(
     "{figure}_{dataset}", figure=["reconstructions", "tsne", "interpolations", "curves"], dataset=STUDY.datasets
 )
-TABLES = ["settings", "accuracy", "splits", "reconstruction", "separability", "interpolation", "similarity", "ablation", "cost"]
+TABLES = ["settings", "accuracy", "splits", "reconstruction", "separability", "interpolation", "ablation", "cost"]
 # functions, so that Snakemake does not take another name of the same settings for a reason to run again
 SETTINGS = lambda wildcards, input: CONFIG
 RESULTS = lambda wildcards, input: R

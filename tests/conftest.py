@@ -25,7 +25,7 @@ def environment(folder: Path) -> dict[str, str]:
     return {name: value for name, value in os.environ.items() if not name.startswith(ours)} | {"PYTHONPATH": f"{folder}/src"}
 
 
-def run(folder: Path, *command: str, timeout: float = 120, **variables: str) -> subprocess.CompletedProcess[str]:
+def run(folder: Path, *command: str, timeout: float = 300, **variables: str) -> subprocess.CompletedProcess[str]:
     """Run a command in a copy; stdout and stderr come together."""
     return subprocess.run(
         command, cwd=folder, env=environment(folder) | variables, timeout=timeout, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
@@ -92,3 +92,11 @@ def dry_run() -> Callable[..., dict[str, int]]:
         return {line[0]: int(line[1]) for line in lines if len(line) == 2 and line[1].isdigit()}
 
     return jobs
+
+
+@pytest.fixture(scope="session")
+def cells(tmp_path_factory: pytest.TempPathFactory):  # noqa: ANN201
+    """A tiny study: its data, and its cells, each trained when it is first asked for."""
+    from tiny import Cells  # it imports torch, which most tests that share this file do not need
+
+    return Cells(tmp_path_factory.mktemp("tiny"))

@@ -10,10 +10,10 @@ import pytest
 import yaml
 from conftest import COPIED, SNAKEMAKE, run, stub_reference
 
-from latents import config, plan
+from latents import config
 from latents.config import ROWS
 from latents.record import FORMAT, ROOT, write_json
-from latents.report import gallery
+from latents.report import gallery, plan
 
 STUDY, DEMO = "config/study.yaml", "config/demo.yaml"
 FIGURE_RULES = {*"accuracy reconstruction_error separability similarity_figure reconstructions tsne_figure interpolations curves".split()}
@@ -286,7 +286,7 @@ def test_a_changed_setting_repeats_just_the_cells_that_it_decides(demo, dry_run)
 def test_everything_printed_comes_from_reference_without_data_or_torch(demo, checkout, tmp_path):
     shutil.rmtree(checkout / "reference", ignore_errors=True)
     shutil.copytree(demo[0] / "demo/results", checkout / "reference", ignore=shutil.ignore_patterns("codes"))
-    kept = {path: path.read_bytes() for path in (checkout / "reference").rglob("*.*")}
+    kept = {path: path.read_bytes() for path in (checkout / "reference").rglob("*") if path.is_file()}
     (tmp_path / "torch.py").write_text("raise ImportError('torch is not wanted here')\n")
     reference = ["--config", f"study={DEMO}", "results=reference"]
     figure = [SNAKEMAKE, "--cores", "1", "from-reference/figures/tsne_cifar10.pdf", *reference]
@@ -295,4 +295,4 @@ def test_everything_printed_comes_from_reference_without_data_or_torch(demo, che
     done = run(checkout, SNAKEMAKE, "--cores", "2", *reference, timeout=200, PYTHONPATH=f"{tmp_path}:{checkout}/src")
     assert done.returncode == 0, done.stdout[-3000:]
     assert (checkout / "from-reference/paper/paper.pdf").exists()
-    assert {path: path.read_bytes() for path in (checkout / "reference").rglob("*.*")} == kept
+    assert {path: path.read_bytes() for path in (checkout / "reference").rglob("*") if path.is_file()} == kept

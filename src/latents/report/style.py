@@ -1,4 +1,4 @@
-"""The one look of every figure: paper width, one palette, one way to start a script and to save.
+"""The one look of every figure: the width of the text block, so that no figure is scaled; one palette, one way to save.
 
 Colours are those of Okabe and Ito, told apart by colour-blind readers; each row has a marker and a hatch of its own
 beside its colour, so that a figure reads in grey too. The fonts come with matplotlib.
@@ -21,17 +21,17 @@ from latents.config import Problem, Study
 from latents.report.summarize import Estimate
 
 WIDTH = 6.3  # inches: the paper's text block
-LABELS = 0.86  # inches left of a sheet of images, for the names of its rows
-FOOTER = 0.18  # inches
+LABELS = 0.8  # inches left of a sheet of images, for the names of its rows
+FOOTER = 0.14  # inches
 PNG_DPI = 150
 
 matplotlib.rcParams.update({
-    "font.family": "STIXGeneral", "mathtext.fontset": "stix", "font.size": 9, "axes.titlesize": 9, "axes.labelsize": 9,
-    "xtick.labelsize": 8.5, "ytick.labelsize": 8.5, "legend.fontsize": 8.5, "legend.frameon": False, "figure.dpi": PNG_DPI,
+    "font.family": "STIXGeneral", "mathtext.fontset": "stix", "font.size": 8.5, "axes.titlesize": 8.5, "axes.labelsize": 8.5,
+    "xtick.labelsize": 8, "ytick.labelsize": 8, "legend.fontsize": 8, "legend.frameon": False, "figure.dpi": PNG_DPI,
     "axes.linewidth": 0.6, "xtick.major.width": 0.6, "ytick.major.width": 0.6, "xtick.major.size": 2.5, "ytick.major.size": 2.5,
     "axes.spines.top": False, "axes.spines.right": False, "axes.grid": True, "axes.axisbelow": True,
-    "grid.color": "0.88", "grid.linewidth": 0.5, "lines.linewidth": 1.1, "lines.markersize": 4.5, "hatch.linewidth": 0.6,
-    "pdf.fonttype": 42, "pdf.compression": 9, "savefig.dpi": 300, "image.interpolation": "none",
+    "grid.color": "0.88", "grid.linewidth": 0.5, "lines.linewidth": 1.1, "lines.markersize": 4, "hatch.linewidth": 0.6,
+    "axes.titlepad": 3, "axes.labelpad": 2, "xtick.major.pad": 2, "ytick.major.pad": 2, "pdf.fonttype": 42, "pdf.compression": 9, "savefig.dpi": 300, "image.interpolation": "none",
 })  # fmt: skip
 
 
@@ -124,6 +124,7 @@ def save(figure: Figure, out: Path, note: str) -> None:
         figure.set_figheight(height)
         figure.get_layout_engine().set(rect=(0, FOOTER / height, 1, 1 - FOOTER / height))
         figure.text(0.5, 0.02 / height, note, ha="center", va="bottom", fontsize=8, color="0.25")
+    figure.draw_without_rendering()  # the layout settles at its second pass: the first would cut titles off
     pdf, png = io.BytesIO(), io.BytesIO()
     figure.savefig(pdf, format="pdf", metadata={"CreationDate": None})
     figure.savefig(png, format="png", dpi=PNG_DPI)

@@ -8,9 +8,9 @@ summary.csv, and for each ablation as <row>.<variant>,
     res@<dataset>/<row>/<metric>/<split>      the mean, rounded; `train_flops` in TFLOP
     res@<...>@ci                              `90.1 to 91.2`, or `n = 1` where the seeds give no interval
     res@<...>@n                               the number of seeds
+    res@cka/<dataset>/<row>/<row>             linear CKA of two rows; of a row's seeds, where it has several
 
-and fact@<name> for facts of the study (see `facts`). Takes about a second.
-The paper loads booktabs, siunitx and array.
+and fact@<name> for facts of the study (see `facts`). Takes about a second. The paper loads booktabs, siunitx and array.
 """
 
 import argparse
@@ -22,6 +22,7 @@ from statistics import fmean
 from typing import Any
 
 import msgspec
+import numpy as np
 
 from latents import config, record
 from latents.config import JUDGE, ROWS, Problem, Study
@@ -31,7 +32,7 @@ from latents.report.summarize import Estimate
 Estimates = dict[tuple[str, str, str, str], Estimate]
 DECIMALS = {"mae": 4, "psnr": 2, "uniformity": 2, "effective_rank": 1, "path_length": 2, "path_length_pixels": 2, "class_changes": 2}
 DECIMALS |= {"class_changes_pixels": 2, "parameters": 0, "class_changes_pairs": 0, "class_changes_pixels_pairs": 0}  # others have 3
-# every table opens with this and closes its brace; the widest then fit a text block of 6.3 inches at 11 pt
+# every table opens with this and closes its brace; the widest then fit a text block of 6.3 inches at 10 pt
 SMALL = r"{\footnotesize\setlength{\tabcolsep}{3pt}\sisetup{separate-uncertainty=true,table-align-uncertainty=false}"
 PROBES = {"linear": "linear", "mlp": "MLP"}
 OPTIMIZERS = {"sgd": "SGD", "adamw": "AdamW"}
@@ -103,38 +104,33 @@ def side_by_side(study: Study, heads: list[str], cells: Callable[[str, str], lis
     return tabular(["", *heads * len(over)], [("", body)], over)
 
 
-def stacked(study: Study, found: Estimates, heads: list[str], lines: dict[str, list], over: list[tuple[str, int]] = ()) -> str:
-    """The lines of each data set below those of the one before; a line is its name, a run, and its (metric, split) columns."""
-    groups = []
-    for d, group in lines.items():
-        texts = [[name, *(cell(found, d, run, *column) for column in columns)] for name, run, columns in group]
-        groups.append((style.dataset_name(study, d), texts))
-    return tabular(["", *heads], groups or [("none in this configuration", [])], over)
-
-
 def separability(study: Study, found: Estimates) -> str:
+    """Means alone: twelve columns leave no room for intervals, which the figure of the same name draws."""
     metrics = ("silhouette", "scatter_ratio", "knn_purity", "alignment", "uniformity", "effective_rank")
-    rows = [(style.name(row), row, [(metric, "test") for metric in metrics]) for row in ROWS]
-    heads = ["silhouette", "scatter ratio", "kNN purity", "alignment", "uniformity", r"eff.\ rank"]
-    return stacked(study, found, heads, dict.fromkeys(study.datasets, rows))
+    heads = ["silh.", "scatter", "purity", "align.", "unif.", "rank"]
+    return side_by_side(study, heads, lambda d, row: [rounded(m, found[d, row, m, "test"].mean, "") for m in metrics])
 
 
 def interpolation(study: Study, found: Estimates) -> str:
     """Rows decoded along straight lines of code, and the cross-fade of the pixels, which no row changes."""
     metrics = ("path_length", "class_changes", "class_changes_pairs", "judge_accuracy_decoded")
     faded = ("path_length_pixels", "class_changes_pixels", "class_changes_pixels_pairs", "judge_accuracy")
-    through_codes, through_pixels = ([(metric, "test") for metric in names] for names in (metrics, faded))
-    rows = [(style.name(row), row, through_codes) for row in ROWS] + [("Pixel cross-fade", ROWS[0], through_pixels)]
-    return stacked(study, found, ["path length", "class changes", "pairs counted", r"judge (\%)"], dict.fromkeys(study.datasets, rows))
+    lines = [(style.name(row), row, metrics) for row in ROWS] + [("Cross-fade", ROWS[0], faded)]
+    body = [[name, *(cell(found, d, row, metric, "test") for d in study.datasets for metric in names)] for name, row, names in lines]
+    heads = ["length", "changes", "pairs", r"judge (\%)"]
+    return tabular(["", *heads * len(study.datasets)], [("", body)], [(style.dataset_name(study, d), len(heads)) for d in study.datasets])
 
 
 def ablation(study: Study, found: Estimates) -> str:
     """Variants by what they are chosen by, on val, beside their test MAE and test accuracy of the probe that val names."""
     columns = [(metric, "val") for metric in ("mae", "accuracy_linear", "accuracy_mlp", "accuracy_knn")]
     columns += [("mae", "test"), ("accuracy_best", "test")]
-    chosen = {d: dataset.ablation for d, dataset in study.datasets.items() if dataset.ablation}
-    lines = {d: [(name.replace("-", " "), f"{one.method}.{name}", columns) for name in one.variants] for d, one in chosen.items()}
-    return stacked(study, found, ["MAE", "linear", "MLP", "kNN", "MAE", "probe"], lines, [("val", 4), ("test", 2)])
+    groups = []
+    for d, one in ((d, dataset.ablation) for d, dataset in study.datasets.items() if dataset.ablation):
+        lines = [[name.replace("-", " "), *(cell(found, d, f"{one.method}.{name}", *column) for column in columns)] for name in one.variants]
+        groups.append((style.dataset_name(study, d), lines))
+    heads = ["", "MAE", "linear", "MLP", "kNN", "MAE", "probe"]
+    return tabular(heads, groups or [("none in this configuration", [])], [("val", 4), ("test", 2)])
 
 
 def plain(value: Any) -> str:
@@ -144,43 +140,43 @@ def plain(value: Any) -> str:
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 
-def described(settings: dict[str, Any]) -> str:
-    """Settings in words: what is off is left out, what is on stands alone, the rest has its value beside it."""
+def described(settings: dict[str, Any], above: dict[str, Any]) -> str:
+    """Settings in words: what is off is left out, what is on stands alone, a group that the line above has too is not said again."""
     words = []
     for key, value in settings.items():
-        name = key.replace("-", " ")
-        if isinstance(value, dict):
-            words.append(f"{name} ({described(value) or 'none'})")
+        name = "augm.\\" if key == "augmentation" else key.replace("-", " ")
+        if isinstance(value, dict) and value == above.get(key):
+            words.append(f"{name} as above")
+        elif isinstance(value, dict):
+            words.append(f"{name} ({described(value, {}) or 'none'})")
         elif value not in (0, None) and (key, value) != ("jitter-probability", 1):  # False counts as 0
             words.append(name if value is True else f"{name} {plain(value)}")
     return ", ".join(words)
 
 
-def setting(title: str, settings: config.Strict) -> str:
+def setting(title: str, settings: dict[str, Any], above: dict[str, Any]) -> str:
     """One line: the optimiser's settings each in a column, the others in words; a seed is no setting."""
-    one = settings.optimisation
-    numbers = [one.epochs, one.batch_size, OPTIMIZERS[one.optimizer], one.learning_rate, one.weight_decay, one.warmup]
-    others = {key: value for key, value in msgspec.to_builtins(settings).items() if key not in ("optimisation", "seed")}
-    return " & ".join([escape(title), *map(plain, numbers), described(others)]) + r" \\"
+    one = settings["optimisation"]
+    numbers = [one["epochs"], one["batch-size"], OPTIMIZERS[one["optimizer"]], one["learning-rate"], one["weight-decay"]]
+    others = {key: value for key, value in settings.items() if key not in ("optimisation", "seed")} | {"warmup": one["warmup"]}
+    return " & ".join([escape(title), *map(plain, numbers), described(others, above)]) + r" \\"
 
 
 def settings_table(study: Study) -> str:
-    lines = [SMALL + r"\begin{tabular}{@{}lrrlrrr>{\raggedright\arraybackslash}p{2.5in}@{}}", r"\toprule",
-             r" & epochs & batch & optim. & rate & decay & warm-up & other settings \\"]  # fmt: skip
+    lines = [SMALL + r"\begin{tabular}{@{}lrrlrr>{\raggedright\arraybackslash}p{3.42in}@{}}", r"\toprule",
+             r" & epochs & batch & optim. & rate & decay & other settings \\"]  # fmt: skip
     for d in study.datasets:
-        lines += [r"\midrule", rf"\multicolumn{{8}}{{@{{}}l}}{{\textit{{{style.dataset_name(study, d)}}}}} \\"]
-        lines += [setting(style.name(row), study.method(d, row)) for row in ROWS[2:]] + [setting("Judge", study.method(d, JUDGE))]
-    lines += [r"\midrule", setting("Decoder", study.decoder)]
-    return "\n".join([*lines, r"\bottomrule", r"\end{tabular}}", ""])
+        lines += [r"\midrule", rf"\multicolumn{{7}}{{@{{}}l}}{{\textit{{{style.dataset_name(study, d)}}}}} \\"]
+        runs = [msgspec.to_builtins(study.method(d, run)) for run in (*ROWS[2:], JUDGE)]
+        lines += map(setting, [*map(style.name, ROWS[2:]), "Judge"], runs, [{}, *runs])
+    return "\n".join([*lines, r"\midrule", setting("Decoder", msgspec.to_builtins(study.decoder), {}), r"\bottomrule", r"\end{tabular}}", ""])
 
 
-def similarity(study: Study, results: Path) -> str:
-    groups = []
-    for d, dataset in study.datasets.items():
-        values = summarize.cka_matrix(results / "similarity" / f"{d}.csv", dataset.seeds[0])
-        lines = [[style.name(a), *("{--}" if a == b else f"{values[k, m]:.2f}" for m, b in enumerate(ROWS))] for k, a in enumerate(ROWS)]
-        groups.append((style.dataset_name(study, d), lines))
-    return tabular(["", *(escape(style.name(row)) for row in ROWS)], groups)
+def similarity(study: Study, results: Path) -> dict[str, str]:
+    """CKA as macros; a row with a single seed has none with itself."""
+    matrices = {d: summarize.cka_matrix(results / "similarity" / f"{d}.csv", one.seeds[0]) for d, one in study.datasets.items()}
+    cells = [(d, ROWS[a], ROWS[b], value) for d, matrix in matrices.items() for (a, b), value in np.ndenumerate(matrix)]
+    return {f"res@cka/{d}/{a}/{b}": f"{value:.2f}" for d, a, b, value in cells if not np.isnan(value)}
 
 
 def seconds(study: Study, results: Path) -> dict[tuple[str, str, str], list[float]]:
@@ -225,8 +221,9 @@ def facts(study: Study, results: Path, cells: list[dict[str, Any]], times: dict[
     probe, measurement = study.probe, study.measurement
     found |= {
         "knn-k": str(probe.knn_k), "knn-temperature": plain(probe.knn_temperature), "mlp-hidden": " and ".join(map(str, probe.mlp_hidden)),
-        "pairs": str(measurement.pairs), "tsne-points": str(measurement.tsne_points), "tsne-perplexity": plain(measurement.tsne_perplexity),
-        "decoder-epochs": str(study.decoder.optimisation.epochs),
+        "pairs": str(measurement.pairs), "silhouette-points": str(measurement.silhouette_points),
+        "tsne-points": str(measurement.tsne_points), "tsne-perplexity": plain(measurement.tsne_perplexity),
+        "decoder-epochs": str(study.decoder.optimisation.epochs), "encoder-widths": "{}, {} and {}".format(*study.encoder.widths),
     }  # fmt: skip
     for d, dataset in study.datasets.items():
         first = next(one for one in cells if one["dataset"] == d)
@@ -248,14 +245,14 @@ def facts(study: Study, results: Path, cells: list[dict[str, Any]], times: dict[
     return found
 
 
-def macros(found: Estimates, facts: dict[str, str]) -> str:
+def macros(found: Estimates, alike: dict[str, str], facts: dict[str, str]) -> str:
     """One \\def a line; \\csname lets a name hold digits, slashes and hyphens."""
     values = {}
     for key, estimate in found.items():
         name, write = "res@" + "/".join(key), partial(rounded, key[2], unit=estimate.unit)
         ends = f"{write(value=estimate.low)} to {write(value=estimate.high)}" if estimate.low is not None else f"n = {estimate.n}"
         values |= {name: write(value=estimate.mean), f"{name}@ci": ends.replace("-", "$-$"), f"{name}@n": str(estimate.n)}
-    values |= {f"fact@{name}": escape(text) for name, text in facts.items()}
+    values |= alike | {f"fact@{name}": escape(text) for name, text in facts.items()}
     return "".join(rf"\expandafter\def\csname {name}\endcsname{{{value}}}" + "\n" for name, value in values.items())
 
 
@@ -287,8 +284,7 @@ def main() -> None:
         "table_interpolation": interpolation(study, found),
         "table_ablation": ablation(study, found),
         "table_settings": settings_table(study),
-        "table_similarity": similarity(study, results),
-        "macros": macros(found, facts(study, results, cells, times)),
+        "macros": macros(found, similarity(study, results), facts(study, results, cells, times)),
     }
     for name, text in written.items():
         record.write_text(arguments.out / f"{name}.tex", text)

@@ -25,7 +25,7 @@ PROBES = {  # metric: name, marker, colour
 
 def draw(study: Study, results: Path) -> Figure:
     summary = read_summary(results / "summary.csv")
-    figure = style.figure(3.3)
+    figure = style.figure(2.35)
     panels = figure.subplots(1, len(study.datasets), sharey=True, squeeze=False)[0]
     for axes, dataset in zip(panels, study.datasets, strict=True):
         for probe, (metric, (label, marker, color)) in enumerate(PROBES.items()):
@@ -43,7 +43,7 @@ def draw(study: Study, results: Path) -> Figure:
         axes.tick_params(axis="y", length=0)
         axes.xaxis.set_major_locator(MaxNLocator(6))
     handles, labels = panels[0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside upper center", ncols=len(PROBES), handletextpad=0.2)
+    figure.legend(handles, labels, loc="outside upper center", ncols=len(PROBES), handletextpad=0.2, borderpad=0)
     return figure
 
 

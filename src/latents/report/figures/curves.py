@@ -20,9 +20,9 @@ TRAINED = ROWS[2:]  # pca and random are not
 
 
 def draw(study: Study, results: Path, dataset: str) -> Figure:
-    figure = style.figure(3.4)
-    grid = figure.subplots(2, 3).ravel()
-    for axes, row in zip(grid, TRAINED, strict=False):
+    figure = style.figure(1.5)
+    panels = figure.subplots(1, len(TRAINED))
+    for axes, row in zip(panels, TRAINED, strict=True):
         for seed in study.dataset(dataset).seeds:
             lines = read_csv(results / "curves" / dataset / row / f"seed{seed}.csv", ["epoch", "loss", "val_loss"])
             for column, look in (("loss", "-"), ("val_loss", "--")):
@@ -30,13 +30,12 @@ def draw(study: Study, results: Path, dataset: str) -> Figure:
                 marker = "." if len(points) == 1 else ""  # keeps a single epoch visible
                 axes.plot([x for x, _ in points], [y for _, y in points], look, color=style.ROWS[row].color, marker=marker)
         axes.set_title(style.name(row))
-        axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
+        axes.xaxis.set_major_locator(MaxNLocator(4, integer=True))
         axes.set_xlabel("epoch")
-    for first in (0, 3):
-        grid[first].set_ylabel("loss")
-    grid[-1].axis("off")
+        axes.yaxis.set_major_locator(MaxNLocator(4))
+    panels[0].set_ylabel(f"{style.dataset_name(study, dataset)}\nloss")
     handles = [Line2D([], [], color="black", linestyle=look) for look in ("-", "--")]
-    grid[-1].legend(handles, ["train", "val"], loc="center", title=style.dataset_name(study, dataset))
+    panels[0].legend(handles, ["train", "val"], loc="upper right", handlelength=1.6, borderaxespad=0)  # a loss falls: this corner is free
     return figure
 
 

@@ -1,4 +1,4 @@
-"""Twelve fixed test images, and what each row's code still draws of them.
+"""Twelve fixed test images, what each row's code still draws of them, and the mean absolute error of what it draws.
 
     python -m latents.report.figures.reconstructions --config config/study.yaml --results results \
         --dataset cifar10 --note "" --out figures/reconstructions_cifar10.pdf
@@ -15,7 +15,8 @@ from latents.config import Problem, Study
 from latents.report import style
 
 SHOWN = ("autoencoder", "autoencoder-plus", "pca", "guided", "contrastive", "supcon")
-REMARKS = {"autoencoder": "\n(before)", "autoencoder-plus": "\n(after)"}
+REMARKS = {"autoencoder": ", before", "autoencoder-plus": ", after"}
+MARGINS = 2.0  # inches beside the images: names on the left, errors on the right
 
 
 def draw(study: Study, results: Path, dataset: str) -> Figure:
@@ -29,11 +30,15 @@ def draw(study: Study, results: Path, dataset: str) -> Figure:
 
     rows = [originals, *(picture["reconstructions"] for picture in pictures)]
     labels = ["Original", *(style.name(row) + REMARKS.get(row, "") for row in SHOWN)]
+    errors = [np.abs(images / 255 - originals / 255).mean() for images in rows[1:]]
     drawing = style.sheet(rows)
-    figure = style.figure((style.WIDTH - style.LABELS) * drawing.shape[0] / drawing.shape[1] + 0.08)
+    figure = style.figure((style.WIDTH - MARGINS) * drawing.shape[0] / drawing.shape[1] + 0.08)
     axes = figure.subplots()
     axes.imshow(drawing)
-    axes.set_yticks((np.arange(len(rows)) + 0.5) * drawing.shape[0] / len(rows), labels, linespacing=0.95)
+    centres = (np.arange(len(rows)) + 0.5) * drawing.shape[0] / len(rows)
+    axes.set_yticks(centres, labels)
+    for centre, text in zip(centres, ["MAE", *(f"{error:.3f}" for error in errors)], strict=True):
+        axes.annotate(text, (1, centre), (4, 0), xycoords=("axes fraction", "data"), textcoords="offset points", va="center", fontsize=8)
     axes.tick_params(length=0)
     axes.set_xticks([])
     axes.spines[:].set_visible(False)

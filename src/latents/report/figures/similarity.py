@@ -17,7 +17,7 @@ from latents.report.summarize import cka_matrix
 
 
 def draw(study: Study, results: Path) -> Figure:
-    figure = style.figure(3.15)
+    figure = style.figure(2.55)
     names = [style.name(row) for row in ROWS]
     panels = figure.subplots(1, len(study.datasets), sharey=True, squeeze=False)[0]
     for axes, (dataset, chosen) in zip(panels, study.datasets.items(), strict=True):
@@ -25,7 +25,7 @@ def draw(study: Study, results: Path) -> Figure:
         image = axes.imshow(values, vmin=0, vmax=1, cmap="Blues")
         for (a, b), value in np.ndenumerate(values):
             text = "–" if np.isnan(value) else f"{value:.2f}"
-            axes.text(b, a, text, ha="center", va="center", fontsize=8, color="white" if value > 0.6 else "black")
+            axes.text(b, a, text, ha="center", va="center", fontsize=7.5, color="white" if value > 0.6 else "black")
         axes.set_xticks(range(len(ROWS)), names, rotation=45, ha="right", rotation_mode="anchor")
         axes.set_yticks(range(len(ROWS)), names)
         axes.tick_params(length=0)

@@ -1,0 +1,196 @@
+"""The configuration: whatever a study cannot be is refused in one sentence that names the file and the key."""
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import msgspec
+import pytest
+import yaml
+
+from latents import config
+from latents.config import ROWS, Problem
+from latents.record import ROOT
+
+STUDIES = sorted(path for path in (ROOT / "config").glob("*.yaml") if path.name != "data.yaml")
+SEED_7001 = "datasets.mnist.split-seed: 7001 is a training seed too; choose another"
+
+
+def shipped() -> dict:
+    return yaml.safe_load((ROOT / "config/study.yaml").read_text())
+
+
+def written(folder: Path, place: str, value: object) -> Path:
+    """A copy of config/study.yaml in which the key at `place` (dots between keys) has another value; None leaves it out."""
+    plain = shipped()
+    *above, key = place.split(".")
+    holder = plain
+    for name in above:
+        holder = holder[name]
+    if value is None:
+        del holder[key]
+    else:
+        holder[key] = value
+    path = folder / "changed.yaml"
+    path.write_text(yaml.safe_dump(plain))
+    return path
+
+
+def refusal(path: Path) -> str:
+    with pytest.raises(Problem) as caught:
+        config.read(path)
+    message = str(caught.value)
+    assert message.startswith(f"{path}: ") and "\n" not in message
+    return message
+
+
+@pytest.mark.parametrize("path", STUDIES, ids=lambda path: path.stem)
+def test_every_shipped_study_is_read_and_has_all_rows(path: Path) -> None:
+    study = config.read(path)
+    for dataset in study.datasets:
+        runs = {run for run, _ in study.runs(dataset)}
+        assert runs >= set(ROWS)
+        assert all((study.method(dataset, run) is None) == (run in ("pca", "random")) for run in runs)
+
+
+@pytest.mark.parametrize(
+    "place",
+    ["optimizer", "probe.knn-temp", "datasets.mnist.split_seed", "datasets.cifar10.methods.guided.optimisation.momentum",
+     "datasets.mnist.methods.contrastive.augmentation.blur", "measurement.alignment.hue_shift", "datasets.mnist.methods.simclr"],
+)  # fmt: skip
+def test_an_unknown_key_is_refused_by_name(tmp_path: Path, place: str) -> None:
+    *above, key = place.split(".")
+    message = refusal(written(tmp_path, place, {} if key == "simclr" else 1))
+    assert f"unknown field `{key}`" in message and "mend that key" in message
+    assert (".".join(above[:1]) or key) in message
+
+
+@pytest.mark.parametrize(
+    ("place", "value"),
+    [("threads", "two"), ("threads", 0), ("precision", "float16"), ("device", "tpu"), ("source", "web"), ("encoder.widths", [32, 128]),
+     ("probe.linear-c", []), ("probe.knn-k", 2.5), ("probe.knn-temperature", 0.0), ("datasets.mnist.seeds", []),
+     ("datasets.mnist.judge.optimisation.epochs", 0), ("datasets.mnist.judge.optimisation.learning-rate", -0.1),
+     ("datasets.mnist.judge.optimisation.optimizer", "lion"), ("datasets.mnist.judge.optimisation.warmup", 1.5),
+     ("datasets.cifar10.methods.supcon.augmentation", {"flip": "yes"}), ("datasets.mnist.methods.guided.label-smoothing", None),
+     ("probe.knn-k", None), ("probe.knn-temperature", None), ("probe.mlp-weight-decay", None), ("datasets.mnist.split-seed", None)],
+)  # fmt: skip
+def test_a_wrong_type_an_impossible_value_or_a_missing_hyper_parameter_is_refused_by_key(tmp_path: Path, place: str, value: object) -> None:
+    message = refusal(written(tmp_path, place, value))
+    assert place.split(".")[-1] in message and "mend that key" in message
+
+
+def test_the_shipped_study_pins_the_neighbours_and_the_temperature_of_the_knn_probe() -> None:
+    assert (shipped()["probe"]["knn-k"], shipped()["probe"]["knn-temperature"]) == (20, 0.1)
+
+
+def test_a_data_set_that_is_not_known_is_refused_by_name(tmp_path: Path) -> None:
+    path = written(tmp_path, "datasets.svhn", shipped()["datasets"]["cifar10"])
+    assert "datasets.svhn: unknown data set; known are mnist, cifar10" in refusal(path)
+
+
+def test_a_split_seed_that_is_a_training_seed_is_refused(tmp_path: Path) -> None:
+    assert SEED_7001 in refusal(written(tmp_path, "datasets.mnist.seeds", [1, 7001]))
+
+
+def test_a_variant_of_an_ablation_with_an_unknown_key_or_a_wrong_type_is_refused_by_name(tmp_path: Path) -> None:
+    for change, fault in (({"depth": 3}, "unknown field `depth`"), ({"linear-path": 2}, "linear-path")):
+        message = refusal(written(tmp_path, "datasets.cifar10.ablation.variants.deeper", change))
+        assert "ablation.variants.deeper" in message and fault in message
+
+
+def test_a_missing_file_is_refused_and_the_shipped_ones_are_named(tmp_path: Path) -> None:
+    assert "no such configuration; config/study.yaml and config/demo.yaml" in refusal(tmp_path / "absent.yaml")
+
+
+@pytest.mark.parametrize("content", ["study: [1, 2", "a: b: c", "\tstudy: x", "study: \x00"])
+def test_a_file_that_is_not_yaml_is_refused_with_its_line(tmp_path: Path, content: str) -> None:
+    path = tmp_path / "broken.yaml"
+    path.write_text(content)
+    assert "not valid YAML" in refusal(path)
+
+
+@pytest.mark.parametrize("content", ["", "just text", "- 1\n- 2"])
+def test_yaml_that_is_no_mapping_is_refused(tmp_path: Path, content: str) -> None:
+    path = tmp_path / "other.yaml"
+    path.write_text(content)
+    assert "Expected `object`" in refusal(path)
+
+
+@pytest.mark.parametrize("run", ["simclr", "guided.full", "autoencoder-plus.deeper", "", "judge.full"])
+def test_a_run_that_is_not_in_the_study_is_refused_and_the_rows_are_named(run: str) -> None:
+    with pytest.raises(Problem, match=rf"run {run!r} is not in this study; rows are pca, random"):
+        config.read(ROOT / "config/study.yaml").method("mnist", run)
+
+
+def test_a_data_set_that_is_not_in_the_study_is_refused_and_those_in_it_are_named() -> None:
+    with pytest.raises(Problem, match="data set 'svhn' is not in this study; it has mnist, cifar10"):
+        config.read(ROOT / "config/study.yaml").dataset("svhn")
+
+
+def test_a_study_cannot_be_changed_after_it_was_read() -> None:
+    study = config.read(ROOT / "config/study.yaml")
+    with pytest.raises(AttributeError):
+        study.threads = 3
+
+
+def test_every_row_runs_at_every_seed_but_pca_once_and_variants_at_their_own_seeds(tmp_path: Path) -> None:
+    plain = shipped()
+    plain["datasets"]["cifar10"] |= {"seeds": [1, 2, 3]}
+    plain["datasets"]["cifar10"]["ablation"] |= {"seeds": [4], "variants": {"full": {}}}
+    runs = list(msgspec.convert(plain, config.Study).runs("cifar10"))
+    expected = [("pca", 1), *((row, seed) for row in ROWS[1:] for seed in (1, 2, 3)), ("autoencoder-plus.full", 4)]
+    assert runs == expected
+
+
+def test_a_variant_is_its_row_with_the_ablations_base_and_its_own_changes(tmp_path: Path) -> None:
+    variants = {"full": {}, "short": {"optimisation": {"batch-size": 7}, "linear-path": False}}
+    path = written(tmp_path, "datasets.cifar10.ablation", {"method": "autoencoder-plus", "seeds": [1], "base": {"linear-rate": 0.7}, "variants": variants})
+    study = config.read(path)
+    row = study.method("cifar10", "autoencoder-plus")
+    full, short = (study.method("cifar10", f"autoencoder-plus.{name}") for name in variants)
+    assert full == msgspec.structs.replace(row, linear_rate=0.7)
+    shorter = msgspec.structs.replace(row.optimisation, batch_size=7)
+    assert short == msgspec.structs.replace(full, optimisation=shorter, linear_path=False)
+
+
+def test_a_digest_depends_on_values_and_not_on_the_order_of_keys() -> None:
+    assert config.digest({"a": 1, "b": {"c": 2, "d": 3}}) == config.digest({"b": {"d": 3, "c": 2}, "a": 1})
+    assert config.digest({"a": 1}) != config.digest({"a": 2})
+
+
+def test_what_decides_the_weights_changes_with_the_method_and_not_with_the_measurement(tmp_path: Path) -> None:
+    def training(place: str, value: object) -> dict:
+        return config.read(written(tmp_path, place, value)).training("mnist", "guided", 1)
+
+    before = training("study", "study")
+    assert training("probe.knn-k", 7) == before and training("measurement.pairs", 9) == before
+    for place, value in (("datasets.mnist.methods.guided.label-smoothing", 0.3), ("threads", 5), ("datasets.mnist.split-seed", 7)):
+        assert training(place, value) != before
+
+
+def test_the_folders_of_data_and_checkpoints_can_lie_outside_the_checkout(monkeypatch: pytest.MonkeyPatch) -> None:
+    study, demo = (config.read(ROOT / f"config/{name}.yaml") for name in ("study", "demo"))
+    monkeypatch.delenv("LATENTS_DATA", raising=False)
+    monkeypatch.delenv("LATENTS_CHECKPOINTS", raising=False)
+    assert (study.data, study.checkpoints, demo.data, demo.checkpoints) == ("data", "checkpoints", "demo/data", "demo/checkpoints")
+    monkeypatch.setenv("LATENTS_DATA", "/far/data")
+    monkeypatch.setenv("LATENTS_CHECKPOINTS", "/far/weights")
+    assert (study.data, study.checkpoints) == ("/far/data", "/far/weights/study")
+    assert (demo.data, demo.checkpoints) == ("demo/data", "/far/weights/demo")  # the demo never reads real data
+
+
+def problem() -> None:
+    raise Problem("cat.png: not an image; give another")
+
+
+def test_a_problem_becomes_one_line_on_stderr_and_exit_status_1(monkeypatch: pytest.MonkeyPatch) -> None:
+    def step(main: Callable[[], None]) -> SystemExit:
+        with pytest.raises(SystemExit) as caught:
+            config.command(main)()
+        return caught.value
+
+    # a string as code is what the interpreter prints on stderr before it exits with status 1
+    assert step(problem).code == "error: cat.png: not an image; give another"
+    with pytest.raises(ZeroDivisionError):  # any other exception is a fault of the program and keeps its traceback
+        config.command(lambda: 1 / 0)()
+    assert step(lambda: sys.exit(3)).code == 3

@@ -1,0 +1,143 @@
+"""Separability, geometry and similarity: every number against its formula, written out, and what must not change it."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from latents import geometry
+from latents.similarity import linear_cka
+
+N, K = 40, 5
+
+
+@pytest.fixture
+def codes() -> Tensor:
+    """Three unlike clusters, [40, 128]."""
+    draw = np.random.default_rng(1)
+    centres = 0.6 * draw.normal(size=(3, 128))
+    return torch.from_numpy(centres[np.arange(N) % 3] + draw.normal(size=(N, 128)) * np.linspace(0.2, 1.4, 128)).float()
+
+
+@pytest.fixture
+def labels() -> Tensor:
+    return torch.arange(N) % 3
+
+
+def rotation(size: int = 128) -> Tensor:
+    return torch.linalg.qr(torch.randn(size, size, generator=torch.Generator().manual_seed(2), dtype=torch.float64)).Q.float()
+
+
+def unit(codes: Tensor) -> np.ndarray:
+    array = codes.double().numpy()
+    return array / np.linalg.norm(array, axis=1, keepdims=True)
+
+
+def test_silhouette_is_rousseeuws_formula(codes: Tensor, labels: Tensor) -> None:
+    array, values = codes.double().numpy(), []
+    for i in range(N):
+        distance = np.linalg.norm(array - array[i], axis=1)
+        mean = [distance[[j for j in range(N) if labels[j] == label and j != i]].mean() for label in range(3)]
+        own, other = mean[labels[i]], min(value for label, value in enumerate(mean) if label != labels[i])
+        values.append((other - own) / max(own, other))
+    assert geometry.silhouette(codes, labels, N) == pytest.approx(np.mean(values), abs=1e-5)
+
+
+def test_silhouette_reads_the_first_points_only(codes: Tensor, labels: Tensor) -> None:
+    spoilt = torch.cat([codes[:30], torch.zeros(10, 128)])
+    assert geometry.silhouette(spoilt, labels, 30) == geometry.silhouette(codes[:30], labels[:30], 30)
+
+
+def test_scatter_ratio_is_between_over_within_class_scatter(codes: Tensor, labels: Tensor) -> None:
+    array, classes = codes.double().numpy(), labels.numpy()
+    mean, between, within = array.mean(0), np.zeros((128, 128)), np.zeros((128, 128))
+    for label in range(3):
+        members = array[classes == label]
+        step = members.mean(0) - mean
+        between += len(members) * np.outer(step, step)
+        within += (members - members.mean(0)).T @ (members - members.mean(0))
+    expected = np.trace(between) / np.trace(within)
+    assert geometry.scatter_ratio(codes, labels) == pytest.approx(expected, rel=1e-5)
+    assert geometry.scatter_ratio(7 * codes @ rotation() + 3, labels) == pytest.approx(expected, rel=1e-4)
+
+
+def test_scatter_ratio_is_zero_where_all_class_means_agree() -> None:
+    codes = torch.randn(10, 128)
+    assert geometry.scatter_ratio(torch.cat([codes, codes]), torch.arange(20) // 10) == pytest.approx(0, abs=1e-9)
+
+
+def test_knn_purity_is_the_share_of_the_nearest_by_cosine_with_the_same_label(codes: Tensor, labels: Tensor) -> None:
+    vectors, classes = unit(codes), labels.numpy()
+    shares = []
+    for i in range(N):
+        nearest = [j for j in np.argsort(-(vectors @ vectors[i])) if j != i][:K]
+        shares.append(np.mean(classes[nearest] == classes[i]))
+    assert geometry.knn_purity(codes, labels, K) == pytest.approx(np.mean(shares), abs=1e-9)
+    assert 0.3 < np.mean(shares) < 1
+
+
+def test_knn_purity_is_the_same_in_more_than_one_block_of_codes(labels: Tensor) -> None:
+    codes = torch.randn(1203, 128, generator=torch.Generator().manual_seed(1))
+    codes[1100:] = codes[:103] + 1e-3  # the nearest neighbour lies in another block
+    owners = torch.arange(1203)
+    owners[1100:] = owners[:103]
+    assert geometry.knn_purity(codes, owners, 1) == pytest.approx(206 / 1203)
+
+
+def test_alignment_is_the_mean_squared_distance_of_unit_codes(codes: Tensor) -> None:
+    other = codes + torch.randn(N, 128, generator=torch.Generator().manual_seed(3))
+    expected = np.mean([np.linalg.norm(a - b) ** 2 for a, b in zip(unit(codes), unit(other), strict=True)])
+    assert geometry.alignment(codes, other) == pytest.approx(expected, rel=1e-5)
+    assert geometry.alignment(5 * codes, 0.1 * other) == pytest.approx(expected, rel=1e-5)
+    assert geometry.alignment(codes, codes) == 0 and geometry.alignment(codes, -codes) == pytest.approx(4)
+
+
+def test_uniformity_is_the_log_of_the_mean_gaussian_potential_over_all_pairs(codes: Tensor) -> None:
+    vectors = unit(codes)
+    terms = [math.exp(-2 * np.sum((vectors[i] - vectors[j]) ** 2)) for i in range(N) for j in range(i)]
+    expected = math.log(np.mean(terms))
+    assert geometry.uniformity(codes) == pytest.approx(expected, rel=1e-6)
+    assert geometry.uniformity(3 * codes @ rotation()) == pytest.approx(expected, rel=1e-4)
+    assert geometry.uniformity(torch.ones(5, 128)) == pytest.approx(0, abs=1e-6)  # all in one point: the worst
+
+
+def test_effective_rank_is_the_exponential_of_the_entropy_of_the_singular_values(codes: Tensor) -> None:
+    centred = codes.double().numpy() - codes.double().numpy().mean(0)
+    values = np.linalg.svd(centred, compute_uv=False)
+    share = values[values > 1e-9] / values.sum()
+    expected = math.exp(-np.sum(share * np.log(share)))
+    assert geometry.effective_rank(codes) == pytest.approx(expected, rel=1e-4)
+    assert geometry.effective_rank(0.3 * codes @ rotation() - 2) == pytest.approx(expected, rel=1e-3)
+
+
+@pytest.mark.parametrize("rank", [1, 4, 64])
+def test_effective_rank_counts_equal_directions(rank: int) -> None:
+    directions = torch.eye(128)[:rank]
+    assert geometry.effective_rank(torch.cat([directions, -directions])) == pytest.approx(rank, rel=1e-4)
+
+
+# similarity
+
+
+def test_linear_cka_is_the_normalised_hsic_of_the_linear_kernels(codes: Tensor) -> None:
+    draw = np.random.default_rng(4)
+    a = codes.double().numpy()
+    b = a[:, :50] @ draw.normal(size=(50, 20)) + draw.normal(size=(N, 20))
+    centre = np.eye(N) - 1 / N
+
+    def hsic(x: np.ndarray, y: np.ndarray) -> float:
+        return np.trace(x @ x.T @ centre @ y @ y.T @ centre)
+
+    expected = hsic(a, b) / math.sqrt(hsic(a, a) * hsic(b, b))
+    assert 0.1 < expected < 0.95
+    assert linear_cka(a.astype(np.float32), b.astype(np.float32)) == pytest.approx(expected, rel=1e-4)
+    assert linear_cka(b, a) == pytest.approx(linear_cka(a, b))
+
+
+def test_linear_cka_is_1_for_a_rotation_a_scaling_and_a_shift_and_not_for_a_stretch(codes: Tensor) -> None:
+    array = codes.numpy()
+    assert linear_cka(array, 3 * array @ rotation().numpy() - 5) == pytest.approx(1, abs=1e-5)
+    assert linear_cka(array, array * np.linspace(0, 9, 128)) < 0.99
+    assert linear_cka(array, np.random.default_rng(5).normal(size=(N, 2))) < 0.5

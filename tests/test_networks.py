@@ -1,0 +1,248 @@
+"""The networks: codes of 128 numbers, pixels in their own range, nothing round the code, and weights that come back whole."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+from sklearn.decomposition import PCA as ReferencePCA
+from tiny import Cells, floats, same, state
+from torch import nn
+
+from latents import networks, record, train
+from latents.config import CODE_SIZE, DATASETS, JUDGE, ROWS, Problem
+from latents.networks import PCA, Decoder, Encoder, Model, PlainDecoder
+
+SHARING = ("random", "autoencoder-plus", "guided", "contrastive", "supcon")  # one encoder
+DRAWING = ("autoencoder", "autoencoder-plus")
+DECODERS = {
+    "residual": lambda shape: Decoder(shape, 4, linear_path=False), "residual-linear": lambda shape: Decoder(shape, 4, linear_path=True),
+    "plain": lambda shape: PlainDecoder(shape, (4, 4, 4), linear_path=False), "plain-linear": lambda shape: PlainDecoder(shape, (4, 4, 4), linear_path=True),
+}  # fmt: skip
+
+
+def zeroed(module: nn.Module) -> nn.Module:
+    for parameter in module.parameters():
+        nn.init.zeros_(parameter)
+    return module.eval()
+
+
+# codes
+
+
+@pytest.mark.parametrize("dataset", DATASETS)
+@pytest.mark.parametrize("run", [*ROWS, JUDGE])
+def test_the_code_is_one_float32_vector_of_128_numbers_also_under_bfloat16(cells: Cells, dataset: str, run: str) -> None:
+    encoder = networks.build(cells.study, dataset, run, 1).encoder.eval()
+    for enabled in (False, True):
+        with torch.autocast("cpu", torch.bfloat16, enabled=enabled), torch.no_grad():
+            codes = encoder(floats(dataset))
+        assert codes.shape == (8, CODE_SIZE) and codes.dtype == torch.float32
+
+
+def test_the_linear_layer_to_the_code_is_computed_in_float32_under_bfloat16() -> None:
+    bare = nn.Linear(300, CODE_SIZE)
+    x = torch.rand(8, 300)
+    with torch.autocast("cpu", torch.bfloat16):
+        assert bare(x).dtype == torch.bfloat16  # the bare layer loses digits here
+        inside = networks.Float32(bare)(x)
+    assert torch.equal(inside, bare(x))
+
+
+@pytest.mark.parametrize("dataset", DATASETS)
+def test_the_rows_share_one_encoder_with_the_same_first_weights(cells: Cells, dataset: str) -> None:
+    encoders = [networks.build(cells.study, dataset, run, 1).encoder for run in SHARING]
+    assert all(same(state(encoder), state(encoders[0])) for encoder in encoders)
+
+
+@pytest.mark.parametrize(("dataset", "side"), [("mnist", 27), ("cifar10", 31)])
+def test_the_first_layers_keep_the_resolution_without_stride_or_pool(dataset: str, side: int) -> None:
+    encoder = Encoder(DATASETS[dataset], (4, 4, 8))
+    sides = {}
+    convolutions = [module for module in encoder.modules() if isinstance(module, nn.Conv2d)]
+    for place, module in enumerate(convolutions[:2]):
+        module.register_forward_hook(lambda _, inputs, output, place=place: sides.update({place: (inputs[0].shape[-1], output.shape[-1])}))
+    encoder(floats(dataset))
+    assert sides == {0: (side + 1, side), 1: (side, side)}
+    assert all(module.stride == (1, 1) for module in convolutions)
+
+
+def test_standardisation_gives_the_fitted_images_mean_zero_and_deviation_one_in_each_channel() -> None:
+    images = floats("cifar10", 30) * torch.tensor([1.0, 0.5, 0.2]).view(1, 3, 1, 1)
+    layer = networks.Standardise(3)
+    layer.fit(images)
+    standard = layer(images)
+    assert standard.mean((0, 2, 3)).abs().max() < 1e-5 and (standard.std((0, 2, 3)) - 1).abs().max() < 1e-5
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_the_whitening_layer_gives_patches_unit_variance_and_no_correlation_in_both_signs(channels: int) -> None:
+    generator = torch.Generator().manual_seed(1)
+    mixing = torch.randn(channels, channels, generator=generator)
+    images = torch.einsum("ij,njhw->nihw", mixing, torch.randn(40, channels, 12, 12, generator=generator))
+    images = images + images.roll(1, 3)  # neighbours are alike
+    layer = networks.Whitening(channels)
+    with torch.no_grad():
+        layer.fit(images, epsilon=0.0)
+        white = layer(images)
+    half = 4 * channels
+    assert torch.equal(white[:, half:], -white[:, :half])
+    covariance = torch.cov(white[:, :half].transpose(0, 1).flatten(1))
+    assert (covariance - torch.eye(half)).abs().max() < 1e-3
+    assert not layer.weight.requires_grad
+
+
+# PCA
+
+
+def test_pca_has_scikit_learns_components_up_to_sign_and_its_reconstruction() -> None:
+    images = torch.from_numpy(np.random.default_rng(1).gamma(0.5, 0.3, (300, 12, 12, 1))).float().clamp(0, 1).permute(0, 3, 1, 2)
+    ours = PCA((12, 12, 1))
+    ours.fit(images)
+    reference = ReferencePCA(CODE_SIZE, svd_solver="full").fit(images.flatten(1).double().numpy())
+    agreement = np.abs((ours.components.double().numpy() * reference.components_).sum(1))
+    assert (agreement > 1 - 1e-5).all()
+    codes = ours(images)
+    expected = reference.transform(images.flatten(1).numpy())
+    assert np.abs(np.abs(codes.numpy()) - np.abs(expected)).max() < 1e-4
+    rebuilt = reference.inverse_transform(expected).clip(0, 1)
+    assert np.abs(ours.decode(codes).flatten(1).numpy() - rebuilt).max() < 1e-4
+
+
+@pytest.mark.parametrize("residual", [True, False])
+def test_the_linear_paths_start_as_pca_and_rebuild_as_it_does_before_the_first_step(cells: Cells, residual: bool) -> None:
+    from msgspec.structs import replace
+
+    dataset = cells.study.datasets["mnist"]
+    settings = replace(dataset.methods.autoencoder_plus, residual_decoder=residual)
+    study = replace(cells.study, datasets={"mnist": replace(dataset, methods=replace(dataset.methods, autoencoder_plus=settings))})
+    model = networks.build(study, "mnist", "autoencoder-plus", 1)
+    pixels = floats("mnist", 200)
+    pca = PCA(DATASETS["mnist"])
+    pca.fit(pixels)
+    train.fit_to_pixels(model, settings, (pixels * 255).round().byte().numpy())
+    others = floats("mnist", 20, seed=6)
+    with torch.no_grad():
+        codes = model.encoder(others)
+        assert (model.decoder(codes) - pca.decode(pca(others))).abs().max() < 1e-4
+        scale = pca(others) / codes  # one number: the geometry is PCA's
+        assert (scale / scale.median() - 1).abs().quantile(0.9) < 1e-2
+        assert 0.9 < model.encoder(pixels).std(0).square().mean().sqrt() < 1.1
+
+
+# decoders
+
+
+@pytest.mark.parametrize("dataset", DATASETS)
+@pytest.mark.parametrize("name", DECODERS)
+def test_a_decoder_draws_in_the_pixels_range_whatever_the_code(name: str, dataset: str) -> None:
+    height, width, channels = DATASETS[dataset]
+    drawn = DECODERS[name](DATASETS[dataset])(300 * torch.randn(16, CODE_SIZE, generator=torch.Generator().manual_seed(1)))
+    assert drawn.shape == (16, channels, height, width)
+    assert drawn.min() == 0 and drawn.max() == 1
+
+
+@pytest.mark.parametrize("name", ["residual-linear", "plain-linear"])
+def test_a_decoder_can_reach_an_original_image_exactly(name: str) -> None:
+    original = floats("mnist", 1).round(decimals=1)
+    original[0, 0, 0, :2] = torch.tensor([0.0, 1.0])
+    decoder = zeroed(DECODERS[name](DATASETS["mnist"]))
+    with torch.no_grad():
+        decoder.linear[0].layer.bias.copy_(original.flatten())
+        assert torch.equal(decoder(torch.randn(1, CODE_SIZE)), original)
+
+
+def test_a_pixel_outside_the_range_is_clamped_and_still_learns() -> None:
+    x = torch.tensor([-3.7, 0.25, 41.3], requires_grad=True)
+    networks.clamp(x).sum().backward()
+    assert networks.clamp(x).tolist() == [0, 0.25, 1] and x.grad.tolist() == [1, 1, 1]
+
+
+@pytest.mark.parametrize("run", DRAWING)
+def test_only_the_code_passes_from_encoder_to_decoder(cells: Cells, run: str) -> None:
+    model = cells.trained(run)[0]
+    given = []
+    handle = model.decoder.register_forward_pre_hook(lambda _, arguments, named: given.append((arguments, named)), with_kwargs=True)
+    with torch.no_grad():
+        first = model.decode(model.encoder(floats("mnist"))).clone()
+        codes = model.encoder(floats("mnist"))
+        model.encoder(floats("mnist", seed=6))  # were anything kept beside the code, the next drawing would be of these
+        again = model.decode(codes)
+    handle.remove()
+    assert torch.equal(first, again)
+    for arguments, named in given:
+        assert [argument.shape for argument in arguments] == [(8, CODE_SIZE)] and not named
+
+
+def test_pca_and_the_autoencoders_draw_and_the_other_rows_do_not(cells: Cells) -> None:
+    assert [run for run in ROWS if networks.build(cells.study, "mnist", run, 1).decodes] == ["pca", *DRAWING]
+
+
+# weights
+
+
+def test_the_seed_decides_the_weights_and_no_global_state_is_changed(cells: Cells) -> None:
+    before = torch.random.get_rng_state()
+    first, again, other = (state(networks.build(cells.study, "mnist", "guided", seed)) for seed in (1, 1, 2))
+    assert torch.equal(torch.random.get_rng_state(), before)
+    assert same(first, again) and not same(first, other)
+
+
+@pytest.mark.parametrize("run", ["pca", "autoencoder-plus", "supcon"])
+def test_saved_weights_come_back_bit_for_bit_with_what_made_them(cells: Cells, run: str) -> None:
+    model, training = networks.load_model(cells.weights(run), cells.study)
+    assert same(state(model), state(cells.trained(run)[0]))
+    assert training == json.loads(json.dumps(cells.study.training("mnist", run, 1)))
+
+
+def changed(cells: Cells, path: Path, model: Model, metadata: dict[str, str]) -> Path:
+    """The weights of a model under other metadata."""
+    training = json.dumps(cells.study.training("mnist", "random", 1))
+    tensors = {name: value.contiguous() for name, value in model.state_dict().items()}
+    save_file(tensors, path, {"format": str(record.FORMAT), "training": training} | metadata)
+    return path
+
+
+def refusal(path: Path, cells: Cells) -> str:
+    with pytest.raises(Problem) as caught:
+        networks.load_model(path, cells.study)
+    message = str(caught.value)
+    assert message.startswith(f"{path}: ") and "\n" not in message
+    return message
+
+
+@pytest.mark.parametrize("length", [0, 5, 100, -1])
+def test_truncated_weights_are_refused(cells: Cells, tmp_path: Path, length: int) -> None:
+    path = tmp_path / "cut.safetensors"
+    path.write_bytes(cells.weights("random").read_bytes()[:length])
+    assert "not a whole safetensors file; delete it and run again" in refusal(path, cells)
+
+
+def test_missing_weights_are_refused_with_the_step_that_makes_them(cells: Cells, tmp_path: Path) -> None:
+    assert "missing; train it first (snakemake " in refusal(tmp_path / "absent.safetensors", cells)
+
+
+@pytest.mark.parametrize("metadata", [{"format": "0"}, {"format": "99"}])
+def test_weights_of_another_version_are_refused(cells: Cells, tmp_path: Path, metadata: dict[str, str]) -> None:
+    path = changed(cells, tmp_path / "old.safetensors", cells.trained("random")[0], metadata)
+    assert "weights of another version; delete the file and run again" in refusal(path, cells)
+
+
+def test_weights_without_metadata_are_refused(cells: Cells, tmp_path: Path) -> None:
+    path = tmp_path / "bare.safetensors"
+    save_file(load_file(cells.weights("random")), path)
+    assert "weights of another version" in refusal(path, cells)
+
+
+@pytest.mark.parametrize("key", ["threads", "precision", "encoder", "split", "method", "source"])
+def test_weights_made_with_another_configuration_are_refused(cells: Cells, tmp_path: Path, key: str) -> None:
+    training = cells.study.training("mnist", "random", 1) | {key: "other"}
+    path = changed(cells, tmp_path / "other.safetensors", cells.trained("random")[0], {"training": json.dumps(training)})
+    assert "made with another configuration; delete the file and run again" in refusal(path, cells)
+
+
+def test_tensors_that_do_not_fit_the_networks_are_refused(cells: Cells, tmp_path: Path) -> None:
+    path = changed(cells, tmp_path / "misfit.safetensors", cells.trained("pca")[0], {})
+    assert "its tensors do not fit this version's networks" in refusal(path, cells)

@@ -1,0 +1,142 @@
+"""Records: written whole or not at all, read only when whole and of this version, and stamped with what they came from."""
+
+import json
+import math
+import os
+import stat
+from pathlib import Path
+
+import pytest
+
+from latents import config, record
+from latents.config import Problem
+
+
+def left(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
+
+
+def test_what_is_written_is_read_again_and_folders_are_made(tmp_path: Path) -> None:
+    path = tmp_path / "deep/er/record.json"
+    record.write_json(path, {"format": record.FORMAT, "b": [1, 2.5], "a": "ä"})
+    assert record.read_json(path) == {"format": record.FORMAT, "b": [1, 2.5], "a": "ä"}
+    assert left(path.parent) == ["record.json"]
+    assert stat.S_IMODE(path.stat().st_mode) == 0o644
+
+
+def test_equal_content_gives_equal_bytes_whatever_the_order_of_its_keys(tmp_path: Path) -> None:
+    record.write_json(tmp_path / "one.json", {"a": 1, "b": {"c": 2, "d": 3}})
+    record.write_json(tmp_path / "two.json", {"b": {"d": 3, "c": 2}, "a": 1})
+    assert (tmp_path / "one.json").read_bytes() == (tmp_path / "two.json").read_bytes()
+    assert (tmp_path / "one.json").read_text().count("\n") > 4  # a value a line, so that git can show what changed
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf])
+def test_a_number_that_is_not_finite_is_never_written(tmp_path: Path, value: float) -> None:
+    with pytest.raises(ValueError, match="not JSON compliant"):
+        record.write_json(tmp_path / "record.json", {"value": value})
+    assert left(tmp_path) == []
+
+
+@pytest.mark.parametrize("fault", ["replace", "chmod"])
+@pytest.mark.parametrize("old", [b"old", None])
+def test_where_writing_fails_the_old_file_stays_and_no_half_of_the_new_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fault: str, old: bytes | None
+) -> None:
+    path = tmp_path / "record.json"
+    if old is not None:
+        path.write_bytes(old)
+
+    def refuse(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, fault, refuse)
+    with pytest.raises(Problem, match=r"record\.json: cannot be written \(No space left on device\); free space"):
+        record.write_bytes(path, b"new")
+    assert left(tmp_path) == ([] if old is None else ["record.json"])
+    assert old is None or path.read_bytes() == old
+
+
+def test_where_the_disk_is_full_in_the_middle_nothing_half_written_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen = []
+
+    class Full:
+        """A file that takes half of what it is given."""
+
+        def __init__(self, file: object) -> None:
+            self.file = file
+
+        def __enter__(self) -> "Full":
+            return self
+
+        def __exit__(self, *_: object) -> None:
+            self.file.close()
+
+        def write(self, content: bytes) -> None:
+            self.file.write(content[: len(content) // 2])
+            self.file.flush()
+            seen.extend(left(tmp_path))
+            raise OSError(28, "No space left on device")
+
+    opened = os.fdopen
+    monkeypatch.setattr(os, "fdopen", lambda *arguments: Full(opened(*arguments)))
+    with pytest.raises(Problem, match="cannot be written"):
+        record.write_bytes(tmp_path / "codes.npz", b"x" * 1000)
+    assert len(seen) == 1 and seen != ["codes.npz"]  # the half was there, under another name
+    assert left(tmp_path) == []
+
+
+def test_a_place_that_cannot_be_a_folder_is_refused_by_name(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("no folder")
+    with pytest.raises(Problem, match=r"file/record\.json: cannot be written"):
+        record.write_text(tmp_path / "file/record.json", "text")
+
+
+def test_a_missing_record_is_refused_with_the_step_that_makes_it(tmp_path: Path) -> None:
+    with pytest.raises(Problem, match=r"absent\.json: missing; run the step that makes it \(snakemake .*absent\.json\)"):
+        record.read_json(tmp_path / "absent.json")
+
+
+@pytest.mark.parametrize("content", [b"", b'{"format": 1, "met', b"\xff\xfe\x00", b"not json"])
+def test_a_broken_record_is_refused_by_name(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "broken.json"
+    path.write_bytes(content)
+    with pytest.raises(Problem, match=r"broken\.json: not valid JSON; delete it and run again"):
+        record.read_json(path)
+
+
+@pytest.mark.parametrize("content", [{"format": record.FORMAT + 1}, {"format": "1"}, {"no": "format"}, [1, 2], "text"])
+def test_a_record_of_another_format_is_refused_by_name(tmp_path: Path, content: object) -> None:
+    path = tmp_path / "old.json"
+    record.write_json(path, content)
+    with pytest.raises(Problem, match=rf"old\.json: not a record of format {record.FORMAT}; delete it and run again"):
+        record.read_json(path)
+
+
+def test_the_hash_of_a_file_is_the_hash_of_its_bytes(tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"abc")
+    known = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
+    assert record.sha256(b"abc") == record.sha256(tmp_path / "file") == known
+
+
+def test_the_source_hash_changes_with_what_can_change_a_number_and_not_with_a_figure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("src/latents/train.py", "src/latents/report/tables.py", "requirements.lock"):
+        record.write_text(tmp_path / name, f"{name}, first version")
+    monkeypatch.setattr(record, "ROOT", tmp_path)
+    hashes = [record.source_sha256()]
+    for name in ("src/latents/report/tables.py", "src/latents/train.py", "requirements.lock", "src/latents/new.py"):
+        record.write_text(tmp_path / name, "second version")
+        hashes.append(record.source_sha256())
+    assert hashes[0] == hashes[1] and len(set(hashes)) == 4
+
+
+def test_a_record_begins_with_its_configuration_its_hashes_and_the_versions_it_ran_with() -> None:
+    study = config.read(record.ROOT / "config/demo.yaml")
+    settings = study.training("mnist", "guided", 1)
+    head = record.header(settings)
+    assert head["format"] == record.FORMAT and head["config"]["method"]["label-smoothing"] == 0.1
+    assert head["config_sha256"] == record.sha256(json.dumps(head["config"], sort_keys=True).encode())
+    assert head["source_sha256"] == record.source_sha256() and len(head["source_sha256"]) == 64
+    assert {"python", "torch", "numpy", "scikit-learn", "latents"} <= set(head["versions"])
+    assert head["processor"].endswith("cores)")
+    assert record.header(study.training("mnist", "guided", 2))["config_sha256"] != head["config_sha256"]

@@ -1,0 +1,154 @@
+"""A study for unit tests: networks of a few channels, 60 made-up pictures of each data set, and its cells trained in moments."""
+
+import functools
+import io
+import math
+from pathlib import Path
+from types import SimpleNamespace
+
+import msgspec
+import numpy as np
+import torch
+import yaml
+from torch import Tensor, nn
+
+from latents import config, data, networks, record, standin, train
+from latents.config import DATASETS, Study
+from latents.networks import Model
+
+torch.set_num_threads(1)
+
+TRAINED = ("autoencoder", "autoencoder-plus", "guided", "contrastive", "supcon")
+TRAIN, VAL, TEST = 60, 20, 20
+BUDGET = {"optimisation": {"epochs": 3, "batch-size": 20}}  # nine steps
+SMALL = {
+    "encoder": {"widths": [4, 4, 8]},
+    "probe": {"linear-iterations": 20, "mlp-hidden": [16, 8], "mlp-weight-decay": [0.01, 0.3], "mlp-epochs": 3, "mlp-batch-size": 20, "knn-k": 5},
+    "decoder": {"optimisation": {"epochs": 1, "batch-size": 20}, "channels": 4},
+    "measurement": {"silhouette-points": 20, "pairs": 5},
+}
+SMALL_DATASET = {
+    "train": TRAIN, "validation": VAL, "test": TEST, "seeds": [1, 2], "judge": {"optimisation": {"epochs": 10, "batch-size": 20}},
+    "methods": {row: BUDGET for row in TRAINED} | {
+        "autoencoder": BUDGET | {"channels": [4, 4, 4]},
+        "contrastive": BUDGET | {"projection": [16, 8]}, "supcon": BUDGET | {"projection": [16, 8]},
+    },
+}  # fmt: skip
+
+
+def plain(folder: Path, **changes: object) -> dict:
+    """The demo as plain data, shrunk, below folder; `changes` are keys of the top level (underscores for dashes)."""
+    demo = yaml.safe_load((record.ROOT / "config/demo.yaml").read_text())
+    small = SMALL | {"folder": f"{folder}/", "datasets": {name: SMALL_DATASET for name in DATASETS}}
+    return config.merge(config.merge(demo, small), {key.replace("_", "-"): value for key, value in changes.items()})
+
+
+def study(folder: Path, **changes: object) -> Study:
+    return msgspec.convert(plain(folder, **changes), Study)
+
+
+def write_config(folder: Path, **changes: object) -> Path:
+    path = folder / "tiny.yaml"
+    path.write_text(yaml.safe_dump(plain(folder, **changes)))
+    return path
+
+
+def pictures(dataset: str, n: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """uint8 [n, c, h, w] and labels [n]: one coarse pattern for each class, under noise."""
+    height, width, channels = DATASETS[dataset]
+    patterns = np.random.default_rng(0).integers(0, 2, (10, channels, height // 4, width // 4))
+    labels = np.arange(n) % 10
+    noise = np.random.default_rng(seed).uniform(0, 1, (n, channels, height, width))
+    return (255 * (0.7 * patterns.repeat(4, 2).repeat(4, 3)[labels] + 0.3 * noise)).astype(np.uint8), labels
+
+
+def floats(dataset: str, n: int = 8, seed: int = 5) -> Tensor:
+    """Pictures as float [n, c, h, w] in [0, 1]."""
+    return torch.from_numpy(pictures(dataset, n, seed)[0]).float().div(255)
+
+
+def write_data(folder: Path) -> None:
+    """100 training and 20 test pictures of both data sets, with their manifests, below folder/data."""
+    root = folder / "data"
+    for stem, n, seed in (("train", 100, 1), ("t10k", 20, 2)):
+        images, labels = pictures("mnist", n, seed)
+        record.write_bytes(root / f"MNIST/raw/{stem}-images-idx3-ubyte", standin.idx(images[:, 0]))
+        record.write_bytes(root / f"MNIST/raw/{stem}-labels-idx1-ubyte", standin.idx(labels))
+    for seed, name in enumerate([*data.BATCHES["train"], *data.BATCHES["test"], "batches.meta"]):
+        images, labels = pictures("cifar10", 20, seed)
+        content = {b"data": images.reshape(20, -1), b"labels": labels.tolist()}
+        record.write_bytes(root / f"cifar-10-batches-py/{name}", standin.python2_pickle(content))
+    for dataset in DATASETS:
+        files = {name: record.sha256(root / name) for name in data.read_sources()[dataset].files}
+        record.write_json(root / f"{dataset}.json", {"format": record.FORMAT, "files": files})
+
+
+class Cells:
+    """A folder with the data of a tiny study, and its cells, each trained once; tests must not change what they get."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        write_data(folder)
+        self.config = write_config(folder)
+        self.study = config.read(self.config)
+
+    @functools.cache  # noqa: B019
+    def trained(self, run: str, seed: int = 1, dataset: str = "mnist") -> tuple[Model, list[tuple], dict]:
+        """Model, curve and facts, as latents.train.train returns them."""
+        return train.train(self.study, dataset, run, seed, self.folder / f"{dataset}-{run}-{seed}.checkpoint")
+
+    @functools.cache  # noqa: B019
+    def weights(self, run: str, seed: int = 1) -> Path:
+        """A file with the weights of a trained MNIST cell."""
+        path = self.folder / f"{run}-{seed}.safetensors"
+        networks.save_model(path, self.trained(run, seed)[0], self.study.training("mnist", run, seed))
+        return path
+
+
+def state(module: nn.Module) -> dict[str, Tensor]:
+    """A copy of all weights and buffers."""
+    return {name: value.clone() for name, value in module.state_dict().items()}
+
+
+def same(a: dict[str, Tensor], b: dict[str, Tensor]) -> bool:
+    """Whether two states are equal bit for bit."""
+    return a.keys() == b.keys() and all(torch.equal(a[name], b[name]) for name in a)
+
+
+def identity_model(**parts: object) -> SimpleNamespace:
+    """What latents.train.loss_of asks of a model, with an encoder that only flattens and a projector that does nothing."""
+    return SimpleNamespace(**{"encoder": lambda x: x.flatten(1), "projector": lambda z: z, "uses_labels": False} | parts)
+
+
+def literal_supcon(z: np.ndarray, labels: np.ndarray, temperature: float) -> float:
+    """Khosla et al. 2020, equation 2, loop by loop, over 2n for a mean: z [2n, d]; labels [2n]."""
+    z = z / np.linalg.norm(z, axis=1, keepdims=True)
+    total = 0.0
+    for i in range(len(z)):
+        others = [a for a in range(len(z)) if a != i]
+        positives = [p for p in others if labels[p] == labels[i]]
+        below = sum(math.exp(z[i] @ z[a] / temperature) for a in others)
+        total += -1 / len(positives) * sum(math.log(math.exp(z[i] @ z[p] / temperature) / below) for p in positives)
+    return total / len(z)
+
+
+def literal_nt_xent(z: np.ndarray, pairs: list[tuple[int, int]], temperature: float) -> float:
+    """Chen et al. 2020, equation 1, averaged over both orders of every positive pair: z [2n, d]."""
+
+    def similarity(i: int, j: int) -> float:
+        return z[i] @ z[j] / (np.linalg.norm(z[i]) * np.linalg.norm(z[j]))
+
+    def one(i: int, j: int) -> float:
+        below = sum(math.exp(similarity(i, k) / temperature) for k in range(len(z)) if k != i)
+        return -math.log(math.exp(similarity(i, j) / temperature) / below)
+
+    return sum(one(i, j) + one(j, i) for i, j in pairs) / (2 * len(pairs))
+
+
+def png(array: np.ndarray) -> bytes:
+    """uint8 [h, w] or [h, w, 3] as a PNG file."""
+    from PIL import Image
+
+    buffer = io.BytesIO()
+    Image.fromarray(array).save(buffer, "PNG")
+    return buffer.getvalue()

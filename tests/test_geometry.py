@@ -10,6 +10,7 @@ from torch import Tensor
 from latents import geometry
 from latents.similarity import linear_cka
 
+torch.set_num_threads(1)
 N, K = 40, 5
 
 

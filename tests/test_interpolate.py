@@ -8,6 +8,7 @@ from torch import Tensor
 
 from latents.interpolate import STEPS, class_changes, line, path_length
 
+torch.set_num_threads(1)
 
 def ends(n: int = 4) -> tuple[Tensor, Tensor]:
     random = torch.Generator().manual_seed(1)

@@ -1,16 +1,19 @@
 """The objectives: NT-Xent and SupCon against the papers' equations, literally, and what each method feeds into its loss."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
 from msgspec.structs import replace
+from test_config import STUDIES
 from tiny import Cells, floats, identity_model, literal_nt_xent, literal_supcon
 from torch import Generator, Tensor, nn
 from torch.nn import functional
 
-from latents import augment, objectives
-from latents.config import Augmentation
-from latents.train import loss_of
+from latents import augment, config, networks, objectives
+from latents.config import CODE_SIZE, JUDGE, Augmentation
+from latents.train import loss_of, optimizer_for
 
 N, WIDTH = 6, 5
 NOISE = Augmentation(noise=0.3)
@@ -150,3 +153,30 @@ def test_a_step_leaves_its_images_as_they_were(cells: Cells, row: str) -> None:
     before = images.clone()
     loss_of(cells.trained(row)[0], cells.study.method("mnist", row), images, torch.arange(8), seeded())
     assert torch.equal(images, before)
+
+
+# every configuration
+
+
+def shrunk_steps() -> list[tuple[Path, str, str]]:
+    """Every trained run of every data set in every configuration file that is a study."""
+    studies = {path: config.read(path) for path in STUDIES}
+    cells = {(path, dataset, run) for path, study in studies.items() for dataset, run, _ in study.cells()}
+    judges = {(path, dataset, JUDGE) for path, study in studies.items() for dataset in study.datasets}
+    return sorted(cell for cell in cells | judges if studies[cell[0]].method(*cell[1:]) is not None)
+
+
+@pytest.mark.parametrize(("path", "dataset", "run"), shrunk_steps(), ids=lambda value: getattr(value, "stem", value))
+def test_one_shrunk_step_of_every_configuration_has_a_finite_loss_and_finite_gradients(path: Path, dataset: str, run: str) -> None:
+    study = config.read(path)
+    model, settings, images = networks.build(study, dataset, run, 1), study.method(dataset, run), floats(dataset)
+    model.encoder.fit(images)
+    with torch.autocast("cpu", torch.bfloat16, enabled=study.precision == "bfloat16"):
+        assert model.encoder(images).shape == (8, CODE_SIZE)
+        loss = loss_of(model, settings, images, torch.arange(8), torch.Generator().manual_seed(1))
+    loss.backward()
+    assert loss.isfinite() and loss > 0
+    learnt = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    assert all(parameter.grad is not None and parameter.grad.isfinite().all() for parameter in learnt)
+    optimizer_for(model, settings.optimisation, getattr(settings, "linear_rate", 1.0)).step()
+    assert all(parameter.isfinite().all() for parameter in learnt)

@@ -11,12 +11,11 @@ import pytest
 import torch
 from made_up import call
 from msgspec.structs import replace
-from test_config import STUDIES
 from tiny import TRAIN, TRAINED, Cells, floats, same, state, write_config
 from torch import Tensor, nn
 
-from latents import config, networks, record, train
-from latents.config import CODE_SIZE, DATASETS, JUDGE, Optimisation, Problem, Study
+from latents import networks, record, train
+from latents.config import DATASETS, JUDGE, Optimisation, Problem
 from latents.networks import Model
 from latents.train import fit, rate_at
 
@@ -238,30 +237,6 @@ def test_the_flops_of_a_training_are_counted_and_leave_the_model_as_it_was(cells
     assert flops(6) == 2 * flops(3) == 2 * cells.trained("guided")[2]["train_flops"] > 0
     assert same(state(model), before) and all(parameter.grad is None for parameter in model.parameters())
     assert [cells.trained(run)[2]["train_flops"] for run in ("pca", "random")] == [0, 0]
-
-
-def shrunk_steps() -> list[tuple[Path, str, str]]:
-    """Every trained run of every data set in every configuration file that is a study."""
-    studies = {path: config.read(path) for path in STUDIES}
-    cells = {(path, dataset, run) for path, study in studies.items() for dataset, run, _ in study.cells()}
-    judges = {(path, dataset, JUDGE) for path, study in studies.items() for dataset in study.datasets}
-    return sorted(cell for cell in cells | judges if studies[cell[0]].method(*cell[1:]) is not None)
-
-
-@pytest.mark.parametrize(("path", "dataset", "run"), shrunk_steps(), ids=lambda value: getattr(value, "stem", value))
-def test_one_shrunk_step_of_every_configuration_has_a_finite_loss_and_finite_gradients(path: Path, dataset: str, run: str) -> None:
-    study: Study = config.read(path)
-    model, settings, images = networks.build(study, dataset, run, 1), study.method(dataset, run), floats(dataset)
-    model.encoder.fit(images)
-    with torch.autocast("cpu", torch.bfloat16, enabled=study.precision == "bfloat16"):
-        assert model.encoder(images).shape == (8, CODE_SIZE)
-        loss = train.loss_of(model, settings, images, torch.arange(8), torch.Generator().manual_seed(1))
-    loss.backward()
-    assert loss.isfinite() and loss > 0
-    learnt = [parameter for parameter in model.parameters() if parameter.requires_grad]
-    assert all(parameter.grad is not None and parameter.grad.isfinite().all() for parameter in learnt)
-    train.optimizer_for(model, settings.optimisation, getattr(settings, "linear_rate", 1.0)).step()
-    assert all(parameter.isfinite().all() for parameter in learnt)
 
 
 # the command

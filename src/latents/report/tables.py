@@ -163,7 +163,7 @@ def setting(title: str, settings: dict[str, Any], above: dict[str, Any]) -> str:
 
 
 def settings_table(study: Study) -> str:
-    lines = [SMALL + r"\begin{tabular}{@{}lrrlrr>{\raggedright\arraybackslash}p{3.42in}@{}}", r"\toprule",
+    lines = [SMALL + r"\begin{tabular}{@{}lrrlrr>{\raggedright\arraybackslash}p{3.4in}@{}}", r"\toprule",
              r" & epochs & batch & optim. & rate & decay & other settings \\"]  # fmt: skip
     for d in study.datasets:
         lines += [r"\midrule", rf"\multicolumn{{7}}{{@{{}}l}}{{\textit{{{style.dataset_name(study, d)}}}}} \\"]

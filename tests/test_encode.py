@@ -1,0 +1,126 @@
+"""Encoding: single images as they are, whatever else is in the batch, and a user's own images through one command."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from made_up import call
+from msgspec.structs import replace
+from PIL import Image
+from tiny import Cells, floats, pictures, png, same, state
+from torch import Tensor
+
+from latents import augment, encode
+from latents.config import CODE_SIZE, DATASETS, ROWS, Augmentation, Problem
+
+
+@pytest.fixture
+def images() -> Tensor:
+    return torch.from_numpy(pictures("mnist", 30, 9)[0])
+
+
+@pytest.mark.parametrize("run", ROWS)
+def test_codes_are_of_single_images_that_nothing_has_augmented(cells: Cells, images: Tensor, run: str) -> None:
+    model = cells.trained(run)[0]
+    before = images.clone()
+    codes = encode.encode(model, images, cells.study)
+    assert codes.shape == (30, CODE_SIZE) and codes.dtype == torch.float32
+    # views of a training batch are drawn in between: they share nothing with what is measured
+    augment.view(images.float().div(255), Augmentation(pad_crop=4, flip=True, noise=0.3), torch.Generator().manual_seed(1))
+    assert torch.equal(encode.encode(model, images, cells.study), codes) and torch.equal(images, before)
+    with torch.no_grad():
+        one_by_one = torch.cat([model.encoder(image.float().div(255)) for image in images.split(1)])
+    assert (one_by_one - codes).abs().max() < 1e-4 * codes.abs().max()
+
+
+def test_encoding_leaves_weights_and_batch_statistics_as_they_were(cells: Cells, images: Tensor) -> None:
+    model = cells.trained("contrastive")[0].train()
+    before = state(model)
+    encode.encode(model, images, cells.study)
+    assert same(state(model), before)
+
+
+def test_codes_are_the_same_in_several_batches(cells: Cells, images: Tensor, monkeypatch: pytest.MonkeyPatch) -> None:
+    model = cells.trained("guided")[0]
+    whole = encode.encode(model, images, cells.study)
+    monkeypatch.setattr(encode, "BATCH", 7)
+    assert (encode.encode(model, images, cells.study) - whole).abs().max() < 1e-4
+
+
+def test_codes_and_drawings_are_float32_in_a_bfloat16_study_and_nearly_the_same(cells: Cells, images: Tensor) -> None:
+    model, half = cells.trained("autoencoder-plus")[0], replace(cells.study, precision="bfloat16")
+    codes, exact = encode.encode(model, images, half), encode.encode(model, images, cells.study)
+    drawn = encode.draw(model.decode, codes, half)
+    assert codes.dtype == drawn.dtype == torch.float32
+    assert 0 < (codes - exact).abs().max() < 0.05 * exact.abs().max()
+    assert drawn.min() >= 0 and drawn.max() <= 1
+
+
+# the command
+
+
+def run(cells: Cells, folder: Path, *images: Path, weights: Path | None = None) -> dict[str, np.ndarray]:
+    out = folder / "out/codes.npz"
+    call(encode, "--config", cells.config, "--weights", weights or cells.weights("guided"), "--images", *images, "--out", out)
+    with np.load(out) as content:
+        return dict(content)
+
+
+def test_the_command_writes_the_codes_and_names_of_a_users_images(cells: Cells, tmp_path: Path, images: Tensor) -> None:
+    paths = [tmp_path / f"{number}.png" for number in range(3)]
+    for path, image in zip(paths, images, strict=False):
+        path.write_bytes(png(image[0].numpy()))
+    found = run(cells, tmp_path, *paths)
+    assert set(found) == {"codes", "names"} and found["names"].tolist() == [str(path) for path in paths]
+    expected = encode.encode(cells.trained("guided")[0], images[:3], cells.study).numpy()
+    assert found["codes"].dtype == np.float32 and np.array_equal(found["codes"], expected)
+
+
+@pytest.mark.parametrize("dataset", DATASETS)
+@pytest.mark.parametrize("mode", ["L", "RGB", "RGBA", "P", "1", "I;16"])
+def test_images_of_any_size_and_colours_become_the_data_sets(tmp_path: Path, dataset: str, mode: str) -> None:
+    height, width, channels = DATASETS[dataset]
+    path = tmp_path / "image.png"
+    Image.fromarray(pictures("cifar10", 1, 1)[0][0].transpose(1, 2, 0)).resize((50, 41)).convert("L" if mode == "I;16" else mode).convert(mode).save(path)
+    pixels = encode.read_image(str(path), dataset)
+    assert pixels.shape == (channels, height, width) and pixels.dtype == np.uint8 and pixels.std() > 5
+
+
+def test_an_image_of_the_right_size_is_read_as_it_is(tmp_path: Path) -> None:
+    image = pictures("cifar10", 1, 1)[0][0]
+    (tmp_path / "image.png").write_bytes(png(image.transpose(1, 2, 0)))
+    assert np.array_equal(encode.read_image(str(tmp_path / "image.png"), "cifar10"), image)
+
+
+@pytest.mark.parametrize("content", [None, b"", b"no image at all", "half"])
+def test_what_is_no_image_ends_the_command_in_one_sentence_and_nothing_is_written(
+    cells: Cells, tmp_path: Path, content: bytes | str | None
+) -> None:
+    path = tmp_path / "cat.png"
+    if content is not None:
+        whole = png(np.random.default_rng(1).integers(0, 256, (64, 64, 3), dtype=np.uint8))
+        path.write_bytes(whole[: len(whole) // 2] if content == "half" else content)
+    with pytest.raises(SystemExit, match=r"^error: .*cat\.png: not an image that Pillow can read; give PNG or JPEG files$"):
+        run(cells, tmp_path, path)
+    assert not (tmp_path / "out").exists()
+
+
+def test_broken_weights_end_the_command_in_one_sentence(cells: Cells, tmp_path: Path) -> None:
+    weights = tmp_path / "w.safetensors"
+    weights.write_bytes(cells.weights("guided").read_bytes()[:1000])
+    with pytest.raises(SystemExit, match=r"^error: .*w\.safetensors: not a whole safetensors file; delete it"):
+        run(cells, tmp_path, tmp_path / "cat.png", weights=weights)
+    assert not (tmp_path / "out").exists()
+
+
+def test_equal_arrays_give_equal_archives() -> None:
+    arrays = {"codes": floats("mnist").numpy(), "labels": np.arange(8)}
+    first = encode.npz(**arrays)
+    assert encode.npz(**arrays) == first and encode.npz(**arrays | {"labels": np.arange(1, 9)}) != first
+
+
+def test_an_image_that_cannot_be_read_is_named(tmp_path: Path) -> None:
+    (tmp_path / "notes.txt").write_text("words")
+    with pytest.raises(Problem, match=r"notes\.txt: not an image"):
+        encode.read_image(str(tmp_path / "notes.txt"), "mnist")

@@ -1,0 +1,281 @@
+"""Evaluation: test is read with --final alone, nothing that is frozen changes, and the record holds what it should."""
+
+import base64
+import copy
+import functools
+import io
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from made_up import call
+from msgspec.structs import replace
+from tiny import TEST, TRAIN, VAL, Cells, pictures, same, state
+from torch import Tensor
+
+from latents import augment, data, evaluate, networks, probe, record, train
+from latents.config import CODE_SIZE, DATASETS, JUDGE, ROWS_WITH_LABELS, Problem
+from latents.encode import encode
+from latents.probe import Outcome
+
+SIZES = {"train": TRAIN, "val": VAL, "test": TEST}
+MEASURED = ("pca", "autoencoder", "guided", "contrastive")  # two that draw by themselves, two that get a decoder
+GEOMETRY = {"silhouette", "scatter_ratio", "knn_purity", "alignment", "uniformity", "effective_rank"}
+PATHS = {"path_length", "class_changes", "class_changes_pairs"}
+RANGES = {
+    "accuracy": (0, 100), "mae": (0, 1), "psnr": (0, 100), "ssim": (-1, 1), "silhouette": (-1, 1), "scatter_ratio": (0, 1e6), "knn_purity": (0, 1),
+    "alignment": (0, 4), "uniformity": (-8, 0), "effective_rank": (1, 128), "path_length": (1 - 1e-4, 100), "class_changes": (0, 9), "judge": (0, 100),
+}  # fmt: skip
+
+Found = tuple[dict, dict[str, np.ndarray], dict[str, np.ndarray]]
+
+
+def unpacked(archive: bytes) -> dict[str, np.ndarray]:
+    with np.load(io.BytesIO(archive)) as content:
+        return dict(content)
+
+
+def values(facts: dict) -> dict[tuple[str, str], float]:
+    return {(row["metric"], row["split"]): row["value"] for row in facts["metrics"]}
+
+
+@pytest.fixture(scope="module")
+def measured(cells: Cells) -> Callable[[str], Found]:
+    """measured(run): facts, codes and pictures of a cell with --final, computed once; tests only read them."""
+
+    @functools.cache
+    def one(run: str) -> Found:
+        model, judge = copy.deepcopy(cells.trained(run)[0]), copy.deepcopy(cells.trained(JUDGE)[0])
+        facts, codes, shown, _ = evaluate.evaluate(cells.study, model, judge, "mnist", final=True)
+        return facts, unpacked(codes), unpacked(shown)
+
+    return one
+
+
+# test is read with --final alone
+
+
+def test_without_final_the_test_files_are_not_read_and_nothing_is_measured_on_them(cells: Cells, tmp_path: Path) -> None:
+    shutil.copytree(cells.folder / "data", tmp_path / "data")
+    for file in (tmp_path / "data/MNIST/raw").glob("t10k-*"):
+        file.unlink()
+    study, model, judge = replace(cells.study, folder=f"{tmp_path}/"), cells.trained("pca")[0], cells.trained(JUDGE)[0]
+    facts, codes, shown, _ = evaluate.evaluate(study, model, judge, "mnist", final=False)
+    assert facts["test_read"] is False and facts["correct"] == {}
+    assert {split for _, split in values(facts)} == {"train", "val"} and not any("test" in name for name in unpacked(codes))
+    assert set(unpacked(shown)["indices"]) <= set(data.load(study, "mnist", with_test=False).val.indices)
+    with pytest.raises(Problem, match="t10k-images-idx3-ubyte: cannot be read"):
+        evaluate.evaluate(study, model, judge, "mnist", final=True)
+
+
+# frozen is frozen
+
+
+@pytest.mark.parametrize("run", ["contrastive", "guided"])
+def test_probes_decoder_and_measures_leave_every_weight_and_batch_statistic_as_it_was(cells: Cells, run: str) -> None:
+    model, judge = copy.deepcopy(cells.trained(run)[0]), copy.deepcopy(cells.trained(JUDGE)[0])
+    before = state(model), state(judge)
+    assert any("running_var" in name for name in before[0])
+    evaluate.evaluate(cells.study, model, judge, "mnist", final=True)
+    assert same(state(model), before[0]) and same(state(judge), before[1])
+    assert all(parameter.grad is None for parameter in model.parameters())
+
+
+# what the record holds
+
+
+@pytest.mark.parametrize("run", MEASURED)
+def test_every_metric_of_every_split_is_there_and_in_its_range(measured: Callable[[str], Found], run: str) -> None:
+    found = values(measured(run)[0])
+    probes = {"linear", "mlp", "knn", "best"} | ({"head"} if run in ROWS_WITH_LABELS else set())
+    expected = {(f"accuracy_{name}", split) for name in probes for split in SIZES}
+    expected |= {(name, split) for name in ("mae", "psnr", "ssim") for split in SIZES}
+    expected |= {(name, split) for name in GEOMETRY for split in ("val", "test")}
+    expected |= {(f"{name}{suffix}", "test") for name in ("path_length", "class_changes") for suffix in ("", "_pixels")}
+    expected |= {(f"class_changes{suffix}_pairs", "test") for suffix in ("", "_pixels")}
+    expected |= {("judge_accuracy", "test"), ("judge_accuracy_decoded", "test")}
+    if not found["class_changes_pairs", "test"]:  # no decoded pair was judged right at both ends: there is no mean
+        expected -= {("class_changes", "test")}
+    assert set(found) == expected and len(measured(run)[0]["metrics"]) == len(expected)
+    for (name, _), value in found.items():
+        if not name.endswith("pairs"):
+            low, high = RANGES[next(start for start in sorted(RANGES, key=len, reverse=True) if name.startswith(start))]
+            assert low <= value <= high, name
+
+
+def test_the_numbers_of_the_cross_fade_are_the_same_for_every_row(measured: Callable[[str], Found]) -> None:
+    found = [values(measured(run)[0]) for run in MEASURED]
+    for name in ("path_length_pixels", "class_changes_pixels", "class_changes_pixels_pairs", "judge_accuracy"):
+        assert len({each[name, "test"] for each in found}) == 1
+    assert found[0]["path_length_pixels", "test"] == pytest.approx(1, abs=1e-4)
+    assert found[0]["class_changes_pixels_pairs", "test"] > 0 and found[0]["class_changes_pairs", "test"] > 0
+
+
+@pytest.mark.parametrize("run", MEASURED)
+def test_the_bits_of_correctness_are_the_accuracies_on_test(measured: Callable[[str], Found], run: str) -> None:
+    facts = measured(run)[0]
+    assert set(facts["correct"]) == {"linear", "mlp", "knn"} | ({"head"} if run in ROWS_WITH_LABELS else set())
+    for name, bits in facts["correct"].items():
+        right = np.unpackbits(np.frombuffer(base64.b64decode(bits), np.uint8))
+        assert len(right) == 8 * -(-TEST // 8) and not right[TEST:].any()
+        assert 100 * right[:TEST].mean() == pytest.approx(values(facts)[f"accuracy_{name}", "test"])
+
+
+def test_the_head_is_the_models_own(cells: Cells, measured: Callable[[str], Found]) -> None:
+    model, split = cells.trained("guided")[0], data.load(cells.study, "mnist", with_test=True)
+    codes = encode(model, torch.from_numpy(split.test.images), cells.study)
+    with torch.inference_mode():
+        right = (model.head(codes).argmax(1) == torch.from_numpy(split.test.labels)).double().mean()
+    assert values(measured("guided")[0])["accuracy_head", "test"] == pytest.approx(100 * right.item())
+
+
+def outcome(labels: dict[str, Tensor], mistakes: dict[str, int]) -> Outcome:
+    wrong = {split: part.clone() for split, part in labels.items()}
+    for split, n in mistakes.items():
+        wrong[split][:n] += 1
+    return Outcome(wrong, 0.5)
+
+
+@pytest.mark.parametrize(("on_val", "on_test", "named"), [((4, 6), (9, 1), "linear"), ((6, 4), (1, 9), "mlp")])
+def test_the_better_probe_is_the_one_that_val_names_even_where_test_disagrees(
+    cells: Cells, monkeypatch: pytest.MonkeyPatch, on_val: tuple[int, int], on_test: tuple[int, int], named: str
+) -> None:
+    labels = {split: torch.arange(n) % 10 for split, n in SIZES.items()}
+    for name, val, test in zip(("linear", "mlp"), on_val, on_test, strict=True):
+        monkeypatch.setattr(probe, name, lambda *_, val=val, test=test: outcome(labels, {"val": val, "test": test}))
+    monkeypatch.setattr(probe, "knn", lambda *_: outcome(labels, {}))
+    metrics = evaluate.Metrics()
+    facts = evaluate.measure_probes(cells.study, cells.trained("contrastive")[0], {}, labels, metrics)
+    found = values({"metrics": metrics.rows})
+    assert facts["probe_named_by_val"] == named
+    assert found["accuracy_best", "test"] == found[f"accuracy_{named}", "test"] == 100 * (1 - 9 / TEST)
+
+
+def test_all_rows_are_aligned_over_the_same_views(cells: Cells, monkeypatch: pytest.MonkeyPatch) -> None:
+    view, seen = augment.view, {}
+    images = {"val": torch.from_numpy(pictures("mnist", 20, 3)[0])}
+    labels = {"val": torch.arange(20) % 10}
+    for run in ("pca", "contrastive"):
+        monkeypatch.setattr(augment, "view", lambda *arguments, run=run: seen.setdefault(run, []).append(view(*arguments)) or seen[run][-1])
+        codes = {name: encode(cells.trained(run)[0], images["val"], cells.study) for name in ("train", "val")}
+        evaluate.measure_geometry(cells.study, cells.trained(run)[0], codes, images, labels, evaluate.Metrics())
+    assert len(seen["pca"]) == 2 and not torch.equal(*seen["pca"])
+    assert all(torch.equal(one, other) for one, other in zip(seen["pca"], seen["contrastive"], strict=True))
+
+
+def test_a_number_that_is_not_finite_is_refused_and_one_that_does_not_exist_is_left_out() -> None:
+    metrics = evaluate.Metrics()
+    metrics.add("class_changes", "test", None, "changes")
+    assert metrics.rows == []
+    with pytest.raises(Problem, match="silhouette on val is not finite: the trained weights are broken; train the cell again"):
+        metrics.add("silhouette", "val", float("nan"), "")
+
+
+# codes and pictures
+
+
+@pytest.mark.parametrize("run", MEASURED)
+def test_the_codes_file_holds_codes_labels_and_indices_of_each_split(cells: Cells, measured: Callable[[str], Found], run: str) -> None:
+    arrays, split = measured(run)[1], data.load(cells.study, "mnist", with_test=True)
+    assert set(arrays) == {f"{kind}{name}" for kind in ("", "labels_", "indices_") for name in SIZES}
+    for name, n in SIZES.items():
+        part = getattr(split, name)
+        assert arrays[name].shape == (n, CODE_SIZE) and arrays[name].dtype == np.float32
+        assert np.array_equal(arrays[f"labels_{name}"], part.labels) and np.array_equal(arrays[f"indices_{name}"], part.indices)
+        expected = encode(cells.trained(run)[0], torch.from_numpy(part.images), cells.study).numpy()
+        assert np.array_equal(arrays[name], expected)
+
+
+def test_the_pictures_shown_are_the_same_for_every_row_whatever_their_error(cells: Cells, measured: Callable[[str], Found]) -> None:
+    shown = [measured(run)[2] for run in MEASURED]
+    images = data.load(cells.study, "mnist", with_test=True).test.images.transpose(0, 2, 3, 1)
+    for each in shown:
+        for name in ("indices", "labels", "originals", "path_ends", "path_pixels"):
+            assert np.array_equal(each[name], shown[0][name])
+        assert each["originals"].shape == each["reconstructions"].shape == (evaluate.PICTURES, 28, 28, 1)
+        assert np.array_equal(each["originals"], images[each["indices"]])
+        assert each["path_codes"].shape == each["path_pixels"].shape == (evaluate.PATHS, 10, 28, 28, 1)
+        assert np.array_equal(each["path_pixels"][:, 0], images[each["path_ends"][:, 0]])
+        assert np.array_equal(each["path_pixels"][:, -1], images[each["path_ends"][:, 1]])
+    assert len(set(shown[0]["indices"].tolist())) == evaluate.PICTURES
+    assert not np.array_equal(shown[0]["reconstructions"], shown[1]["reconstructions"])
+
+
+def test_pixels_become_bytes_and_bytes_become_pixels_again() -> None:
+    images = torch.arange(256, dtype=torch.uint8).view(1, 1, 16, 16)
+    assert np.array_equal(evaluate.to_uint8(train.to_float(images))[..., 0], images[:, 0].numpy())
+
+
+# the command
+
+OUT = {"out": "record.json", "codes": "codes.npz", "pictures": "pictures.npz", "timing": "timing.json"}
+
+
+@pytest.fixture(scope="module")
+def files(cells: Cells, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a trained cell as its training job leaves it."""
+    folder = tmp_path_factory.mktemp("files")
+    options = ("--out", folder / "w.safetensors", "--record", folder / "r.json", "--curve", folder / "c.csv", "--timing", folder / "t.json")
+    call(train, "--config", cells.config, "--dataset", "mnist", "--run", "guided", "--seed", 1, *options)
+    return folder
+
+
+def run(cells: Cells, files: Path, out: Path, **changes: object) -> None:
+    options = {"config": cells.config, "dataset": "mnist", "run": "guided", "seed": 1, "weights": files / "w.safetensors", "trained": files / "r.json"}
+    options |= {"judge": cells.weights(JUDGE)} | {name: out / file for name, file in OUT.items()} | changes
+    call(evaluate, "--final", *(part for name, value in options.items() for part in (f"--{name}", value)))
+
+
+def test_the_command_gives_the_same_bytes_each_time_and_a_record_with_all_it_came_from(cells: Cells, files: Path, tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        run(cells, files, tmp_path / name)
+    for name in ("record.json", "codes.npz", "pictures.npz"):
+        assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes()
+    kept, trained = record.read_json(tmp_path / "a/record.json"), record.read_json(files / "r.json")
+    assert kept["codes_sha256"] == record.sha256(tmp_path / "a/codes.npz") and kept["pictures_sha256"] == record.sha256(tmp_path / "a/pictures.npz")
+    assert kept["judge_sha256"] == record.sha256(cells.weights(JUDGE)) and kept["weights_sha256"] == trained["weights_sha256"]
+    assert kept["test_read"] is True and kept["split_sha256"] == trained["split_sha256"] and kept["config"]["probe"]["knn-k"] == 5
+    for name in ("parameters", "train_flops"):
+        assert values(kept)[name, "-"] == trained[name] > 0
+    assert set(record.read_json(tmp_path / "a/timing.json")["parts"]) >= {"encode", "probe", "geometry"}
+
+
+def spoil(files: Path, name: str, content: Callable[[bytes], bytes]) -> None:
+    (files / name).write_bytes(content((files / name).read_bytes()))
+
+
+def other_weights(cells: Cells, files: Path, **changes: object) -> None:
+    training = cells.study.training("mnist", "guided", 1) | changes
+    networks.save_model(files / "w.safetensors", cells.trained("guided", 2)[0], training)
+
+
+BAD = {
+    "truncated weights": (lambda _, files: spoil(files, "w.safetensors", lambda old: old[:999]), r"w\.safetensors: not a whole safetensors file; delete it"),
+    "missing weights": (lambda _, files: (files / "w.safetensors").unlink(), r"w\.safetensors: missing; train it first"),
+    "another configuration": (lambda cells, files: other_weights(cells, files, threads=9), r"w\.safetensors: made with another configuration; delete"),
+    "weights of no record": (lambda cells, files: other_weights(cells, files), r"w\.safetensors: not the weights that .*r\.json describes; delete both"),
+    "another cell": (lambda cells, files: other_weights(cells, files, seed=2), r"w\.safetensors: holds mnist/guided/seed2, not the cell asked for; give"),
+    "broken record": (lambda _, files: spoil(files, "r.json", lambda old: old[:-9]), r"r\.json: not valid JSON; delete it and run again"),
+    "old record": (lambda _, files: spoil(files, "r.json", lambda old: b'{"format": 0}'), r"r\.json: not a record of format 1; delete it"),
+    "missing record": (lambda _, files: (files / "r.json").unlink(), r"r\.json: missing; run the step that makes it"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("fault", BAD)
+def test_bad_input_ends_the_command_in_one_sentence_and_nothing_is_written(cells: Cells, files: Path, tmp_path: Path, fault: str) -> None:
+    do, message = BAD[fault]
+    do(cells, Path(shutil.copytree(files, tmp_path / "files")))
+    with pytest.raises(SystemExit, match=f"^error: .*{message}") as caught:
+        run(cells, tmp_path / "files", tmp_path / "out")
+    assert "\n" not in caught.value.code and not (tmp_path / "out").exists()
+
+
+def test_a_data_set_or_run_that_is_not_the_weights_is_refused(cells: Cells, files: Path, tmp_path: Path) -> None:
+    assert set(DATASETS) >= {"mnist", "cifar10"}
+    for changes in ({"dataset": "cifar10"}, {"run": "supcon"}, {"seed": 2}):
+        with pytest.raises(SystemExit, match="holds mnist/guided/seed1, not the cell asked for"):
+            run(cells, files, tmp_path / "out", **changes)
+    assert not (tmp_path / "out").exists()

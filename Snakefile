@@ -25,7 +25,7 @@ R = "reference" if REFERENCE else OUT  # what figures, tables and the paper read
 NOTE = "from reference" if REFERENCE else STUDY.note
 GPU = 0 if STUDY.device == "cpu" else 1
 CELLS = [f"{dataset}/{run}/seed{seed}" for dataset, run, seed in STUDY.cells()]
-JUDGES = expand(f"{{dataset}}/{JUDGE}/seed1", dataset=STUDY.datasets)
+JUDGES = {dataset: f"{dataset}/{JUDGE}/seed{chosen.judge_seed}" for dataset, chosen in STUDY.datasets.items()}
 BUILD = [*Path("src").rglob("*.py"), *Path("config").glob("*.yaml"), "Snakefile", "requirements.lock"]  # the paper prints their hash
 REPORT = "src/latents/report"
 NAMES = ["accuracy", "reconstruction_error", "separability", "similarity"] + expand(
@@ -100,7 +100,7 @@ rule evaluate:
         manifest=f"{STUDY.data}/{{dataset}}.json",
         weights=f"{STUDY.checkpoints}/{{dataset}}/{{run}}/seed{{seed}}.safetensors",
         trained=f"{OUT}/train/{{dataset}}/{{run}}/seed{{seed}}.json",
-        judge=f"{STUDY.checkpoints}/{{dataset}}/{JUDGE}/seed1.safetensors",
+        judge=lambda w: f"{STUDY.checkpoints}/{JUDGES[w.dataset]}.safetensors",
     output:
         record=f"{OUT}/records/{{dataset}}/{{run}}/seed{{seed}}.json",
         codes=ensure(f"{OUT}/codes/{{dataset}}/{{run}}/seed{{seed}}.npz", non_empty=True),
@@ -264,7 +264,7 @@ rule tables:
         summary=f"{R}/summary.csv",
         similarity=expand(f"{R}/similarity/{{dataset}}.csv", dataset=STUDY.datasets),
         records=expand(f"{R}/records/{{cell}}.json", cell=CELLS),
-        training=expand(f"{R}/timing/{{cell}}.train.json", cell=CELLS + JUDGES),
+        training=expand(f"{R}/timing/{{cell}}.train.json", cell=[*CELLS, *JUDGES.values()]),
         evaluation=expand(f"{R}/timing/{{cell}}.evaluate.json", cell=CELLS),
         build=BUILD,
     output:

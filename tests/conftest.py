@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from latents.config import JUDGE, Study
+from latents.config import Study
 from latents.record import ROOT
 
 COPIED = (
@@ -52,7 +52,7 @@ def stub_reference(folder: Path, study: Study) -> None:
     """Empty files under every name that a finished run keeps: enough for a dry run."""
     shutil.rmtree(folder / "reference", ignore_errors=True)
     cells = [f"{dataset}/{name}/seed{seed}" for dataset, name, seed in study.cells()]
-    judges = [f"{dataset}/{JUDGE}/seed1" for dataset in study.datasets]
+    judges = [f"{dataset}/{name}/seed{seed}" for dataset, name, seed in study.judges()]
     names = ["runs.csv", "summary.csv", *(f"timing/{cell}.train.json" for cell in cells + judges)]
     for cell in cells:
         names += [f"records/{cell}.json", f"pictures/{cell}.npz", f"curves/{cell}.csv", f"timing/{cell}.evaluate.json"]

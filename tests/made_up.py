@@ -103,7 +103,7 @@ def synthesise(study: Study, results: Path) -> None:
                 results / "pictures" / f"{place}.npz", originals=originals, reconstructions=blurred, indices=np.arange(12),
                 labels=np.arange(12) % 10, path_ends=np.arange(8).reshape(4, 2), path_codes=pixels // 2 + 64, path_pixels=pixels,
             )  # fmt: skip
-        record.write_json(results / "timing" / dataset / config.JUDGE / "seed1.train.json", times(600.0))
+        record.write_json(results / "timing" / dataset / config.JUDGE / f"seed{study.datasets[dataset].judge_seed}.train.json", times(600.0))
 
         labels = draw.integers(0, 10, study.measurement.tsne_points)
         angle = 2 * np.pi * labels / 10

@@ -82,11 +82,11 @@ def test_a_decoder_trained_on_frozen_codes_draws_better_than_a_mean_image(cells:
     from msgspec.structs import replace
 
     codes, images = codes_and_images
-    longer = replace(cells.study.decoder, optimisation=replace(cells.study.decoder.optimisation, epochs=12))
+    longer = replace(cells.study.decoder, optimisation=replace(cells.study.decoder.optimisation, epochs=12, learning_rate=0.01))
     decoder = decode.train_decoder(replace(cells.study, decoder=longer), "mnist", codes, images)
     pixels = to_float(images)
     mean = (pixels - pixels.mean(0)).abs().mean().item()
-    assert error(cells, decoder, codes, images) < 0.8 * mean
+    assert error(cells, decoder, codes, images) < 0.6 * mean
     drawn = draw(decoder, 100 * codes, cells.study)
     assert drawn.min() >= 0 and drawn.max() <= 1
 

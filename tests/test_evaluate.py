@@ -17,14 +17,13 @@ from tiny import TEST, TRAIN, VAL, Cells, pictures, same, state
 from torch import Tensor
 
 from latents import augment, data, evaluate, networks, probe, record, train
-from latents.config import CODE_SIZE, DATASETS, JUDGE, ROWS_WITH_LABELS, Problem
+from latents.config import CODE_SIZE, JUDGE, ROWS_WITH_LABELS, Problem
 from latents.encode import encode
 from latents.probe import Outcome
 
 SIZES = {"train": TRAIN, "val": VAL, "test": TEST}
 MEASURED = ("pca", "autoencoder", "guided", "contrastive")  # two that draw by themselves, two that get a decoder
 GEOMETRY = {"silhouette", "scatter_ratio", "knn_purity", "alignment", "uniformity", "effective_rank"}
-PATHS = {"path_length", "class_changes", "class_changes_pairs"}
 RANGES = {
     "accuracy": (0, 100), "mae": (0, 1), "psnr": (0, 100), "ssim": (-1, 1), "silhouette": (-1, 1), "scatter_ratio": (0, 1e6), "knn_purity": (0, 1),
     "alignment": (0, 4), "uniformity": (-8, 0), "effective_rank": (1, 128), "path_length": (1 - 1e-4, 100), "class_changes": (0, 9), "judge": (0, 100),
@@ -274,8 +273,13 @@ def test_bad_input_ends_the_command_in_one_sentence_and_nothing_is_written(cells
 
 
 def test_a_data_set_or_run_that_is_not_the_weights_is_refused(cells: Cells, files: Path, tmp_path: Path) -> None:
-    assert set(DATASETS) >= {"mnist", "cifar10"}
     for changes in ({"dataset": "cifar10"}, {"run": "supcon"}, {"seed": 2}):
         with pytest.raises(SystemExit, match="holds mnist/guided/seed1, not the cell asked for"):
             run(cells, files, tmp_path / "out", **changes)
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.xfail(strict=True, reason="bug: main takes any weights as the judge's; compare the cell they hold with (dataset, judge)")
+def test_weights_that_are_not_the_judges_are_refused(cells: Cells, files: Path, tmp_path: Path) -> None:
+    with pytest.raises(SystemExit, match=r"^error: .*pca-1\.safetensors: "):
+        run(cells, files, tmp_path / "out", judge=cells.weights("pca"))

@@ -197,6 +197,14 @@ def test_saved_weights_come_back_bit_for_bit_with_what_made_them(cells: Cells, r
     assert training == json.loads(json.dumps(cells.study.training("mnist", run, 1)))
 
 
+@pytest.mark.xfail(strict=True, reason="bug: safetensors writes two metadata keys in random order; write one key, or sort the header")
+def test_the_same_weights_are_the_same_bytes_each_time(cells: Cells, tmp_path: Path) -> None:
+    training = cells.study.training("mnist", "random", 1)
+    for number in range(24):
+        networks.save_model(tmp_path / str(number), cells.trained("random")[0], training)
+    assert len({path.read_bytes() for path in tmp_path.iterdir()}) == 1
+
+
 def changed(cells: Cells, path: Path, model: Model, metadata: dict[str, str]) -> Path:
     """The weights of a model under other metadata."""
     training = json.dumps(cells.study.training("mnist", "random", 1))
@@ -241,6 +249,20 @@ def test_weights_made_with_another_configuration_are_refused(cells: Cells, tmp_p
     training = cells.study.training("mnist", "random", 1) | {key: "other"}
     path = changed(cells, tmp_path / "other.safetensors", cells.trained("random")[0], {"training": json.dumps(training)})
     assert "made with another configuration; delete the file and run again" in refusal(path, cells)
+
+
+@pytest.mark.xfail(strict=True, reason="bug: load_model trusts the metadata 'training' of any file that has the right format")
+@pytest.mark.parametrize("training", ["{", "{}", '{"dataset": "mnist"}', "[]"])
+def test_weights_whose_metadata_are_not_ours_are_refused(cells: Cells, tmp_path: Path, training: str) -> None:
+    path = changed(cells, tmp_path / "foreign.safetensors", cells.trained("random")[0], {"training": training})
+    assert "; delete the file and run again" in refusal(path, cells)
+
+
+@pytest.mark.xfail(strict=True, reason="bug: the message of study.training names no file")
+@pytest.mark.parametrize("cell", [{"dataset": "svhn"}, {"run": "autoencoder-plus.gone"}])
+def test_weights_of_a_cell_that_is_not_in_the_study_are_refused_by_file(cells: Cells, tmp_path: Path, cell: dict[str, str]) -> None:
+    training = json.dumps(cells.study.training("mnist", "random", 1) | cell)
+    refusal(changed(cells, tmp_path / "gone.safetensors", cells.trained("random")[0], {"training": training}), cells)
 
 
 def test_tensors_that_do_not_fit_the_networks_are_refused(cells: Cells, tmp_path: Path) -> None:

@@ -60,6 +60,13 @@ def test_knn_on_train_is_the_same_over_more_than_one_block_of_queries(settings: 
     assert torch.equal(found[1000:], labels[:105]) and torch.equal(found[:105], labels[1000:])
 
 
+@pytest.mark.xfail(strict=True, reason="bug: exp(similarity / temperature) overflows float32 below 0.0113; subtract the largest first")
+def test_a_low_temperature_gives_the_nearest_neighbour_and_does_not_overflow(settings: Probe) -> None:
+    codes, labels = made()
+    nearest, cold = (probe.knn(codes, labels, replace(settings, knn_k=k, knn_temperature=0.002)).predictions["test"] for k in (1, 20))
+    assert torch.equal(nearest, cold)
+
+
 def test_the_neighbours_and_the_temperature_come_from_the_configuration_and_matter(settings: Probe) -> None:
     codes, labels = made()
 
@@ -67,7 +74,7 @@ def test_the_neighbours_and_the_temperature_come_from_the_configuration_and_matt
         outcome = probe.knn(codes, labels, replace(settings, knn_k=k, knn_temperature=temperature))
         return probe.accuracy(outcome.predictions["test"], labels["test"])
 
-    assert len({found(1, 0.1), found(5, 0.1), found(60, 0.1)}) == 3
+    assert len({found(1, 0.1), found(20, 0.1), found(60, 0.1)}) == 3
     assert found(60, 0.02) != found(60, 1.0)
     with pytest.raises(TypeError, match="knn_temperature"):  # there is no default that could change under a study
         Probe(**{name: getattr(settings, name) for name in settings.__struct_fields__ if name != "knn_temperature"})
@@ -82,7 +89,7 @@ def test_no_probe_setting_has_a_default() -> None:
 
 @pytest.mark.parametrize("name", ["linear", "mlp"])
 def test_a_probe_reads_classes_that_are_there_and_none_that_are_not(settings: Probe, name: str) -> None:
-    settings = replace(settings, mlp_epochs=10)
+    settings = replace(settings, mlp_epochs=10, mlp_learning_rate=0.02)
     codes, labels = made(0.5)
     assert probe.accuracy(getattr(probe, name)(codes, labels, settings).predictions["test"], labels["test"]) > 90
     shuffled = {part: classes[torch.randperm(len(classes), generator=torch.Generator().manual_seed(1))] for part, classes in labels.items()}

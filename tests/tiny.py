@@ -30,7 +30,7 @@ SMALL = {
 SMALL_DATASET = {
     "train": TRAIN, "validation": VAL, "test": TEST, "seeds": [1, 2], "judge": {"optimisation": {"epochs": 10, "batch-size": 20}},
     "methods": {row: BUDGET for row in TRAINED} | {
-        "autoencoder": BUDGET | {"channels": [4, 4, 4]},
+        "autoencoder": {"optimisation": BUDGET["optimisation"] | {"learning-rate": 0.03}, "channels": [4, 4, 4]},
         "contrastive": BUDGET | {"projection": [16, 8]}, "supcon": BUDGET | {"projection": [16, 8]},
     },
 }  # fmt: skip

@@ -134,8 +134,9 @@ def colour(images: Tensor, settings: Augmentation, generator: Generator) -> Tens
 
 
 def view(images: Tensor, settings: Augmentation, generator: Generator) -> Tensor:
-    """One random view of each image: geometry, colour, then Gaussian noise; the result is in [0, 1]."""
-    images = colour(geometry(images, settings, generator), settings, generator)
+    """One random view of each image: geometry, colour, then Gaussian noise; float32 in [0, 1], under autocast too."""
+    with torch.autocast(images.device.type, enabled=False):
+        images = colour(geometry(images, settings, generator), settings, generator)
     if settings.noise:
         noise = torch.randn(images.shape, generator=generator, device=images.device)
         images = (images + settings.noise * noise).clamp(0, 1)

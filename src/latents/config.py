@@ -26,6 +26,8 @@ Positive = Annotated[int, Meta(ge=1)]
 Rate = Annotated[float, Meta(gt=0)]
 Fraction = Annotated[float, Meta(ge=0, le=1)]
 NonNegative = Annotated[float, Meta(ge=0)]
+Seed = Annotated[int, Meta(ge=0)]
+Seeds = Annotated[list[Seed], Meta(min_length=1)]
 
 
 class Problem(Exception):
@@ -61,16 +63,17 @@ class Optimisation(Strict, frozen=True):
 
 
 class Augmentation(Strict, frozen=True):
-    """Whole-batch random views; what is left out is off. Amplitudes follow torchvision's conventions."""
+    """Whole-batch random views; what is left out is off. Amplitudes as in torchvision, but for hue."""
 
-    pad_crop: Annotated[int, Meta(ge=0)] = 0  # pixels of reflected border, then a random crop of the original size
+    # alone: pixels of reflected border, then a random crop; with rotate or resized-crop: a shift, bilinear, 0 outside
+    pad_crop: Annotated[int, Meta(ge=0)] = 0
     resized_crop: tuple[Fraction, Fraction] | None = None  # range of area, aspect ratio 3/4 to 4/3
     flip: bool = False
     rotate: NonNegative = 0.0  # degrees, either way
     brightness: NonNegative = 0.0
     contrast: NonNegative = 0.0
     saturation: NonNegative = 0.0
-    hue: Annotated[float, Meta(ge=0, le=0.5)] = 0.0
+    hue: Annotated[float, Meta(ge=0, le=0.5)] = 0.0  # share of a full turn, in the plane of I and Q
     jitter_probability: Fraction = 1.0
     grayscale: Fraction = 0.0  # probability
     noise: NonNegative = 0.0  # standard deviation of Gaussian noise, on [0, 1]
@@ -126,7 +129,7 @@ class Ablation(Strict, frozen=True):
     """Variants of one row at one shortened budget: each names the keys in which it differs from `base`."""
 
     method: Literal["autoencoder-plus"]
-    seeds: list[int]
+    seeds: Seeds
     base: dict[str, Any]
     variants: dict[str, dict[str, Any]]
 
@@ -137,9 +140,10 @@ class Dataset(Strict, frozen=True):
     train: Positive
     validation: Positive
     test: Positive
-    split_seed: int
-    seeds: Annotated[list[int], Meta(min_length=1)]
+    split_seed: Seed
+    seeds: Seeds
     judge: Guided
+    judge_seed: Seed
     methods: Methods
     ablation: Ablation | None = None
 
@@ -163,7 +167,7 @@ class Probe(Strict, frozen=True):
     mlp_learning_rate: Rate
     knn_k: Positive
     knn_temperature: Rate
-    seed: int
+    seed: Seed
 
 
 class Decoder(Strict, frozen=True):
@@ -171,13 +175,13 @@ class Decoder(Strict, frozen=True):
 
     optimisation: Optimisation
     channels: Positive
-    seed: int
+    seed: Seed
 
 
 class Measurement(Strict, frozen=True):
     """Fixed choices of the remaining measurements; the seed draws images and views, the same for every row."""
 
-    seed: int
+    seed: Seed
     silhouette_points: Positive
     alignment: Augmentation
     pairs: Positive  # interpolations that are measured
@@ -186,10 +190,10 @@ class Measurement(Strict, frozen=True):
 
 
 class Study(Strict, frozen=True):
-    """A whole study. `folder` is where its outputs go, relative to the checkout ('' for the checkout itself)."""
+    """A whole study. `folder` is where its outputs go, relative to the checkout: '' for the checkout itself, else with a final /."""
 
     study: str
-    folder: str
+    folder: Annotated[str, Meta(pattern="^$|/$")]
     note: str  # printed on every page and figure; '' for none
     source: Literal["download", "stand-in"]
     device: Literal["auto", "cpu", "cuda"]
@@ -235,6 +239,10 @@ class Study(Strict, frozen=True):
         """Every (data set, run, seed) that is measured."""
         return [(dataset, run, seed) for dataset in self.datasets for run, seed in self.runs(dataset)]
 
+    def judges(self) -> list[tuple[str, str, int]]:
+        """The judge of every data set, as a cell; it is trained, never measured."""
+        return [(name, JUDGE, dataset.judge_seed) for name, dataset in self.datasets.items()]
+
     def method(self, dataset: str, run: str) -> Strict | None:
         """The resolved hyper-parameters of a run; None for `pca` and `random`."""
         chosen = self.dataset(dataset)
@@ -253,9 +261,11 @@ class Study(Strict, frozen=True):
 
     def training(self, dataset: str, run: str, seed: int) -> dict[str, Any]:
         """All that decides the weights of a cell, as plain data."""
-        chosen = self.dataset(dataset)
+        chosen, method = self.dataset(dataset), self.method(dataset, run)
+        borrowed = isinstance(method, AutoencoderPlus) and not method.residual_decoder
         return {
-            "dataset": dataset, "run": run, "seed": seed, "source": self.source, "method": msgspec.to_builtins(self.method(dataset, run)),
+            "dataset": dataset, "run": run, "seed": seed, "source": self.source, "method": msgspec.to_builtins(method),
+            "plain_decoder_channels": chosen.methods.autoencoder.channels if borrowed else None,
             "encoder": msgspec.to_builtins(self.encoder), "decoder_channels": self.decoder.channels,
             "device": self.device, "precision": self.precision, "threads": self.threads,
             "split": [chosen.train, chosen.validation, chosen.test, chosen.split_seed],
@@ -264,7 +274,8 @@ class Study(Strict, frozen=True):
     def measuring(self, dataset: str, run: str, seed: int) -> dict[str, Any]:
         """All that decides the record of a cell, as plain data."""
         return self.training(dataset, run, seed) | {
-            name: msgspec.to_builtins(getattr(self, name)) for name in ("probe", "decoder", "measurement")
+            "judge": [msgspec.to_builtins(self.dataset(dataset).judge), self.dataset(dataset).judge_seed],
+            **{name: msgspec.to_builtins(getattr(self, name)) for name in ("probe", "decoder", "measurement")},
         }
 
 
@@ -289,6 +300,8 @@ def read(path: str | Path) -> Study:
         study = msgspec.convert(raw, Study)
     except FileNotFoundError:
         raise Problem(f"{path}: no such configuration; config/study.yaml and config/demo.yaml are the ones that ship") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise Problem(f"{path}: cannot be read as a text file ({error}); give a YAML file like config/study.yaml") from None
     except yaml.YAMLError as error:
         raise Problem(f"{path}: not valid YAML: {' '.join(str(error).split())}; mend the file at that line") from None
     except msgspec.ValidationError as error:
@@ -296,8 +309,15 @@ def read(path: str | Path) -> Study:
     for name, dataset in study.datasets.items():
         if name not in DATASETS:
             raise Problem(f"{path}: datasets.{name}: unknown data set; known are {', '.join(DATASETS)}")
-        if dataset.split_seed in dataset.seeds:
-            raise Problem(f"{path}: datasets.{name}.split-seed: {dataset.split_seed} is a training seed too; choose another")
+        seeds = [*dataset.seeds, *(dataset.ablation.seeds if dataset.ablation else [])]
+        for key, seed in (("split-seed", dataset.split_seed), ("judge-seed", dataset.judge_seed)):
+            if seed in seeds:
+                raise Problem(f"{path}: datasets.{name}.{key}: {seed} is a training seed too; choose another")
+        if len(set(dataset.seeds)) < len(dataset.seeds):
+            raise Problem(f"{path}: datasets.{name}.seeds: {dataset.seeds} names a seed twice; each counts as a run of its own")
+        moved = dataset.methods.autoencoder_plus.corruption
+        if moved.pad_crop or moved.resized_crop or moved.flip or moved.rotate:
+            raise Problem(f"{path}: datasets.{name}.methods.autoencoder-plus.corruption: moves the image, which nothing could undo; use augmentation")
         for variant in dataset.ablation.variants if dataset.ablation else ():
             try:
                 study.method(name, f"{dataset.ablation.method}.{variant}")

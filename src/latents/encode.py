@@ -8,10 +8,11 @@ writes `codes` float32 [n, 128] and `names` [n]. Images are brought to the data 
 
 import argparse
 import io
+from collections.abc import Callable
 
 import numpy as np
 import torch
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 from torch import Tensor
 from tqdm import tqdm
 
@@ -24,7 +25,7 @@ BATCH = 500
 
 
 @torch.inference_mode()
-def encode(model: Model, images: Tensor, study: Study, views: object = None) -> Tensor:
+def encode(model: Model, images: Tensor, study: Study, views: Callable[[Tensor], Tensor] | None = None) -> Tensor:
     """Codes float32 [n, 128] of images uint8 [n, c, h, w], on the images' device; `views` maps a float batch to views of it."""
     model.eval()
     codes = []
@@ -47,8 +48,10 @@ def read_image(path: str, dataset: str) -> np.ndarray:
     height, width, colours = DATASETS[dataset]
     try:
         with Image.open(path) as image:
+            if image.mode.startswith("I;16"):  # Pillow would clip 16 bits to 8, not scale them
+                image = Image.fromarray((np.asarray(image) // 257).astype(np.uint8))
             pixels = np.asarray(image.convert("L" if colours == 1 else "RGB").resize((width, height), Image.Resampling.LANCZOS))
-    except (OSError, UnidentifiedImageError):
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError):
         raise Problem(f"{path}: not an image that Pillow can read; give PNG or JPEG files") from None
     return pixels.reshape(height, width, colours).transpose(2, 0, 1)
 

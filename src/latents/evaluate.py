@@ -18,13 +18,14 @@ import torch
 from torch import Tensor
 
 from latents import augment, config, data, decode, geometry, interpolate, networks, probe, record
-from latents.config import Problem, Study
+from latents.config import JUDGE, Problem, Study
 from latents.encode import draw, encode, npz
 from latents.networks import Model
 from latents.train import device_of, generator, timing, to_float
 
 PICTURES = 12  # reconstructions kept for the figures
 PATHS = 4  # interpolations kept for the figures
+ENOUGH_PAIRS = 30  # below this no mean number of class changes is given
 
 
 class Metrics:
@@ -94,7 +95,9 @@ def measure_geometry(
             encode(model, images[split], study, lambda batch: augment.view(batch, settings.alignment, random)) - mean  # noqa: B023
             for _ in range(2)
         ]
-        metrics.add("silhouette", split, geometry.silhouette(part, classes, settings.silhouette_points), "")
+        # the published test files are sorted by source, so a part of them is drawn, not taken from the front
+        drawn = np.random.default_rng(settings.seed).permutation(len(part))[: settings.silhouette_points]
+        metrics.add("silhouette", split, geometry.silhouette(part[drawn], classes[drawn]), "")
         metrics.add("scatter_ratio", split, geometry.scatter_ratio(part, classes), "")
         metrics.add("knn_purity", split, geometry.knn_purity(part, classes, study.probe.knn_k), "")
         metrics.add("alignment", split, geometry.alignment(*views), "")
@@ -121,7 +124,8 @@ def measure_interpolation(
         along = judged(frames.flatten(0, 1)).unflatten(0, frames.shape[:2])
         changes, counted = interpolate.class_changes(along, classes)
         metrics.add(f"path_length{suffix}", "test", interpolate.path_length(frames), "ratio")
-        metrics.add(f"class_changes{suffix}", "test", changes, "changes")
+        # a mean over a handful of pairs says nothing: only its count is kept then
+        metrics.add(f"class_changes{suffix}", "test", changes if counted >= ENOUGH_PAIRS else None, "changes")
         metrics.add(f"class_changes{suffix}_pairs", "test", counted, "pairs")
     metrics.add("judge_accuracy", "test", probe.accuracy(judged(to_float(images)), labels), "percent")
     metrics.add("judge_accuracy_decoded", "test", probe.accuracy(judged(drawn), labels), "percent")
@@ -187,7 +191,6 @@ def main() -> None:
     parser.add_argument("--seed", type=int, required=True)
     parser.add_argument("--final", action="store_true", help="read the test split; set by the study's own rule alone")
     options = parser.parse_args()
-    started = time.perf_counter()
     study = config.read(options.config)
     trained = record.read_json(options.trained)
     model, training = networks.load_model(options.weights, study)
@@ -195,18 +198,21 @@ def main() -> None:
         raise Problem(f"{options.weights}: holds {training['dataset']}/{training['run']}/seed{training['seed']}, not the cell asked for; give its own file")
     if trained.get("weights_sha256") != record.sha256(Path(options.weights)):
         raise Problem(f"{options.weights}: not the weights that {options.trained} describes; delete both and run again")
-    judge, _ = networks.load_model(options.judge, study)
+    judge, judging = networks.load_model(options.judge, study)
+    if (judging["dataset"], judging["run"]) != (options.dataset, JUDGE):
+        raise Problem(f"{options.judge}: holds {judging['dataset']}/{judging['run']}, not the judge of {options.dataset}; give the judge's own file")
     facts, codes, pictures, parts = evaluate(study, model, judge, options.dataset, final=options.final)
     facts["metrics"] += [
         {"metric": name, "split": "-", "value": trained[name], "unit": unit} for name, unit in (("parameters", ""), ("train_flops", "FLOP"))
     ]
     record.write_bytes(options.codes, codes)
     record.write_bytes(options.pictures, pictures)
-    record.write_json(options.timing, timing(started, parts, 0))
+    record.write_json(options.timing, timing(parts, 0))
     measuring = study.measuring(options.dataset, options.run, options.seed)
-    kept = {key: value for key, value in trained.items() if key not in ("config", "config_sha256")}
-    judge_sha256 = record.sha256(Path(options.judge))
-    record.write_json(options.out, kept | record.header(measuring) | facts | {"judge_sha256": judge_sha256})
+    header = record.header(measuring)
+    # where training and measuring were not done by the same source, versions or processor, the record shows both
+    facts |= {"trained_by": {key: trained[key] for key in ("source_sha256", "versions", "processor")}}
+    record.write_json(options.out, trained | header | facts | {"judge_sha256": record.sha256(Path(options.judge))})
 
 
 if __name__ == "__main__":

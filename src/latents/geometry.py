@@ -6,9 +6,9 @@ from torch import Tensor
 from torch.nn import functional
 
 
-def silhouette(codes: Tensor, labels: Tensor, points: int) -> float:
-    """Mean silhouette (Rousseeuw 1987) of the first `points` codes, Euclidean; in [-1, 1]. By scikit-learn."""
-    return float(silhouette_score(codes[:points].cpu().numpy(), labels[:points].cpu().numpy()))
+def silhouette(codes: Tensor, labels: Tensor) -> float:
+    """Mean silhouette (Rousseeuw 1987), Euclidean; in [-1, 1]. By scikit-learn."""
+    return float(silhouette_score(codes.cpu().numpy(), labels.cpu().numpy()))
 
 
 def scatter_ratio(codes: Tensor, labels: Tensor) -> float:

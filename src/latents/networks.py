@@ -4,7 +4,9 @@ Every encoder takes images [n, c, h, w] in [0, 1] and returns one vector of 128 
 such vectors and returns images in [0, 1]. Nothing passes from encoder to decoder but the code.
 """
 
+import contextlib
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -281,16 +283,24 @@ class Model(nn.Module):
 
 
 def build(study: Study, dataset: str, run: str, seed: int) -> Model:
-    """A freshly initialised model; the seed decides its weights, and no global state is left changed."""
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+    """A freshly initialised model; the seed decides its weights, so rows that share a network start alike at one seed."""
+    with forked(seed):
         return Model(study, dataset, run)
+
+
+@contextlib.contextmanager
+def forked(seed: int) -> Iterator[None]:
+    """Inside, torch's global generators are seeded; outside they are as they were. For initialisation and dropout."""
+    with torch.random.fork_rng(range(torch.cuda.device_count())):
+        torch.manual_seed(seed)
+        yield
 
 
 def save_model(path: str | Path, model: Model, training: dict[str, Any]) -> None:
     """Write weights with the configuration that made them, whole or not at all."""
     tensors = {name: value.contiguous().cpu() for name, value in model.state_dict().items()}
-    metadata = {"format": str(record.FORMAT), "training": json.dumps(training, sort_keys=True)}
+    # one key: safetensors writes several in an order that changes from run to run
+    metadata = {"latents": json.dumps({"format": record.FORMAT, "training": training}, sort_keys=True)}
     record.write_bytes(path, save(tensors, metadata))
 
 
@@ -298,17 +308,20 @@ def load_model(path: str | Path, study: Study) -> tuple[Model, dict[str, Any]]:
     """Read weights and the configuration that made them; raises Problem when they are missing, broken or of another study."""
     try:
         with safetensors.safe_open(str(path), "pt") as file:
-            metadata = file.metadata() or {}
+            made = json.loads((file.metadata() or {}).get("latents", "{}"))
         tensors = load_file(path)
     except FileNotFoundError:
         raise Problem(f"{path}: missing; train it first (snakemake {path})") from None
-    except (safetensors.SafetensorError, OSError):
+    except (safetensors.SafetensorError, OSError, ValueError):
         raise Problem(f"{path}: not a whole safetensors file; delete it and run again, its cell will be trained again") from None
-    if metadata.get("format") != str(record.FORMAT):
+    if not isinstance(made, dict) or made.get("format") != record.FORMAT:
         raise Problem(f"{path}: weights of another version; delete the file and run again, its cell will be trained again")
-    training = json.loads(metadata["training"])
-    cell = (training["dataset"], training["run"], training["seed"])
-    if json.loads(json.dumps(study.training(*cell))) != training:
+    try:
+        training = made["training"]
+        expected = json.loads(json.dumps(study.training(training["dataset"], training["run"], training["seed"])))
+    except (KeyError, TypeError, Problem):
+        expected = None  # a cell that this study does not have
+    if expected is None or expected != training:
         raise Problem(f"{path}: made with another configuration; delete the file and run again, or use the configuration that made it")
     model = build(study, training["dataset"], training["run"], training["seed"])
     try:

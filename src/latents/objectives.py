@@ -13,13 +13,14 @@ def supcon(z: Tensor, labels: Tensor, temperature: float) -> Tensor:
 
     Positives of an anchor are all other rows with its label; every other row is in the denominator.
     """
-    z = functional.normalize(z.float(), dim=1)
-    labels = labels.repeat(2)
-    logits = z @ z.T / temperature  # [2n, 2n]
-    itself = torch.eye(len(z), dtype=torch.bool, device=z.device)
-    log_probability = logits - logits.masked_fill(itself, -torch.inf).logsumexp(1, keepdim=True)
-    positive = (labels[:, None] == labels[None, :]) & ~itself
-    return -(log_probability.masked_fill(~positive, 0).sum(1) / positive.sum(1)).mean()
+    with torch.autocast(z.device.type, enabled=False):  # similarities over a small temperature need float32
+        z = functional.normalize(z.float(), dim=1)
+        labels = labels.repeat(2)
+        logits = z @ z.T / temperature  # [2n, 2n]
+        itself = torch.eye(len(z), dtype=torch.bool, device=z.device)
+        log_probability = logits - logits.masked_fill(itself, -torch.inf).logsumexp(1, keepdim=True)
+        positive = (labels[:, None] == labels[None, :]) & ~itself
+        return -(log_probability.masked_fill(~positive, 0).sum(1) / positive.sum(1)).mean()
 
 
 def nt_xent(z: Tensor, temperature: float) -> Tensor:

@@ -15,8 +15,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from latents.config import CODE_SIZE, Optimisation, Probe
-from latents.networks import CLASSES
-from latents.train import fit, generator
+from latents.networks import CLASSES, forked
+from latents.train import fit
 
 Parts = dict[str, Tensor]  # split -> codes, or split -> labels
 
@@ -64,8 +64,7 @@ def mlp(codes: Parts, labels: Parts, settings: Probe) -> Outcome:
     device = parts["train"].device
     outcomes = []
     for decay in settings.mlp_weight_decay:
-        with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
-            torch.manual_seed(settings.seed)  # initialisation and dropout
+        with forked(settings.seed):
             widths = [CODE_SIZE, *settings.mlp_hidden]
             hidden = [
                 nn.Sequential(nn.Linear(a, b), nn.BatchNorm1d(b), nn.GELU(), nn.Dropout(settings.mlp_dropout))
@@ -102,7 +101,7 @@ def knn(codes: Parts, labels: Parts, settings: Probe) -> Outcome:
                 rows = torch.arange(len(similarity), device=keys.device)
                 similarity[rows, rows + start] = -torch.inf
             nearest, index = similarity.topk(min(settings.knn_k, len(keys) - 1), dim=1)
-            weight = (nearest / settings.knn_temperature).exp()
+            weight = ((nearest - nearest[:, :1]) / settings.knn_temperature).exp()  # the largest is 1: nothing overflows
             classes = functional.one_hot(labels["train"][index], CLASSES)  # [<= 1000, k, 10]
             votes.append((weight.unsqueeze(2) * classes).sum(1).argmax(1))
         predictions[name] = torch.cat(votes)

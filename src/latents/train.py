@@ -9,6 +9,7 @@ All randomness of an epoch comes from one generator seeded by (seed, epoch), so 
 """
 
 import argparse
+import io
 import os
 import resource
 import sys
@@ -40,6 +41,7 @@ def device_of(study: Study) -> torch.device:
     torch.set_num_threads(study.threads)
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     torch.use_deterministic_algorithms(True)
+    torch.backends.cudnn.allow_tf32 = False  # float32 means float32
     torch.utils.deterministic.fill_uninitialized_memory = False  # a debugging aid that costs a tenth of a step
     return torch.device("cuda" if available and study.device != "cpu" else "cpu")
 
@@ -96,7 +98,7 @@ def optimizer_for(module: torch.nn.Module, settings: Optimisation, linear_rate: 
 def rate_at(step: int, steps: int, settings: Optimisation) -> float:
     """One cycle: up over `warmup` of the steps, then down to zero, both linear."""
     up = max(1.0, settings.warmup * steps)
-    return settings.learning_rate * min((step + 1) / up, (steps - step) / max(1.0, steps - up))
+    return settings.learning_rate * min(1.0, (step + 1) / up, (steps - step) / max(1.0, steps - up))
 
 
 def fit(
@@ -112,8 +114,8 @@ def fit(
     linear_rate: float = 1.0,
     checkpoint: Path | None = None,
     identity: str = "",
-) -> list[tuple[Any, ...]]:
-    """The loop: `settings.epochs` passes over `items` items in whole batches; returns the curve, a row an epoch.
+) -> tuple[list[tuple[Any, ...]], float]:
+    """The loop: `settings.epochs` passes over `items` items in whole batches; returns the curve, a row an epoch, and its seconds.
 
     With a checkpoint path, state is written there after each epoch and taken up from there if it has this identity.
     """
@@ -122,10 +124,11 @@ def fit(
     per_epoch = items // batch
     steps = settings.epochs * per_epoch
     curve: list[tuple[Any, ...]] = []
+    started, before = time.perf_counter(), 0.0
     if checkpoint and (state := read_checkpoint(checkpoint, identity, device)):
         module.load_state_dict(state["module"])
         optimizer.load_state_dict(state["optimizer"])
-        curve = [tuple(row) for row in state["curve"]]
+        curve, before = [tuple(row) for row in state["curve"]], state["seconds"]
     bar = tqdm(total=steps, initial=len(curve) * per_epoch, desc=name, unit="step", disable=not sys.stderr.isatty())
     for epoch in range(len(curve), settings.epochs):
         module.train()
@@ -150,18 +153,16 @@ def fit(
         module.eval()
         with torch.inference_mode():
             curve.append((epoch + 1, (epoch + 1) * per_epoch, mean, validate(generator(device, seed, 0, 1)), rate))
+        seconds = before + time.perf_counter() - started
         if checkpoint:
-            write_checkpoint(checkpoint, identity, module, optimizer, curve)
+            print(f"{name}: epoch {epoch + 1}, loss {mean:.4f}, val {curve[-1][3]:.4f}, {seconds:.0f} s", flush=True)
+            state = {"identity": identity, "module": module.state_dict(), "optimizer": optimizer.state_dict()}
+            buffer = io.BytesIO()
+            torch.save(state | {"curve": curve, "seconds": seconds}, buffer)
+            record.write_bytes(checkpoint, buffer.getvalue())
     bar.close()
     module.eval()
-    return curve
-
-
-def write_checkpoint(path: Path, identity: str, module: torch.nn.Module, optimizer: torch.optim.Optimizer, curve: list[tuple[Any, ...]]) -> None:
-    partial = path.with_suffix(".writing")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    torch.save({"identity": identity, "module": module.state_dict(), "optimizer": optimizer.state_dict(), "curve": curve}, partial)
-    os.replace(partial, path)
+    return curve, before + time.perf_counter() - started
 
 
 def read_checkpoint(path: Path, identity: str, device: torch.device) -> dict[str, Any] | None:
@@ -179,8 +180,8 @@ def read_checkpoint(path: Path, identity: str, device: torch.device) -> dict[str
     return None
 
 
-def train(study: Study, dataset: str, run: str, seed: int, checkpoint: Path) -> tuple[Model, list[tuple[Any, ...]], dict[str, Any]]:
-    """Train a cell; returns the model, its curve and the facts of its record. `pca` and `random` are only fitted."""
+def train(study: Study, dataset: str, run: str, seed: int, checkpoint: Path) -> tuple[Model, list[tuple[Any, ...]], dict[str, Any], float]:
+    """Train a cell; returns the model, its curve, the facts of its record and the loop's seconds. `pca` and `random` are only fitted."""
     device = device_of(study)
     settings = study.method(dataset, run)
     split = data.load(study, dataset, with_test=False)
@@ -203,7 +204,7 @@ def train(study: Study, dataset: str, run: str, seed: int, checkpoint: Path) -> 
     if settings is None:
         if run == "pca":
             facts["parameters"] = model.encoder.mean.numel() + model.encoder.components.numel()
-        return model, [], facts
+        return model, [], facts, 0.0
 
     def objective(pictures: Tensor, classes: Tensor, random: Generator) -> Tensor:
         with torch.autocast(device.type, torch.bfloat16, enabled=study.precision == "bfloat16"):
@@ -219,14 +220,14 @@ def train(study: Study, dataset: str, run: str, seed: int, checkpoint: Path) -> 
 
     optimisation = settings.optimisation
     facts["train_flops"] = flops_of_step(model, loss, optimisation, device, len(images))
-    identity = config.digest([study.training(dataset, run, seed), record.source_sha256(), split.split_sha256, split.data_sha256])
+    identity = config.digest([device.type, study.training(dataset, run, seed), record.source_sha256(), split.split_sha256, split.data_sha256])
     name = f"{dataset}/{run}/seed{seed}"
     linear_rate = getattr(settings, "linear_rate", 1.0)
-    curve = fit(
+    curve, seconds = fit(
         loss, validate, model, optimisation, len(images), seed, device,
         name=name, linear_rate=linear_rate, checkpoint=checkpoint, identity=identity,
     )  # fmt: skip
-    return model, curve, facts
+    return model, curve, facts, seconds
 
 
 def fit_to_pixels(model: Model, settings: config.Strict | None, images: np.ndarray) -> None:
@@ -249,11 +250,14 @@ def flops_of_step(model: Model, loss: Callable[[Tensor, Generator], Tensor], set
     return counter.get_total_flops() * settings.epochs * (items // batch)
 
 
-def timing(started: float, parts: dict[str, float], images: int) -> dict[str, Any]:
-    """What a timing file holds: seconds since `started`, its parts, images a second while training, peak memory in bytes."""
+def timing(parts: dict[str, float], images: int) -> dict[str, Any]:
+    """What a timing file holds: seconds and their parts, images a second in the training loop, peak memory in bytes.
+
+    A resumed training counts the seconds of all its processes, of preparation those of the last.
+    """
     training = parts.get("training", 0.0)
     return {
-        "format": record.FORMAT, "seconds": round(time.perf_counter() - started, 3), "parts": {k: round(v, 3) for k, v in parts.items()},
+        "format": record.FORMAT, "seconds": round(sum(parts.values()), 3), "parts": {k: round(v, 3) for k, v in parts.items()},
         "images_per_second": round(images / training, 1) if images and training else None,
         "peak_memory_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
     }  # fmt: skip
@@ -269,14 +273,14 @@ def main() -> None:
     started = time.perf_counter()
     study = config.read(options.config)
     checkpoint = Path(options.out).with_suffix(".checkpoint")
-    model, curve, facts = train(study, options.dataset, options.run, options.seed, checkpoint)
-    seconds = time.perf_counter() - started
+    model, curve, facts, seconds = train(study, options.dataset, options.run, options.seed, checkpoint)
     settings = study.method(options.dataset, options.run)
     training = study.training(options.dataset, options.run, options.seed)
     networks.save_model(options.out, model, training)
     record.write_text(options.curve, "\n".join(",".join(map(str, row)) for row in [CURVE, *curve]) + "\n")
     seen = study.dataset(options.dataset).train * settings.optimisation.epochs if settings else 0
-    record.write_json(options.timing, timing(started, {"training": seconds}, seen))
+    parts = {"training": seconds, "preparing": time.perf_counter() - started - seconds}
+    record.write_json(options.timing, timing(parts, seen))
     weights = record.sha256(Path(options.out))
     record.write_json(options.record, record.header(training) | facts | {"weights_sha256": weights})
     checkpoint.unlink(missing_ok=True)

@@ -8,6 +8,8 @@ openTSNE (Policar et al. 2019): see docs/lab-log.md for the comparison with scik
 
 import argparse
 import time
+import zipfile
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -28,13 +30,12 @@ def read_codes(path: str, *names: str) -> list[np.ndarray]:
             return [codes[name] for name in names]
     except FileNotFoundError:
         raise Problem(f"{path}: missing; run the step that makes it (snakemake {path})") from None
-    except (ValueError, KeyError, OSError, EOFError):
+    except (ValueError, KeyError, OSError, EOFError, zipfile.BadZipFile, zlib.error):
         raise Problem(f"{path}: not a whole codes file; delete it and run again") from None
 
 
 def embed(codes: np.ndarray, perplexity: float, seed: int, threads: int) -> np.ndarray:
     """Coordinates float64 [n, 2] of codes [n, 128], initialised by PCA."""
-    perplexity = min(perplexity, (len(codes) - 1) / 3)
     return np.asarray(TSNE(perplexity=perplexity, random_state=seed, n_jobs=threads, initialization="pca").fit(codes))
 
 
@@ -52,13 +53,14 @@ def main() -> None:
     for row, path in zip(ROWS, options.codes, strict=True):
         codes, labels, indices = read_codes(path, "test", "labels_test", "indices_test")
         chosen = np.sort(np.random.default_rng(settings.seed).permutation(len(codes))[: settings.tsne_points])
-        points = embed(codes[chosen], settings.tsne_perplexity, settings.seed, study.threads)
+        perplexity = min(settings.tsne_perplexity, (len(chosen) - 1) / 3)
+        points = embed(codes[chosen], perplexity, settings.seed, study.threads)
         columns |= {"index": indices[chosen], "label": labels[chosen]}
         columns |= {f"{row}_x": points[:, 0].round(3), f"{row}_y": points[:, 1].round(3)}
         trust[row] = trustworthiness(codes[chosen], points, n_neighbors=NEIGHBOURS)
     record.write_text(options.out, pd.DataFrame(columns).to_csv(index=False, lineterminator="\n"))
     inputs = {path: record.sha256(Path(path)) for path in options.codes}
-    facts = {"dataset": options.dataset, "n": len(chosen), "perplexity": settings.tsne_perplexity, "neighbours": NEIGHBOURS, "codes_sha256": inputs}
+    facts = {"dataset": options.dataset, "n": len(chosen), "perplexity": perplexity, "seed": settings.seed, "neighbours": NEIGHBOURS, "codes_sha256": inputs}
     record.write_json(options.record, {"format": record.FORMAT, "trustworthiness": trust} | facts)
     print(f"t-SNE of {len(chosen)} codes of {len(trust)} rows: {time.perf_counter() - started:.0f} s")
 

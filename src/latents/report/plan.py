@@ -15,7 +15,7 @@ from typing import Any
 import msgspec
 
 from latents import config, data, record
-from latents.config import CODE_SIZE, DATASETS, JUDGE, Study
+from latents.config import CODE_SIZE, DATASETS, Study
 
 IMAGES = {"mnist": 70_000, "cifar10": 60_000}  # in the published files
 FIGURES, FIGURES_PER_DATASET = 4, 4  # figure scripts over all data sets, and for each
@@ -42,7 +42,7 @@ def without_seed(settings: dict[str, Any]) -> dict[str, Any]:
 def recorded(study: Study, reference: Path) -> tuple[dict[Job, float | None], set[str]]:
     """Seconds of every training and evaluation job (None where no job of its settings was timed), and on what they ran."""
     cells = study.cells()
-    trainings = [*cells, *((dataset, JUDGE, 1) for dataset in study.datasets)]
+    trainings = [*cells, *study.judges()]
     seconds: dict[Job, float | None] = {}
     machines = set()
     for step, folder, settings, wanted in (("train", "train", study.training, trainings), ("evaluate", "records", study.measuring, cells)):

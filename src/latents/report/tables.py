@@ -181,7 +181,7 @@ def similarity(study: Study, results: Path) -> dict[str, str]:
 
 def seconds(study: Study, results: Path) -> dict[tuple[str, str, str], list[float]]:
     """(data set, run, train or evaluate) -> seconds of each seed's job; the judge is trained only."""
-    jobs = [(*one, step) for one in study.cells() for step in ("train", "evaluate")] + [(d, JUDGE, 1, "train") for d in study.datasets]
+    jobs = [(*one, step) for one in study.cells() for step in ("train", "evaluate")] + [(*judge, "train") for judge in study.judges()]
     found: dict[tuple[str, str, str], list[float]] = {}
     for d, run, seed, step in jobs:
         timing = record.read_json(results / "timing" / d / run / f"seed{seed}.{step}.json")

@@ -13,7 +13,6 @@ from latents.config import ROWS, Problem
 from latents.record import ROOT
 
 STUDIES = sorted(path for path in (ROOT / "config").glob("*.yaml") if path.name != "data.yaml")
-SEED_7001 = "datasets.mnist.split-seed: 7001 is a training seed too; choose another"
 
 
 def shipped() -> dict:
@@ -72,7 +71,7 @@ def test_an_unknown_key_is_refused_by_name(tmp_path: Path, place: str) -> None:
      ("datasets.mnist.judge.optimisation.epochs", 0), ("datasets.mnist.judge.optimisation.learning-rate", -0.1),
      ("datasets.mnist.judge.optimisation.optimizer", "lion"), ("datasets.mnist.judge.optimisation.warmup", 1.5),
      ("datasets.cifar10.methods.supcon.augmentation", {"flip": "yes"}), ("datasets.mnist.methods.guided.label-smoothing", None),
-     ("probe.knn-k", None), ("probe.knn-temperature", None), ("probe.mlp-weight-decay", None), ("datasets.mnist.split-seed", None)],
+     ("probe.knn-k", None), ("probe.knn-temperature", None), ("probe.mlp-weight-decay", None), ("datasets.mnist.split-seed", None), ("datasets.mnist.judge-seed", None), ("folder", "demo")],
 )  # fmt: skip
 def test_a_wrong_type_an_impossible_value_or_a_missing_hyper_parameter_is_refused_by_key(tmp_path: Path, place: str, value: object) -> None:
     message = refusal(written(tmp_path, place, value))
@@ -88,8 +87,21 @@ def test_a_data_set_that_is_not_known_is_refused_by_name(tmp_path: Path) -> None
     assert "datasets.svhn: unknown data set; known are mnist, cifar10" in refusal(path)
 
 
-def test_a_split_seed_that_is_a_training_seed_is_refused(tmp_path: Path) -> None:
-    assert SEED_7001 in refusal(written(tmp_path, "datasets.mnist.seeds", [1, 7001]))
+@pytest.mark.parametrize(("key", "seed"), [("split-seed", 7001), ("judge-seed", 8001)])
+@pytest.mark.parametrize("place", ["seeds", "ablation.seeds"])
+def test_a_split_seed_or_a_judges_seed_that_is_a_training_seed_is_refused(tmp_path: Path, place: str, key: str, seed: int) -> None:
+    message = refusal(written(tmp_path, f"datasets.cifar10.{place}", [1, seed]))
+    assert f"datasets.cifar10.{key}: {seed} is a training seed too; choose another" in message
+
+
+def test_a_seed_that_is_named_twice_is_refused(tmp_path: Path) -> None:
+    assert "datasets.mnist.seeds: [1, 2, 1] names a seed twice" in refusal(written(tmp_path, "datasets.mnist.seeds", [1, 2, 1]))
+
+
+@pytest.mark.parametrize("moving", [{"pad-crop": 2}, {"flip": True}, {"rotate": 5.0}, {"resized-crop": [0.5, 1.0]}])
+def test_a_corruption_that_moves_the_image_is_refused(tmp_path: Path, moving: dict) -> None:
+    place = "datasets.mnist.methods.autoencoder-plus.corruption"
+    assert f"{place}: moves the image" in refusal(written(tmp_path, place, moving))
 
 
 def test_a_variant_of_an_ablation_with_an_unknown_key_or_a_wrong_type_is_refused_by_name(tmp_path: Path) -> None:
@@ -109,16 +121,18 @@ def test_a_file_that_is_not_yaml_is_refused_with_its_line(tmp_path: Path, conten
     assert "not valid YAML" in refusal(path)
 
 
-@pytest.mark.xfail(strict=True, reason="bug: read catches neither UnicodeDecodeError nor any OSError but FileNotFoundError")
 @pytest.mark.parametrize("content", [b"study: caf\xe9", None])
 def test_a_file_that_is_not_utf_8_or_no_file_at_all_is_refused(tmp_path: Path, content: bytes | None) -> None:
     path = tmp_path / "other.yaml"
     path.mkdir() if content is None else path.write_bytes(content)
-    refusal(path)
+    assert "cannot be read as a text file" in refusal(path)
 
 
-@pytest.mark.xfail(strict=True, reason="bug: a seed may be negative, and numpy refuses it only in training; Meta(ge=0) in config.py")
-@pytest.mark.parametrize("place", ["datasets.mnist.seeds", "datasets.mnist.split-seed", "probe.seed", "measurement.seed"])
+@pytest.mark.parametrize(
+    "place",
+    ["datasets.mnist.seeds", "datasets.cifar10.ablation.seeds", "datasets.mnist.judge-seed", "datasets.mnist.split-seed", "probe.seed",
+     "decoder.seed", "measurement.seed"],
+)  # fmt: skip
 def test_a_negative_seed_is_refused_by_key(tmp_path: Path, place: str) -> None:
     assert place.split(".")[-1] in refusal(written(tmp_path, place, [-1] if place.endswith("seeds") else -1))
 

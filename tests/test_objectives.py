@@ -66,6 +66,13 @@ def test_a_low_temperature_does_not_overflow(z: Tensor) -> None:
     assert loss.isfinite() and z.grad.isfinite().all()
 
 
+def test_both_losses_are_computed_in_float32_also_under_bfloat16(z: Tensor) -> None:
+    z, labels = z.float(), torch.tensor([0, 1, 2, 0, 1, 0])
+    with torch.autocast("cpu", torch.bfloat16):
+        inside = objectives.nt_xent(z, 0.1), objectives.supcon(z, labels, 0.1)
+    assert inside == (objectives.nt_xent(z, 0.1), objectives.supcon(z, labels, 0.1))
+
+
 # what a method feeds into its loss
 
 

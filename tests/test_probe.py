@@ -60,10 +60,9 @@ def test_knn_on_train_is_the_same_over_more_than_one_block_of_queries(settings: 
     assert torch.equal(found[1000:], labels[:105]) and torch.equal(found[:105], labels[1000:])
 
 
-@pytest.mark.xfail(strict=True, reason="bug: exp(similarity / temperature) overflows float32 below 0.0113; subtract the largest first")
 def test_a_low_temperature_gives_the_nearest_neighbour_and_does_not_overflow(settings: Probe) -> None:
     codes, labels = made()
-    nearest, cold = (probe.knn(codes, labels, replace(settings, knn_k=k, knn_temperature=0.002)).predictions["test"] for k in (1, 20))
+    nearest, cold = (probe.knn(codes, labels, replace(settings, knn_k=k, knn_temperature=1e-5)).predictions["test"] for k in (1, 20))
     assert torch.equal(nearest, cold)
 
 

@@ -1,6 +1,7 @@
 """Training: the same seed gives the same weights, wherever it was stopped; the rate follows the step; test is not read."""
 
 import json
+import os
 import pickle
 import shutil
 import subprocess
@@ -103,17 +104,16 @@ def test_stopped_anywhere_and_resumed_a_cell_has_the_same_weights_and_curve(cell
 
 
 def test_stopped_while_a_checkpoint_is_written_the_one_before_is_used(cells: Cells, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    save, saved = torch.save, []
+    replace_file, replaced = os.replace, []
 
-    def half(content: object, path: Path) -> None:
-        save(content, path)
-        saved.append(path)
-        if len(saved) == 2:
-            path.write_bytes(path.read_bytes()[:500])
+    def stopping(source: str, target: Path) -> None:
+        replaced.append(target)
+        if len(replaced) == 2:
             raise Interruption
+        replace_file(source, target)
 
     checkpoint = tmp_path / "cell.checkpoint"
-    monkeypatch.setattr(torch, "save", half)
+    monkeypatch.setattr(os, "replace", stopping)
     with pytest.raises(Interruption):
         again(cells, "guided", checkpoint)
     assert len(torch.load(checkpoint, weights_only=True)["curve"]) == 1
@@ -168,7 +168,6 @@ def test_the_rate_rises_and_falls_in_straight_lines_and_ends_at_zero(steps: int,
         assert (part.diff().diff().abs() < 1e-6).all()
 
 
-@pytest.mark.xfail(strict=True, reason="bug: where warmup * steps is no whole number the peak lies above the rate; min(1.0, ...) in rate_at")
 def test_the_rate_is_never_higher_than_the_configured_one() -> None:
     for warmup in (0.0, 0.1, 0.25, 0.3, 1.0):
         for steps in (1, 12, 37, 100):
@@ -185,7 +184,7 @@ def test_the_rate_depends_on_the_step_alone_whatever_the_loss_does(monkeypatch: 
         rates.append(made[0].param_groups[0]["lr"])
         return 0 * module.weight.sum() + 100 + slope * len(rates)
 
-    curve = fit(loss, lambda _: slope * len(rates), module, SGD, 20, 1, torch.device("cpu"), name="test")
+    curve, _ = fit(loss, lambda _: slope * len(rates), module, SGD, 20, 1, torch.device("cpu"), name="test")
     assert rates == [rate_at(step, STEPS, SGD) for step in range(STEPS)]
     assert [row[4] for row in curve] == [rates[3], rates[7], rates[11]]
 
@@ -255,13 +254,13 @@ def arguments(path: Path, out: Path, run: str = "guided", dataset: str = "mnist"
     return ["--config", path, "--dataset", dataset, "--run", run, "--seed", 1, *files]
 
 
-def test_the_command_writes_weights_record_curve_and_timing_the_same_each_time(cells: Cells, tmp_path: Path) -> None:
+def test_the_command_writes_weights_record_curve_and_timing_the_same_bytes_each_time(cells: Cells, tmp_path: Path) -> None:
     for name in ("a", "b"):
         call(train, *arguments(cells.config, tmp_path / name))
         assert sorted(path.name for path in (tmp_path / name).iterdir()) == ["c.csv", "r.json", "t.json", "w.safetensors"]
-    assert (tmp_path / "a/c.csv").read_bytes() == (tmp_path / "b/c.csv").read_bytes()
-    kept, again = (record.read_json(tmp_path / name / "r.json") for name in ("a", "b"))
-    assert {**again, "weights_sha256": ""} == {**kept, "weights_sha256": ""}
+    for name in ("c.csv", "r.json", "w.safetensors"):
+        assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes()
+    kept = record.read_json(tmp_path / "a/r.json")
     assert kept["weights_sha256"] == record.sha256(tmp_path / "a/w.safetensors")
     assert kept["config"] == json.loads(json.dumps(cells.study.training("mnist", "guided", 1)))
     assert {"split_sha256", "data_sha256", "source_sha256", "versions", "device", "threads", "parameters", "train_flops"} <= kept.keys()

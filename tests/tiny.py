@@ -94,8 +94,8 @@ class Cells:
 
     @functools.cache  # noqa: B019
     def trained(self, run: str, seed: int = 1, dataset: str = "mnist") -> tuple[Model, list[tuple], dict]:
-        """Model, curve and facts, as latents.train.train returns them."""
-        return train.train(self.study, dataset, run, seed, self.folder / f"{dataset}-{run}-{seed}.checkpoint")
+        """Model, curve and facts of a cell."""
+        return train.train(self.study, dataset, run, seed, self.folder / f"{dataset}-{run}-{seed}.checkpoint")[:3]
 
     @functools.cache  # noqa: B019
     def weights(self, run: str, seed: int = 1) -> Path:

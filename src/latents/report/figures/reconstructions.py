@@ -16,7 +16,7 @@ from latents.report import style
 
 SHOWN = ("autoencoder", "autoencoder-plus", "pca", "guided", "contrastive", "supcon")
 REMARKS = {"autoencoder": ", before", "autoencoder-plus": ", after"}
-MARGINS = 2.0  # inches beside the images: names on the left, errors on the right
+MARGINS = 2.1  # inches beside the images: names on the left, errors on the right
 
 
 def draw(study: Study, results: Path, dataset: str) -> Figure:

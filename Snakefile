@@ -62,20 +62,20 @@ rule all:
 
 rule data:
     output:
-        manifest=f"{STUDY.data}/{{dataset}}.json",
+        manifest=f"{OUT}/data/{{dataset}}.json",
     params:
         config=SETTINGS,
         source=STUDY.source,
     log:
         f"{PRE}logs/data/{{dataset}}.log",
     shell:
-        "python -m latents.data --config {params.config} --dataset {wildcards.dataset} > {log}"
+        "python -m latents.data --config {params.config} --dataset {wildcards.dataset} --out {output.manifest} > {log}"
 
 # -- Encoders: one training job for each cell; the judge, a classifier that is no row, is trained by the same rule
 
 rule train:
     input:
-        manifest=f"{STUDY.data}/{{dataset}}.json",
+        manifest=f"{OUT}/data/{{dataset}}.json",
     output:
         weights=ensure(f"{STUDY.checkpoints}/{{dataset}}/{{run}}/seed{{seed}}.safetensors", non_empty=True),
         trained=f"{OUT}/train/{{dataset}}/{{run}}/seed{{seed}}.json",
@@ -97,7 +97,7 @@ rule train:
 
 rule evaluate:
     input:
-        manifest=f"{STUDY.data}/{{dataset}}.json",
+        manifest=f"{OUT}/data/{{dataset}}.json",
         weights=f"{STUDY.checkpoints}/{{dataset}}/{{run}}/seed{{seed}}.safetensors",
         trained=f"{OUT}/train/{{dataset}}/{{run}}/seed{{seed}}.json",
         judge=lambda w: f"{STUDY.checkpoints}/{JUDGES[w.dataset]}.safetensors",

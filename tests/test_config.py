@@ -71,7 +71,8 @@ def test_an_unknown_key_is_refused_by_name(tmp_path: Path, place: str) -> None:
      ("datasets.mnist.judge.optimisation.epochs", 0), ("datasets.mnist.judge.optimisation.learning-rate", -0.1),
      ("datasets.mnist.judge.optimisation.optimizer", "lion"), ("datasets.mnist.judge.optimisation.warmup", 1.5),
      ("datasets.cifar10.methods.supcon.augmentation", {"flip": "yes"}), ("datasets.mnist.methods.guided.label-smoothing", None),
-     ("probe.knn-k", None), ("probe.knn-temperature", None), ("probe.mlp-weight-decay", None), ("datasets.mnist.split-seed", None), ("datasets.mnist.judge-seed", None), ("folder", "demo")],
+     ("probe.knn-k", None), ("probe.knn-temperature", None), ("probe.mlp-weight-decay", None), ("datasets.mnist.split-seed", None),
+     ("datasets.mnist.judge-seed", None), ("folder", "demo")],
 )  # fmt: skip
 def test_a_wrong_type_an_impossible_value_or_a_missing_hyper_parameter_is_refused_by_key(tmp_path: Path, place: str, value: object) -> None:
     message = refusal(written(tmp_path, place, value))

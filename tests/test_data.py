@@ -133,7 +133,7 @@ def test_a_changed_file_is_refused_by_name_before_it_is_parsed(
     parsed: list[Path] = []
     monkeypatch.setattr(data, "parse_idx", lambda path, *rest: parsed.append(path))
     monkeypatch.setattr(data, "parse_batch", lambda path, content: parsed.append(path) or (np.zeros((0, 3, 32, 32)), np.zeros(0)))
-    with pytest.raises(Problem, match=f"{name}: corrupt or truncated.*delete .*{dataset}.json and run again"):
+    with pytest.raises(Problem, match=f"{name}: corrupt or truncated.*run again with `--forcerun data`"):
         data.load(small_study(root), dataset, with_test=False)
     assert file not in parsed
 
@@ -468,14 +468,14 @@ def call(monkeypatch: pytest.MonkeyPatch, folder: Path, dataset: str) -> None:
     """`python -m latents.data` with the shipped configuration on the stand-in below folder."""
     plain = yaml.safe_load(SHIPPED.read_text()) | {"source": "stand-in", "folder": f"{folder}/"}
     (folder / "config.yaml").write_text(yaml.safe_dump(plain, sort_keys=False))
-    monkeypatch.setattr(sys, "argv", ["data", "--config", str(folder / "config.yaml"), "--dataset", dataset])
+    monkeypatch.setattr(sys, "argv", ["data", "--config", str(folder / "config.yaml"), "--dataset", dataset, "--out", str(folder / f"{dataset}.json")])
     data.main()
 
 
 @pytest.mark.parametrize("dataset", ["mnist", "cifar10"])
 def test_the_command_puts_the_stand_in_in_place_for_the_loader(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, dataset: str) -> None:
     call(monkeypatch, tmp_path, dataset)
-    assert set(record.read_json(tmp_path / f"data/{dataset}.json")["files"]) == set(data.read_sources()[dataset].files)
+    assert set(record.read_json(tmp_path / f"{dataset}.json")["files"]) == set(data.read_sources()[dataset].files)
     split = data.load(small_study(tmp_path, train=4000, validation=500, test=500), dataset, with_test=True)
     assert (np.bincount(split.train.labels) == 400).all() and (np.bincount(split.test.labels) == 50).all()
 

@@ -1,6 +1,7 @@
 """The workflow: what runs when, from which inputs, and that the commands of the README are these."""
 
 import fnmatch
+import json
 import re
 import shutil
 import subprocess
@@ -272,7 +273,7 @@ def test_a_finished_run_has_nothing_to_do_and_a_deleted_figure_comes_back_alone(
 
 def test_a_changed_setting_repeats_just_the_cells_that_it_decides(demo, dry_run):
     folder = demo[0]
-    changed = yaml.safe_load(text(DEMO))
+    changed = json.loads(json.dumps(yaml.safe_load(text(DEMO))))  # a copy in which nothing is shared by an anchor
     (folder / "config/changed.yaml").write_text(yaml.safe_dump(changed))
     assert not {"train", "evaluate"} & dry_run(folder, "--config", "study=config/changed.yaml").keys()
     changed["datasets"]["cifar10"]["methods"]["guided"]["label-smoothing"] = 0.123

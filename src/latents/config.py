@@ -165,6 +165,7 @@ class Probe(Strict, frozen=True):
     mlp_epochs: Positive
     mlp_batch_size: Positive
     mlp_learning_rate: Rate
+    mlp_warmup: Fraction
     knn_k: Positive
     knn_temperature: Rate
     seed: Seed
@@ -187,6 +188,7 @@ class Measurement(Strict, frozen=True):
     pairs: Positive  # interpolations that are measured
     tsne_points: Positive
     tsne_perplexity: Rate
+    tsne_neighbours: Positive  # of the trustworthiness
 
 
 class Study(Strict, frozen=True):

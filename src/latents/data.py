@@ -1,9 +1,9 @@
 """The two data sets: fetch, verify, parse, split.
 
-    python -m latents.data --config config/study.yaml --dataset cifar10
+    python -m latents.data --config config/study.yaml --dataset cifar10 --out results/data/cifar10.json
 
-finds or downloads the files (MNIST 12 MB, CIFAR-10 170 MB), checks every one, and writes `<data folder>/<data set>.json`
-(name -> SHA-256). A folder that torchvision filled is used as it is. Sources and hashes stand in config/data.yaml. With a
+finds or downloads the files (MNIST 12 MB, CIFAR-10 170 MB), checks every one, and writes their manifest (name ->
+SHA-256). A folder that torchvision filled is used as it is. Sources and hashes stand in config/data.yaml. With a
 configuration whose source is `stand-in` it writes the demo's files instead (latents.standin; seconds).
 """
 
@@ -139,7 +139,7 @@ def read_part(dataset: str, part: str, root: Path, expected: dict[str, str]) -> 
 
 def checked(root: Path, name: str, expected: dict[str, str], dataset: str) -> bytes:
     """A file's content, once its SHA-256 is the expected one."""
-    mend = f"delete {root / f'{dataset}.json'} and run again, the data will be put in place anew"
+    mend = "run again with `--forcerun data` behind the command, and the data will be put in place anew"
     try:
         content = (root / name).read_bytes()
     except OSError as error:
@@ -282,6 +282,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--config", required=True)
     parser.add_argument("--dataset", required=True)
+    parser.add_argument("--out", required=True, help="the manifest: name -> SHA-256; the data folder itself may be read-only")
     arguments = parser.parse_args()
     study = config.read(arguments.config)
     study.dataset(arguments.dataset)
@@ -290,8 +291,10 @@ def main() -> None:
         fetch(root, source)
     else:
         standin.write(root, arguments.dataset)
-    files = {name: record.sha256(root / name) for name in source.files}
-    record.write_json(root / f"{arguments.dataset}.json", {"format": record.FORMAT, "files": files})
+    manifest = {"format": record.FORMAT, "files": {name: record.sha256(root / name) for name in source.files}}
+    if study.source == "stand-in":  # no pins are published for these files: the manifest beside them takes their place
+        record.write_json(root / f"{arguments.dataset}.json", manifest)
+    record.write_json(arguments.out, manifest)
 
 
 if __name__ == "__main__":

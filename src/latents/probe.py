@@ -73,7 +73,7 @@ def mlp(codes: Parts, labels: Parts, settings: Probe) -> Outcome:
             model = nn.Sequential(*hidden, nn.Linear(widths[-1], CLASSES)).to(device)
             optimisation = Optimisation(
                 epochs=settings.mlp_epochs, batch_size=settings.mlp_batch_size, optimizer="adamw",
-                learning_rate=settings.mlp_learning_rate, weight_decay=decay, warmup=0.1,
+                learning_rate=settings.mlp_learning_rate, weight_decay=decay, warmup=settings.mlp_warmup,
             )  # fmt: skip
 
             def loss(index: Tensor, _: torch.Generator, model: nn.Module = model) -> Tensor:

@@ -20,8 +20,6 @@ from sklearn.manifold import trustworthiness
 from latents import config, record
 from latents.config import ROWS, Problem
 
-NEIGHBOURS = 15  # of the trustworthiness
-
 
 def read_codes(path: str, *names: str) -> list[np.ndarray]:
     """Arrays of a codes file; raises Problem when it is missing or broken."""
@@ -57,10 +55,10 @@ def main() -> None:
         points = embed(codes[chosen], perplexity, settings.seed, study.threads)
         columns |= {"index": indices[chosen], "label": labels[chosen]}
         columns |= {f"{row}_x": points[:, 0].round(3), f"{row}_y": points[:, 1].round(3)}
-        trust[row] = trustworthiness(codes[chosen], points, n_neighbors=NEIGHBOURS)
+        trust[row] = trustworthiness(codes[chosen], points, n_neighbors=settings.tsne_neighbours)
     record.write_text(options.out, pd.DataFrame(columns).to_csv(index=False, lineterminator="\n"))
     inputs = {path: record.sha256(Path(path)) for path in options.codes}
-    facts = {"dataset": options.dataset, "n": len(chosen), "perplexity": perplexity, "seed": settings.seed, "neighbours": NEIGHBOURS, "codes_sha256": inputs}
+    facts = {"dataset": options.dataset, "n": len(chosen), "perplexity": perplexity, "seed": settings.seed, "neighbours": settings.tsne_neighbours, "codes_sha256": inputs}
     record.write_json(options.record, {"format": record.FORMAT, "trustworthiness": trust} | facts)
     print(f"t-SNE of {len(chosen)} codes of {len(trust)} rows: {time.perf_counter() - started:.0f} s")
 

@@ -223,3 +223,20 @@ def test_a_problem_becomes_one_line_on_stderr_and_exit_status_1(monkeypatch: pyt
     with pytest.raises(ZeroDivisionError):  # any other exception is a fault of the program and keeps its traceback
         config.command(lambda: 1 / 0)()
     assert step(lambda: sys.exit(3)).code == 3
+
+
+@pytest.mark.parametrize(
+    ("place", "value", "said"),
+    [
+        ("decoder.channels", 5, "channels"),
+        ("datasets.mnist.methods.guided.augmentation.pad-crop", 30, "pad-crop"),
+        ("datasets.cifar10.methods.contrastive.augmentation.resized-crop", [1.0, 0.2], "resized-crop"),
+        ("datasets.cifar10.methods.contrastive.augmentation.resized-crop", [0.0, 0.2], "resized-crop"),
+        ("datasets.mnist.validation", 12, "validation"),
+        ("datasets.mnist.test", 20, "test"),
+        ("probe.mlp-batch-size", 1, "mlp-batch-size"),
+        ("datasets.mnist.methods.guided.optimisation.batch-size", 1, "batch-size"),
+    ],
+)
+def test_a_value_that_would_fail_hours_later_is_refused_at_once(tmp_path: Path, place: str, value: object, said: str) -> None:
+    assert said in refusal(written(tmp_path, place, value))

@@ -140,3 +140,8 @@ def test_a_record_begins_with_its_configuration_its_hashes_and_the_versions_it_r
     assert {"python", "torch", "numpy", "scikit-learn", "latents"} <= set(head["versions"])
     assert head["processor"].endswith("cores)")
     assert record.header(study.training("mnist", "guided", 2))["config_sha256"] != head["config_sha256"]
+
+
+def test_a_record_that_cannot_be_read_is_refused_by_name(tmp_path: Path) -> None:
+    with pytest.raises(Problem, match="cannot be read"):
+        record.read_json(tmp_path)

@@ -19,10 +19,12 @@ from msgspec import Meta
 CODE_SIZE = 128
 ROWS = ("pca", "random", "autoencoder", "autoencoder-plus", "guided", "contrastive", "supcon")
 ROWS_WITH_LABELS = ("guided", "supcon")
+FEWEST = 12  # images of a split that figures show
 JUDGE = "judge"  # the classifier that is no row; it judges interpolations
 DATASETS = {"mnist": (28, 28, 1), "cifar10": (32, 32, 3)}  # height, width, channels
 
 Positive = Annotated[int, Meta(ge=1)]
+Several = Annotated[int, Meta(ge=2)]  # batch normalisation needs two
 Rate = Annotated[float, Meta(gt=0)]
 Fraction = Annotated[float, Meta(ge=0, le=1)]
 NonNegative = Annotated[float, Meta(ge=0)]
@@ -55,7 +57,7 @@ class Optimisation(Strict, frozen=True):
     """One-cycle training: the rate rises linearly over `warmup` of the steps, then falls linearly to zero."""
 
     epochs: Positive
-    batch_size: Positive
+    batch_size: Several
     optimizer: Literal["sgd", "adamw"]
     learning_rate: Rate
     weight_decay: NonNegative
@@ -66,7 +68,7 @@ class Augmentation(Strict, frozen=True):
     """Whole-batch random views; what is left out is off. Amplitudes as in torchvision, but for hue."""
 
     # alone: pixels of reflected border, then a random crop; with rotate or resized-crop: a shift, bilinear, 0 outside
-    pad_crop: Annotated[int, Meta(ge=0)] = 0
+    pad_crop: Annotated[int, Meta(ge=0, le=27)] = 0
     resized_crop: tuple[Fraction, Fraction] | None = None  # range of area, aspect ratio 3/4 to 4/3
     flip: bool = False
     rotate: NonNegative = 0.0  # degrees, either way
@@ -77,6 +79,10 @@ class Augmentation(Strict, frozen=True):
     jitter_probability: Fraction = 1.0
     grayscale: Fraction = 0.0  # probability
     noise: NonNegative = 0.0  # standard deviation of Gaussian noise, on [0, 1]
+
+    def __post_init__(self) -> None:
+        if self.resized_crop and not 0 < self.resized_crop[0] <= self.resized_crop[1]:
+            raise ValueError(f"resized-crop {list(self.resized_crop)} is no range of areas above 0, the smaller first")
 
 
 class Autoencoder(Strict, frozen=True):
@@ -163,7 +169,7 @@ class Probe(Strict, frozen=True):
     mlp_dropout: Fraction
     mlp_weight_decay: Annotated[list[NonNegative], Meta(min_length=1)]
     mlp_epochs: Positive
-    mlp_batch_size: Positive
+    mlp_batch_size: Several
     mlp_learning_rate: Rate
     mlp_warmup: Fraction
     knn_k: Positive
@@ -175,7 +181,7 @@ class Decoder(Strict, frozen=True):
     """The decoder trained on frozen codes, for rows that have none: one budget for all."""
 
     optimisation: Optimisation
-    channels: Positive
+    channels: Annotated[int, Meta(ge=2, multiple_of=2)]  # halved once on the way up
     seed: Seed
 
 
@@ -317,6 +323,9 @@ def read(path: str | Path) -> Study:
                 raise Problem(f"{path}: datasets.{name}.{key}: {seed} is a training seed too; choose another")
         if len(set(dataset.seeds)) < len(dataset.seeds):
             raise Problem(f"{path}: datasets.{name}.seeds: {dataset.seeds} names a seed twice; each counts as a run of its own")
+        for key in ("validation", "test"):
+            if (size := getattr(dataset, key)) <= max(FEWEST, study.probe.knn_k):
+                raise Problem(f"{path}: datasets.{name}.{key}: {size} images are too few to measure; take more than {FEWEST} and than knn-k")
         moved = dataset.methods.autoencoder_plus.corruption
         if moved.pad_crop or moved.resized_crop or moved.flip or moved.rotate:
             raise Problem(f"{path}: datasets.{name}.methods.autoencoder-plus.corruption: moves the image, which nothing could undo; use augmentation")

@@ -39,7 +39,8 @@ class StandardisedDecoder(torch.nn.Module):
         super().__init__()
         self.decoder = decoder
         self.register_buffer("mean", codes.mean(0))
-        self.register_buffer("std", codes.std(0).clamp_min(1e-8))
+        std = codes.std(0)
+        self.register_buffer("std", std.clamp_min((1e-4 * std.max()).clamp_min(1e-8).item()))  # a constant number's rounding noise is not blown up
 
     @torch.no_grad()
     def start_from_least_squares(self, codes: Tensor, images: Tensor) -> None:

@@ -109,7 +109,7 @@ def measure_interpolation(
     study: Study, judge: Model, decoder: torch.nn.Module, codes: Tensor, images: Tensor, labels: Tensor, drawn: Tensor, metrics: Metrics
 ) -> tuple[np.ndarray, Tensor, Tensor]:
     """On test; returns the pairs [p, 2] and the frames kept for the figures, through the codes and through the pixels."""
-    pairs = np.random.default_rng(study.measurement.seed).permutation(len(codes))[: 2 * study.measurement.pairs].reshape(-1, 2)
+    pairs = np.random.default_rng(study.measurement.seed).permutation(len(codes))[: 2 * min(study.measurement.pairs, len(codes) // 2)].reshape(-1, 2)
     starts, ends = torch.from_numpy(pairs[:, 0]).to(codes.device), torch.from_numpy(pairs[:, 1]).to(codes.device)
     classes = torch.stack([labels[starts], labels[ends]], 1)
 

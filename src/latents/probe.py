@@ -35,8 +35,9 @@ def accuracy(predictions: Tensor, labels: Tensor) -> float:
 
 
 def standardised(codes: Parts) -> Parts:
-    mean, std = codes["train"].mean(0), codes["train"].std(0).clamp_min(1e-8)
-    return {name: (part - mean) / std for name, part in codes.items()}
+    mean, std = codes["train"].mean(0), codes["train"].std(0)
+    floor = (1e-4 * std.max()).clamp_min(1e-8)  # a constant number's rounding noise is not blown up
+    return {name: (part - mean) / std.clamp_min(floor) for name, part in codes.items()}
 
 
 def best_on_val(outcomes: list[Outcome], labels: Parts) -> Outcome:

@@ -51,6 +51,8 @@ def read_json(path: str | Path) -> dict[str, Any]:
         content = json.loads(Path(path).read_bytes())
     except FileNotFoundError:
         raise Problem(f"{path}: missing; run the step that makes it (snakemake {path})") from None
+    except OSError as error:
+        raise Problem(f"{path}: cannot be read ({error.strerror}); mend its permissions, or delete it and run again") from None
     except ValueError:
         raise Problem(f"{path}: not valid JSON; delete it and run again, its step will be repeated") from None
     if not isinstance(content, dict) or content.get("format") != FORMAT:

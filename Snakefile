@@ -11,7 +11,7 @@
 import sys
 from pathlib import Path
 
-from latents.config import JUDGE, ROWS, digest, read
+from latents.config import ROWS, digest, read
 
 assert config.keys() <= {"study", "results"}, f"--config knows study= and results=reference, but was given {', '.join(config)}"
 assert config.get("results", "reference") == "reference", "--config results= takes one value, reference"
@@ -25,7 +25,7 @@ R = "reference" if REFERENCE else OUT  # what figures, tables and the paper read
 NOTE = "from reference" if REFERENCE else STUDY.note
 GPU = 0 if STUDY.device == "cpu" else 1
 CELLS = [f"{dataset}/{run}/seed{seed}" for dataset, run, seed in STUDY.cells()]
-JUDGES = {dataset: f"{dataset}/{JUDGE}/seed{chosen.judge_seed}" for dataset, chosen in STUDY.datasets.items()}
+JUDGES = {dataset: f"{dataset}/{run}/seed{seed}" for dataset, run, seed in STUDY.judges()}
 BUILD = [*Path("src").rglob("*.py"), *Path("config").glob("*.yaml"), "Snakefile", "requirements.lock"]  # the paper prints their hash
 REPORT = "src/latents/report"
 NAMES = ["accuracy", "reconstruction_error", "separability", "similarity"] + expand(

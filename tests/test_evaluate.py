@@ -5,7 +5,7 @@ import copy
 import functools
 import io
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +17,7 @@ from tiny import TEST, TRAIN, VAL, Cells, pictures, same, state
 from torch import Tensor
 
 from latents import augment, data, evaluate, geometry, networks, probe, record, train
-from latents.config import CODE_SIZE, JUDGE, ROWS_WITH_LABELS, Problem
+from latents.config import CODE_SIZE, JUDGE, ROWS_WITH_LABELS, SHOWN, Problem
 from latents.encode import encode
 from latents.probe import Outcome
 
@@ -42,7 +42,7 @@ def values(facts: dict) -> dict[tuple[str, str], float]:
 
 
 @pytest.fixture(scope="module")
-def measured(cells: Cells) -> Iterator[Callable[[str], Found]]:
+def measured(cells: Cells) -> Callable[[str], Found]:
     """measured(run): facts, codes and pictures of a cell with --final, computed once; tests only read them."""
 
     @functools.cache
@@ -51,9 +51,7 @@ def measured(cells: Cells) -> Iterator[Callable[[str], Found]]:
         facts, codes, shown, _ = evaluate.evaluate(cells.study, model, judge, "mnist", final=True)
         return facts, unpacked(codes), unpacked(shown)
 
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(evaluate, "ENOUGH_PAIRS", 1)  # there are five
-        yield one
+    return one
 
 
 # test is read with --final alone
@@ -108,12 +106,12 @@ def test_every_metric_of_every_split_is_there_and_in_its_range(measured: Callabl
 
 
 def test_a_mean_of_class_changes_over_a_few_pairs_is_left_out_and_their_count_is_kept(
-    cells: Cells, measured: Callable[[str], Found], monkeypatch: pytest.MonkeyPatch
+    cells: Cells, measured: Callable[[str], Found]
 ) -> None:
     counted = values(measured("pca")[0])["class_changes_pixels_pairs", "test"]
     for enough in (counted, counted + 1):
-        monkeypatch.setattr(evaluate, "ENOUGH_PAIRS", enough)
-        found = values(evaluate.evaluate(cells.study, cells.trained("pca")[0], cells.trained(JUDGE)[0], "mnist", final=True)[0])
+        study = replace(cells.study, measurement=replace(cells.study.measurement, fewest_pairs=enough))
+        found = values(evaluate.evaluate(study, cells.trained("pca")[0], cells.trained(JUDGE)[0], "mnist", final=True)[0])
         assert (("class_changes_pixels", "test") in found) == (enough == counted) and found["class_changes_pixels_pairs", "test"] == counted
 
 
@@ -215,12 +213,12 @@ def test_the_pictures_shown_are_the_same_for_every_row_whatever_their_error(cell
     for each in shown:
         for name in ("indices", "labels", "originals", "path_ends", "path_pixels"):
             assert np.array_equal(each[name], shown[0][name])
-        assert each["originals"].shape == each["reconstructions"].shape == (evaluate.PICTURES, 28, 28, 1)
+        assert each["originals"].shape == each["reconstructions"].shape == (SHOWN, 28, 28, 1)
         assert np.array_equal(each["originals"], images[each["indices"]])
         assert each["path_codes"].shape == each["path_pixels"].shape == (evaluate.PATHS, 10, 28, 28, 1)
         assert np.array_equal(each["path_pixels"][:, 0], images[each["path_ends"][:, 0]])
         assert np.array_equal(each["path_pixels"][:, -1], images[each["path_ends"][:, 1]])
-    assert len(set(shown[0]["indices"].tolist())) == evaluate.PICTURES
+    assert len(set(shown[0]["indices"].tolist())) == SHOWN
     assert not np.array_equal(shown[0]["reconstructions"], shown[1]["reconstructions"])
 
 

@@ -25,7 +25,7 @@ SMALL = {
     "encoder": {"widths": [4, 4, 8]},
     "probe": {"linear-iterations": 20, "mlp-hidden": [16, 8], "mlp-weight-decay": [0.01, 0.3], "mlp-epochs": 3, "mlp-batch-size": 20, "knn-k": 5},
     "decoder": {"optimisation": {"epochs": 1, "batch-size": 20}, "channels": 4},
-    "measurement": {"silhouette-points": 20, "pairs": 5},
+    "measurement": {"silhouette-points": 20, "pairs": 5, "fewest-pairs": 1},
 }
 SMALL_DATASET = {
     "train": TRAIN, "validation": VAL, "test": TEST, "seeds": [1, 2], "judge": {"optimisation": {"epochs": 10, "batch-size": 20}},

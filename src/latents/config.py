@@ -19,7 +19,7 @@ from msgspec import Meta
 CODE_SIZE = 128
 ROWS = ("pca", "random", "autoencoder", "autoencoder-plus", "guided", "contrastive", "supcon")
 ROWS_WITH_LABELS = ("guided", "supcon")
-FEWEST = 12  # images of a split that figures show
+SHOWN = 12  # images of a split that the figures show
 JUDGE = "judge"  # the classifier that is no row; it judges interpolations
 DATASETS = {"mnist": (28, 28, 1), "cifar10": (32, 32, 3)}  # height, width, channels
 
@@ -192,6 +192,7 @@ class Measurement(Strict, frozen=True):
     silhouette_points: Positive
     alignment: Augmentation
     pairs: Positive  # interpolations that are measured
+    fewest_pairs: Positive  # below this no mean number of class changes is given
     tsne_points: Positive
     tsne_perplexity: Rate
     tsne_neighbours: Positive  # of the trustworthiness
@@ -324,8 +325,8 @@ def read(path: str | Path) -> Study:
         if len(set(dataset.seeds)) < len(dataset.seeds):
             raise Problem(f"{path}: datasets.{name}.seeds: {dataset.seeds} names a seed twice; each counts as a run of its own")
         for key in ("validation", "test"):
-            if (size := getattr(dataset, key)) <= max(FEWEST, study.probe.knn_k):
-                raise Problem(f"{path}: datasets.{name}.{key}: {size} images are too few to measure; take more than {FEWEST} and than knn-k")
+            if (size := getattr(dataset, key)) <= max(SHOWN, study.probe.knn_k):
+                raise Problem(f"{path}: datasets.{name}.{key}: {size} images are too few to measure; take more than {SHOWN} and than knn-k")
         moved = dataset.methods.autoencoder_plus.corruption
         if moved.pad_crop or moved.resized_crop or moved.flip or moved.rotate:
             raise Problem(f"{path}: datasets.{name}.methods.autoencoder-plus.corruption: moves the image, which nothing could undo; use augmentation")

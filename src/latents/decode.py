@@ -9,6 +9,7 @@ from torch.nn import functional
 
 from latents.config import DATASETS, Study
 from latents.networks import Decoder, forked
+from latents.probe import scale
 from latents.train import fit, to_float
 
 
@@ -39,16 +40,15 @@ class StandardisedDecoder(torch.nn.Module):
         super().__init__()
         self.decoder = decoder
         self.register_buffer("mean", codes.mean(0))
-        std = codes.std(0)
-        self.register_buffer("std", std.clamp_min((1e-4 * std.max()).clamp_min(1e-8).item()))  # a constant number's rounding noise is not blown up
+        self.register_buffer("std", scale(codes))
 
     @torch.no_grad()
     def start_from_least_squares(self, codes: Tensor, images: Tensor) -> None:
         """Make the linear path the ridge regression (1e-6 of the diagonal) of pixels on codes, and silence the rest."""
         inputs = ((codes - self.mean) / self.std).double()
-        mean = images.double().mean(0).flatten() / 255
         covariance = inputs.T @ inputs
         covariance += 1e-6 * len(codes) * torch.eye(len(covariance), dtype=covariance.dtype, device=codes.device)
+        mean = sum(part.sum(0, dtype=torch.int64) for part in images.split(5000)).double().flatten() / (255 * len(images))
         parts = zip(inputs.split(5000), images.split(5000), strict=True)  # a float64 copy of all pixels would be too large
         cross = sum(part.T @ (pixels.double().flatten(1) / 255 - mean) for part, pixels in parts)
         linear, to_pixels = self.decoder.linear[0].layer, self.decoder.to_pixels.layer

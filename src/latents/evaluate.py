@@ -18,14 +18,12 @@ import torch
 from torch import Tensor
 
 from latents import augment, config, data, decode, geometry, interpolate, networks, probe, record
-from latents.config import JUDGE, Problem, Study
+from latents.config import JUDGE, SHOWN, Problem, Study
 from latents.encode import draw, encode, npz
 from latents.networks import Model
 from latents.train import device_of, generator, timing, to_float
 
-PICTURES = 12  # reconstructions kept for the figures
 PATHS = 4  # interpolations kept for the figures
-ENOUGH_PAIRS = 30  # below this no mean number of class changes is given
 
 
 class Metrics:
@@ -125,7 +123,7 @@ def measure_interpolation(
         changes, counted = interpolate.class_changes(along, classes)
         metrics.add(f"path_length{suffix}", "test", interpolate.path_length(frames), "ratio")
         # a mean over a handful of pairs says nothing: only its count is kept then
-        metrics.add(f"class_changes{suffix}", "test", changes if counted >= ENOUGH_PAIRS else None, "changes")
+        metrics.add(f"class_changes{suffix}", "test", changes if counted >= study.measurement.fewest_pairs else None, "changes")
         metrics.add(f"class_changes{suffix}_pairs", "test", counted, "pairs")
     metrics.add("judge_accuracy", "test", probe.accuracy(judged(to_float(images)), labels), "percent")
     metrics.add("judge_accuracy_decoded", "test", probe.accuracy(judged(drawn), labels), "percent")
@@ -162,7 +160,7 @@ def evaluate(study: Study, model: Model, judge: Model, dataset: str, *, final: b
     clock.lap("geometry")
     # without --final the pictures are of val, and nothing is interpolated
     shown = "test" if final else "val"
-    chosen = np.random.default_rng(study.measurement.seed).choice(len(codes[shown]), PICTURES, replace=False)
+    chosen = np.random.default_rng(study.measurement.seed).choice(len(codes[shown]), SHOWN, replace=False)
     pictures = {
         "originals": to_uint8(to_float(images[shown][chosen])), "reconstructions": to_uint8(drawn[shown][chosen]),
         "indices": parts[shown].indices[chosen], "labels": parts[shown].labels[chosen],

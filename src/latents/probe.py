@@ -34,10 +34,15 @@ def accuracy(predictions: Tensor, labels: Tensor) -> float:
     return 100 * (predictions == labels).double().mean().item()
 
 
+def scale(codes: Tensor) -> Tensor:
+    """Standard deviation [128] of each code number, with a floor, so that a constant number's rounding noise is not blown up."""
+    std = codes.std(0)
+    return std.clamp_min((1e-4 * std.max()).clamp_min(1e-8))
+
+
 def standardised(codes: Parts) -> Parts:
-    mean, std = codes["train"].mean(0), codes["train"].std(0)
-    floor = (1e-4 * std.max()).clamp_min(1e-8)  # a constant number's rounding noise is not blown up
-    return {name: (part - mean) / std.clamp_min(floor) for name, part in codes.items()}
+    mean, std = codes["train"].mean(0), scale(codes["train"])
+    return {name: (part - mean) / std for name, part in codes.items()}
 
 
 def best_on_val(outcomes: list[Outcome], labels: Parts) -> Outcome:

@@ -183,6 +183,8 @@ def read_checkpoint(path: Path, identity: str, device: torch.device) -> dict[str
 def train(study: Study, dataset: str, run: str, seed: int, checkpoint: Path) -> tuple[Model, list[tuple[Any, ...]], dict[str, Any], float]:
     """Train a cell; returns the model, its curve, the facts of its record and the loop's seconds. `pca` and `random` are only fitted."""
     device = device_of(study)
+    if study.precision == "bfloat16" and device.type == "cpu" and not torch.cpu.get_capabilities().get("avx512_bf16", True):
+        print("precision: bfloat16 is configured, but this processor has no instructions for it; float32 would be faster", file=sys.stderr)
     settings = study.method(dataset, run)
     split = data.load(study, dataset, with_test=False)
     images = torch.from_numpy(split.train.images).to(device)

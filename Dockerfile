@@ -26,7 +26,10 @@ RUN --mount=type=secret,id=pipconf,target=/etc/pip.conf,required=false \
 
 # The home can be written by any user, so that --user works: Snakemake and matplotlib keep their caches there.
 RUN useradd --create-home --uid 1000 latents && chmod 1777 /home/latents && mkdir /study && chown latents /study
+# Snakemake asks for the user's name, which an arbitrary --user does not have.
 ENV HOME=/home/latents \
+    USER=latents \
+    LOGNAME=latents \
     PATH=/opt/venv/bin:$PATH \
     NVIDIA_VISIBLE_DEVICES=all \
     NVIDIA_DRIVER_CAPABILITIES=compute,utility

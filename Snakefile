@@ -44,6 +44,7 @@ shell.prefix(
     "MALLOC_TRIM_THRESHOLD_=17179869184 MALLOC_TOP_PAD_=67108864 MALLOC_MMAP_MAX_=0 CUBLAS_WORKSPACE_CONFIG=:4096:8; "
 )
 
+# the pinned base of the Dockerfile, for the lint; the image with the environment is built from there
 container: "docker://debian@sha256:96e378d7e6531ac9a15ad505478fcc2e69f371b10f5cdf87857c4b8188404716"
 
 wildcard_constraints:

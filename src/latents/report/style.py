@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 import matplotlib
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from PIL import Image
 
@@ -89,8 +90,8 @@ def figure(height: float) -> Figure:
 
 
 def spans(estimates: Iterable[Estimate]) -> np.ndarray:
-    """[2, n] distances from the mean to the interval's ends, 0 where there is none: errorbar's `xerr`."""
-    return np.array([(0, 0) if e.low is None else (e.mean - e.low, e.high - e.mean) for e in estimates]).reshape(-1, 2).T
+    """[2, n] distances from the mean to the interval's ends, NaN where there is none (nothing is drawn): errorbar's `xerr`."""
+    return np.array([(np.nan, np.nan) if e.low is None else (e.mean - e.low, e.high - e.mean) for e in estimates]).reshape(-1, 2).T
 
 
 def read_npz(path: Path) -> dict[str, np.ndarray]:
@@ -114,6 +115,18 @@ def sheet(rows: list[np.ndarray], gap: int = 1, zoom: int = 4) -> np.ndarray:
             line[:h, k * (w + gap) : k * (w + gap) + w] = image  # one channel is repeated to three
         lines.append(line[:, :-gap])
     return np.concatenate(lines)[:-gap].repeat(zoom, 0).repeat(zoom, 1)
+
+
+def show_sheet(axes: Axes, drawing: np.ndarray, labels: list[str], *, named: bool = True) -> np.ndarray:
+    """Show a sheet without a frame, its rows named on the left; returns the rows' centres in pixels."""
+    axes.imshow(drawing)
+    centres = (np.arange(len(labels)) + 0.5) * drawing.shape[0] / len(labels)
+    axes.set_yticks(centres, labels if named else [])
+    axes.tick_params(length=0)
+    axes.set_xticks([])
+    axes.spines[:].set_visible(False)
+    axes.grid(False)
+    return centres
 
 
 def save(figure: Figure, out: Path, note: str) -> None:

@@ -213,6 +213,7 @@ def facts(study: Study, results: Path, cells: list[dict[str, Any]], times: dict[
     build = [file for pattern in ("src/**/*.py", "Snakefile", "config/*.yaml", "requirements.lock") for file in record.ROOT.glob(pattern)]
     found = {
         "config-name": study.study, "note": "from reference" if reference else study.note,
+        "several-seeds": str(int(any(len(one.seeds) > 1 for one in study.datasets.values()))),
         "is-demo": str(int(study.source == "stand-in")), "from-reference": str(int(reference)), "cells": str(len(cells)),
         "build-hash": record.tree_sha256(build)[:12], "source-hash": joined(one["source_sha256"][:12] for one in cells),
         **{f"{package}-version": joined(one["versions"][package] for one in cells) for package in ("torch", "python")},
@@ -220,7 +221,7 @@ def facts(study: Study, results: Path, cells: list[dict[str, Any]], times: dict[
     found |= {key: joined(one[key] for one in cells) for key in ("device", "processor", "threads", "precision")}
     probe, measurement = study.probe, study.measurement
     found |= {
-        "knn-k": str(probe.knn_k), "knn-temperature": plain(probe.knn_temperature), "mlp-hidden": " and ".join(map(str, probe.mlp_hidden)),
+        "knn-k": str(probe.knn_k), "linear-iterations": str(probe.linear_iterations), "knn-temperature": plain(probe.knn_temperature), "mlp-hidden": " and ".join(map(str, probe.mlp_hidden)),
         "pairs": str(measurement.pairs), "fewest-pairs": str(measurement.fewest_pairs), "silhouette-points": str(measurement.silhouette_points),
         "tsne-points": str(measurement.tsne_points), "tsne-perplexity": plain(measurement.tsne_perplexity),
         "tsne-neighbours": str(measurement.tsne_neighbours),

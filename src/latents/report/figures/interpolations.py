@@ -30,13 +30,7 @@ def draw(study: Study, results: Path, dataset: str) -> Figure:
     sheets = [style.sheet([strip[pair] for strip in strips]) for pair in range(PAIRS)]
     figure = style.figure((style.WIDTH - style.LABELS) / PAIRS * sheets[0].shape[0] / sheets[0].shape[1] + 0.04)
     for pair, (axes, drawing) in enumerate(zip(figure.subplots(1, PAIRS), sheets, strict=True)):
-        axes.imshow(drawing)
-        centres = (np.arange(len(labels)) + 0.5) * drawing.shape[0] / len(labels)
-        axes.set_yticks(centres, labels if pair == 0 else [])
-        axes.tick_params(length=0)
-        axes.set_xticks([])
-        axes.spines[:].set_visible(False)
-        axes.grid(False)
+        style.show_sheet(axes, drawing, labels, named=pair == 0)
     return figure
 
 

@@ -15,7 +15,7 @@ from latents.config import Problem, Study
 from latents.report import style
 
 SHOWN = ("autoencoder", "autoencoder-plus", "pca", "guided", "contrastive", "supcon")
-REMARKS = {"autoencoder": ", before", "autoencoder-plus": ", after"}
+REMARKS = {"autoencoder": ", before", "autoencoder-plus": ", after"}  # experiment 1
 MARGINS = 2.1  # inches beside the images: names on the left, errors on the right
 
 
@@ -34,15 +34,9 @@ def draw(study: Study, results: Path, dataset: str) -> Figure:
     drawing = style.sheet(rows)
     figure = style.figure((style.WIDTH - MARGINS) * drawing.shape[0] / drawing.shape[1] + 0.08)
     axes = figure.subplots()
-    axes.imshow(drawing)
-    centres = (np.arange(len(rows)) + 0.5) * drawing.shape[0] / len(rows)
-    axes.set_yticks(centres, labels)
+    centres = style.show_sheet(axes, drawing, labels)
     for centre, text in zip(centres, ["MAE", *(f"{error:.3f}" for error in errors)], strict=True):
         axes.annotate(text, (1, centre), (4, 0), xycoords=("axes fraction", "data"), textcoords="offset points", va="center", fontsize=8)
-    axes.tick_params(length=0)
-    axes.set_xticks([])
-    axes.spines[:].set_visible(False)
-    axes.grid(False)
     return figure
 
 

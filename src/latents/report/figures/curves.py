@@ -25,10 +25,12 @@ def draw(study: Study, results: Path, dataset: str) -> Figure:
     for axes, row in zip(panels, TRAINED, strict=True):
         for seed in study.dataset(dataset).seeds:
             lines = read_csv(results / "curves" / dataset / row / f"seed{seed}.csv", ["epoch", "loss", "val_loss"])
-            for column, look in (("loss", "-"), ("val_loss", "--")):
+            for column, look, dot in (("loss", "-", "full"), ("val_loss", "--", "none")):
                 points = [(int(line["epoch"]), float(line[column])) for line in lines if line[column]]
-                marker = "." if len(points) == 1 else ""  # keeps a single epoch visible
-                axes.plot([x for x, _ in points], [y for _, y in points], look, color=style.ROWS[row].color, marker=marker)
+                marker = "o" if len(lines) == 1 else ""  # keeps a single epoch visible: full is train, empty is validation
+                axes.plot(*zip(*points, strict=True), look, color=style.ROWS[row].color, marker=marker, markersize=4, fillstyle=dot)
+        if len(lines) == 1:
+            axes.set_xlim(0, 2)
         axes.set_title(style.name(row))
         axes.xaxis.set_major_locator(MaxNLocator(4, integer=True))
         axes.set_xlabel("epoch")

@@ -2,11 +2,12 @@
 #
 #   make demo    the whole chain on the demo's data, in minutes     make test    the whole suite (ARGS="-k name" for a part)
 #   make plan    what the study costs                               make study   the study
+#   make bench   how fast training is here, beside the ordinary loop
 
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help demo test plan study from-reference reference lint clean tex
+.PHONY: help demo test plan bench study from-reference reference lint clean tex
 
 PYTHON := $(shell command -v python3.11 || command -v python3)
 CONFIG := config/study.yaml
@@ -29,6 +30,13 @@ test: tex $(ENVIRONMENT)
 plan: $(ENVIRONMENT)
 	@.venv/bin/python -m latents.report.plan --config $(CONFIG)
 
+# The data are brought into place, checked, by the study's own rule. Nothing else should run on the machine.
+bench: $(ENVIRONMENT)
+	$(SNAKEMAKE) --cores $(CORES) results/data/mnist.json results/data/cifar10.json
+	.venv/bin/python -m latents.bench --final --config config/study.yaml --bench config/bench.yaml --reference reference --out results/bench.json
+	.venv/bin/python -m latents.report.figures.speed --config config/study.yaml --results results --out results/speed.pdf
+	.venv/bin/python -m latents.report.speed --bench results/bench.json --out results/speed
+
 study: tex $(ENVIRONMENT)
 	$(SNAKEMAKE) --cores $(CORES) --config study=$(CONFIG)
 
@@ -44,6 +52,7 @@ reference: $(ENVIRONMENT)
 	{ echo 'error: the study has not run to its end here; make study first' >&2; exit 1; }
 	mkdir -p reference/figures
 	for part in $(KEPT); do rm -rf reference/$$part; cp -R results/$$part reference/$$part; done
+	if [ -f results/bench.json ]; then cp results/bench.json reference/; fi
 	cp figures/*.png reference/figures/
 	cp paper/paper.pdf reference/paper.pdf
 	.venv/bin/python -m latents.report.gallery --config config/study.yaml --reference reference --out figures/README.md --readme README.md

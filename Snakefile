@@ -11,7 +11,7 @@
 import sys
 from pathlib import Path
 
-from latents.config import ROWS, digest, read
+from latents.config import ALLOCATOR, ROWS, digest, read
 
 assert config.keys() <= {"study", "results"}, f"--config knows study= and results=reference, but was given {', '.join(config)}"
 assert config.get("results", "reference") == "reference", "--config results= takes one value, reference"
@@ -28,7 +28,7 @@ CELLS = [f"{dataset}/{run}/seed{seed}" for dataset, run, seed in STUDY.cells()]
 JUDGES = {dataset: f"{dataset}/{run}/seed{seed}" for dataset, run, seed in STUDY.judges()}
 BUILD = [*Path("src").rglob("*.py"), *Path("config").glob("*.yaml"), "Snakefile", "requirements.lock"]  # the paper prints their hash
 REPORT = "src/latents/report"
-NAMES = ["accuracy", "reconstruction_error", "separability", "similarity"] + expand(
+NAMES = ["accuracy", "reconstruction_error", "separability", "similarity", "speed"] + expand(
     "{figure}_{dataset}", figure=["reconstructions", "tsne", "interpolations", "curves"], dataset=STUDY.datasets
 )
 TABLES = ["settings", "accuracy", "splits", "reconstruction", "separability", "interpolation", "ablation", "cost"]
@@ -37,11 +37,11 @@ SETTINGS = lambda wildcards, input: CONFIG
 RESULTS = lambda wildcards, input: R
 
 # Snakemake gives a job no more threads than --cores, but the threads decide the order of sums: they are the study's.
-# glibc's malloc would return every large tensor to the kernel and fault it in again; cuBLAS is told to be deterministic.
+# cuBLAS is told to be deterministic.
 shell.prefix(
     f"set -euo pipefail; export PATH='{Path(sys.executable).parent}':$PATH "
     f"OMP_NUM_THREADS={STUDY.threads} OPENBLAS_NUM_THREADS={STUDY.threads} MKL_NUM_THREADS={STUDY.threads} "
-    "MALLOC_TRIM_THRESHOLD_=17179869184 MALLOC_TOP_PAD_=67108864 MALLOC_MMAP_MAX_=0 CUBLAS_WORKSPACE_CONFIG=:4096:8; "
+    f"{' '.join(f'{name}={value}' for name, value in ALLOCATOR.items())} CUBLAS_WORKSPACE_CONFIG=:4096:8; "
 )
 
 # the pinned base of the Dockerfile, for the lint; the image with the environment is built from there
@@ -126,6 +126,7 @@ rule tsne:
     output:
         points=f"{OUT}/tsne/{{dataset}}.csv",
         record=f"{OUT}/tsne/{{dataset}}.json",
+        timing=f"{OUT}/timing/{{dataset}}/tsne.json",
     params:
         config=SETTINGS,
         digest=digest([STUDY.measurement, STUDY.threads]),
@@ -134,7 +135,7 @@ rule tsne:
     threads: STUDY.threads
     shell:
         "python -m latents.tsne --config {params.config} --dataset {wildcards.dataset} --codes {input.codes}"
-        " --out {output.points} --record {output.record} > {log}"
+        " --out {output.points} --record {output.record} --timing {output.timing} > {log}"
 
 rule similarity:
     input:
@@ -257,6 +258,21 @@ use rule accuracy as similarity_figure with:
     log:
         f"{PRE}logs/similarity_figure.log",
 
+# the benchmark is of a machine, not of a run: the committed one (`make bench` measures another)
+use rule accuracy as speed with:
+    input:
+        bench="reference/bench.json",
+        code=[f"{REPORT}/figures/speed.py", f"{REPORT}/style.py"],
+    output:
+        multiext(f"{PRE}figures/speed", pdf=".pdf", png=".png"),
+    params:
+        figure=lambda wildcards, input: Path(input.code[0]).stem,
+        config=SETTINGS,
+        results=lambda wildcards, input: Path(input.bench).parent,
+        note=NOTE,
+    log:
+        f"{PRE}logs/speed.log",
+
 # -- Paper: tables and number macros, then TeX; no number is typed into the prose
 
 rule tables:
@@ -281,11 +297,25 @@ rule tables:
     shell:
         "python -m latents.report.tables --config {params.config} --results {params.results} --out {params.out} > {log}"
 
+rule speed_table:
+    input:
+        bench="reference/bench.json",
+        code=f"{REPORT}/speed.py",
+    output:
+        macros=f"{PRE}paper/generated/macros_speed.tex",
+        table=f"{PRE}paper/generated/table_speed.tex",
+    params:
+        out=lambda wildcards, output: Path(output.macros).parent,
+    log:
+        f"{PRE}logs/speed_table.log",
+    shell:
+        "python -m latents.report.speed --bench {input.bench} --out {params.out} > {log}"
+
 rule paper:
     input:
         tex="paper/paper.tex",
         references="paper/refs.bib",
-        generated=rules.tables.output,
+        generated=[*rules.tables.output, *rules.speed_table.output],
         figures=expand(f"{PRE}figures/{{name}}.pdf", name=NAMES),
     output:
         pdf=ensure(f"{PRE}paper/paper.pdf", non_empty=True),

@@ -169,7 +169,7 @@ def test_all_rows_are_aligned_over_the_same_views(cells: Cells, monkeypatch: pyt
     for run in ("pca", "contrastive"):
         monkeypatch.setattr(augment, "view", lambda *arguments, run=run: seen.setdefault(run, []).append(view(*arguments)) or seen[run][-1])
         codes = {name: encode(cells.trained(run)[0], images["val"], cells.study) for name in ("train", "val")}
-        evaluate.measure_geometry(cells.study, cells.trained(run)[0], codes, images, labels, evaluate.Metrics())
+        evaluate.measure_geometry(cells.study, cells.trained(run)[0], codes, images, labels, evaluate.Metrics(), evaluate.Clock())
     assert len(seen["pca"]) == 2 and not torch.equal(*seen["pca"])
     assert all(torch.equal(one, other) for one, other in zip(seen["pca"], seen["contrastive"], strict=True))
 
@@ -180,7 +180,7 @@ def test_the_silhouette_reads_points_drawn_from_the_whole_split_the_same_for_eve
     monkeypatch.setattr(geometry, "silhouette", lambda codes, classes: seen.append(classes.tolist()) or 0.5)
     for run in ("pca", "contrastive"):
         codes = {name: encode(cells.trained(run)[0], images["val"], study) for name in ("train", "val")}
-        evaluate.measure_geometry(study, cells.trained(run)[0], codes, images, labels, evaluate.Metrics())
+        evaluate.measure_geometry(study, cells.trained(run)[0], codes, images, labels, evaluate.Metrics(), evaluate.Clock())
     assert seen[0] == seen[1] and len(seen[0]) == 7 and max(seen[0]) > 3  # the first seven have labels 0 to 3
 
 

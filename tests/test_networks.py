@@ -99,9 +99,10 @@ def test_the_whitening_layer_gives_patches_unit_variance_and_no_correlation_in_b
 
 
 def test_pca_has_scikit_learns_components_up_to_sign_and_its_reconstruction() -> None:
-    images = torch.from_numpy(np.random.default_rng(1).gamma(0.5, 0.3, (300, 12, 12, 1))).float().clamp(0, 1).permute(0, 3, 1, 2)
+    pixels = torch.from_numpy(np.random.default_rng(1).gamma(0.5, 0.3, (300, 12, 12, 1))).clamp(0, 1).mul(255).byte().permute(0, 3, 1, 2)
+    images = pixels.float().div(255)
     ours = PCA((12, 12, 1))
-    ours.fit(images)
+    ours.fit(pixels)
     reference = ReferencePCA(CODE_SIZE, svd_solver="full").fit(images.flatten(1).double().numpy())
     agreement = np.abs((ours.components.double().numpy() * reference.components_).sum(1))
     assert (agreement > 1 - 1e-5).all()
@@ -119,9 +120,10 @@ def test_the_linear_paths_start_as_pca_and_rebuild_as_it_does_before_the_first_s
     study = replace(cells.study, datasets={"mnist": replace(dataset, methods=replace(dataset.methods, autoencoder_plus=settings))})
     model = networks.build(study, "mnist", "autoencoder-plus", 1)
     pixels = floats("mnist", 200)
+    images = (pixels * 255).round().byte()
     pca = PCA(DATASETS["mnist"])
-    pca.fit(pixels)
-    train.fit_to_pixels(model, settings, (pixels * 255).round().byte().numpy())
+    pca.fit(images)
+    train.fit_to_pixels(model, settings, images)
     others = floats("mnist", 20, seed=6)
     with torch.no_grad():
         codes = model.encoder(others)

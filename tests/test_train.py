@@ -59,7 +59,7 @@ def test_training_lowers_the_loss_and_says_so_in_the_curve(cells: Cells) -> None
 def test_what_is_fitted_on_the_pixels_stays_as_it_was_fitted(cells: Cells) -> None:
     fitted = networks.build(cells.study, "mnist", "guided", 1)
     images = train.data.load(cells.study, "mnist", with_test=False).train.images
-    train.fit_to_pixels(fitted, None, images)
+    train.fit_to_pixels(fitted, None, torch.from_numpy(images))
     trained = cells.trained("guided")[0]
     for part in ("standardise", "whiten"):
         assert same(state(getattr(trained.encoder, part)), state(getattr(fitted.encoder, part)))
@@ -233,15 +233,11 @@ def test_the_flops_of_a_training_are_counted_and_leave_the_model_as_it_was(cells
     model = networks.build(cells.study, "mnist", "guided", 1)
     settings, images, before = cells.study.method("mnist", "guided"), floats("mnist", TRAIN), state(model)
 
-    def flops(epochs: int) -> int:
-        optimisation = replace(settings.optimisation, epochs=epochs)
+    def loss(index: Tensor, random: torch.Generator) -> Tensor:
+        return train.loss_of(model, settings, images[index], torch.zeros(len(index), dtype=torch.long), random)
 
-        def loss(index: Tensor, random: torch.Generator) -> Tensor:
-            return train.loss_of(model, settings, images[index], torch.zeros(len(index), dtype=torch.long), random)
-
-        return train.flops_of_step(model, loss, optimisation, torch.device("cpu"), TRAIN)
-
-    assert flops(6) == 2 * flops(3) == 2 * cells.trained("guided")[2]["train_flops"] > 0
+    steps = settings.optimisation.epochs * TRAIN // settings.optimisation.batch_size
+    assert steps * train.flops_of_step(model, loss, settings.optimisation, torch.device("cpu"), TRAIN) == cells.trained("guided")[2]["train_flops"] > 0
     assert same(state(model), before) and all(parameter.grad is None for parameter in model.parameters())
     assert [cells.trained(run)[2]["train_flops"] for run in ("pca", "random")] == [0, 0]
 

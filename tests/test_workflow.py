@@ -17,7 +17,7 @@ from latents.record import FORMAT, ROOT, write_json
 from latents.report import gallery, plan
 
 STUDY, DEMO = "config/study.yaml", "config/demo.yaml"
-FIGURE_RULES = {*"accuracy reconstruction_error separability similarity_figure reconstructions tsne_figure interpolations curves".split()}
+FIGURE_RULES = {*"accuracy reconstruction_error separability similarity_figure speed reconstructions tsne_figure interpolations curves".split()}
 
 
 def text(name: str) -> str:
@@ -53,7 +53,7 @@ def test_one_figure_asks_for_just_what_it_needs(checkout, dry_run):
 def test_from_reference_nothing_is_trained_and_nothing_is_written_there(checkout, dry_run):
     stub_reference(checkout, config.read(ROOT / STUDY))
     jobs = dry_run(checkout, "--config", "results=reference")
-    assert jobs.keys() == FIGURE_RULES | {"tables", "paper", "all"}
+    assert jobs.keys() == FIGURE_RULES | {"tables", "speed_table", "paper", "all"}
     done = run(checkout, SNAKEMAKE, "--dry-run", "--config", "results=reference")
     outputs = [name for line in re.findall(r"^    output: (.*)$", done.stdout, re.MULTILINE) for name in line.split(", ")]
     assert outputs
@@ -287,6 +287,7 @@ def test_a_changed_setting_repeats_just_the_cells_that_it_decides(demo, dry_run)
 def test_everything_printed_comes_from_reference_without_data_or_torch(demo, checkout, tmp_path):
     shutil.rmtree(checkout / "reference", ignore_errors=True)
     shutil.copytree(demo[0] / "demo/results", checkout / "reference", ignore=shutil.ignore_patterns("codes"))
+    shutil.copy(ROOT / "reference/bench.json", checkout / "reference/bench.json")
     kept = {path: path.read_bytes() for path in (checkout / "reference").rglob("*") if path.is_file()}
     (tmp_path / "torch.py").write_text("raise ImportError('torch is not wanted here')\n")
     reference = ["--config", f"study={DEMO}", "results=reference"]

@@ -10,7 +10,7 @@ import os
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
 import msgspec
 import yaml
@@ -21,6 +21,8 @@ ROWS = ("pca", "random", "autoencoder", "autoencoder-plus", "guided", "contrasti
 ROWS_WITH_LABELS = ("guided", "supcon")
 SHOWN = 12  # images of a split that the figures show
 JUDGE = "judge"  # the classifier that is no row; it judges interpolations
+# glibc returns every large tensor to the kernel and faults it in again; with these settings of its malloc it keeps them
+ALLOCATOR = {"MALLOC_TRIM_THRESHOLD_": "17179869184", "MALLOC_TOP_PAD_": "67108864", "MALLOC_MMAP_MAX_": "0"}
 DATASETS = {"mnist": (28, 28, 1), "cifar10": (32, 32, 3)}  # height, width, channels
 
 Positive = Annotated[int, Meta(ge=1)]
@@ -30,6 +32,9 @@ Fraction = Annotated[float, Meta(ge=0, le=1)]
 NonNegative = Annotated[float, Meta(ge=0)]
 Seed = Annotated[int, Meta(ge=0)]
 Seeds = Annotated[list[Seed], Meta(min_length=1)]
+
+
+Settings = TypeVar("Settings")
 
 
 class Problem(Exception):
@@ -302,11 +307,10 @@ def merge(base: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
     return merged
 
 
-def read(path: str | Path) -> Study:
-    """Read a study; raises Problem with the file, the key, and what is wrong."""
+def parse(path: str | Path, kind: type[Settings]) -> Settings:
+    """Read a YAML file as one of the structures; raises Problem with the file, the key, and what is wrong."""
     try:
-        raw = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
-        study = msgspec.convert(raw, Study)
+        return msgspec.convert(yaml.safe_load(Path(path).read_text(encoding="utf-8")), kind)
     except FileNotFoundError:
         raise Problem(f"{path}: no such configuration; config/study.yaml and config/demo.yaml are the ones that ship") from None
     except (OSError, UnicodeDecodeError) as error:
@@ -315,6 +319,11 @@ def read(path: str | Path) -> Study:
         raise Problem(f"{path}: not valid YAML: {' '.join(str(error).split())}; mend the file at that line") from None
     except msgspec.ValidationError as error:
         raise Problem(f"{path}: {error}; mend that key (the keys and their meaning are in src/latents/config.py)") from None
+
+
+def read(path: str | Path) -> Study:
+    """Read a study; raises Problem with the file, the key, and what is wrong."""
+    study = parse(path, Study)
     for name, dataset in study.datasets.items():
         if name not in DATASETS:
             raise Problem(f"{path}: datasets.{name}: unknown data set; known are {', '.join(DATASETS)}")

@@ -19,7 +19,7 @@ from torch import Tensor
 
 from latents import augment, config, data, decode, geometry, interpolate, networks, probe, record
 from latents.config import JUDGE, SHOWN, Problem, Study
-from latents.encode import draw, encode, npz
+from latents.encode import BATCH, draw, encode, npz
 from latents.networks import Model
 from latents.train import device_of, generator, timing, to_float
 
@@ -81,7 +81,7 @@ def measure_reconstruction(images: dict[str, Tensor], drawn: dict[str, Tensor], 
 
 
 def measure_geometry(
-    study: Study, model: Model, codes: dict[str, Tensor], images: dict[str, Tensor], labels: dict[str, Tensor], metrics: Metrics
+    study: Study, model: Model, codes: dict[str, Tensor], images: dict[str, Tensor], labels: dict[str, Tensor], metrics: Metrics, clock: Clock
 ) -> None:
     """On val and test; codes centred on the training mean. The two views are drawn alike for every row."""
     settings = study.measurement
@@ -93,6 +93,7 @@ def measure_geometry(
             encode(model, images[split], study, lambda batch: augment.view(batch, settings.alignment, random)) - mean  # noqa: B023
             for _ in range(2)
         ]
+        clock.lap("encode")
         # the published test files are sorted by source, so a part of them is drawn, not taken from the front
         drawn = np.random.default_rng(settings.seed).permutation(len(part))[: settings.silhouette_points]
         metrics.add("silhouette", split, geometry.silhouette(part[drawn], classes[drawn]), "")
@@ -101,22 +102,28 @@ def measure_geometry(
         metrics.add("alignment", split, geometry.alignment(*views), "")
         metrics.add("uniformity", split, geometry.uniformity(part), "")
         metrics.add("effective_rank", split, geometry.effective_rank(part), "")
+        clock.lap("geometry")
 
 
 def measure_interpolation(
-    study: Study, judge: Model, decoder: torch.nn.Module, codes: Tensor, images: Tensor, labels: Tensor, drawn: Tensor, metrics: Metrics
+    study: Study, judge: Model, decoder: torch.nn.Module, codes: Tensor, images: Tensor, labels: Tensor, drawn: Tensor, metrics: Metrics, clock: Clock
 ) -> tuple[np.ndarray, Tensor, Tensor]:
     """On test; returns the pairs [p, 2] and the frames kept for the figures, through the codes and through the pixels."""
     pairs = np.random.default_rng(study.measurement.seed).permutation(len(codes))[: 2 * min(study.measurement.pairs, len(codes) // 2)].reshape(-1, 2)
     starts, ends = torch.from_numpy(pairs[:, 0]).to(codes.device), torch.from_numpy(pairs[:, 1]).to(codes.device)
     classes = torch.stack([labels[starts], labels[ends]], 1)
 
+    @torch.inference_mode()
     def judged(pictures: Tensor) -> Tensor:
-        with torch.inference_mode():
-            return torch.cat([judge.head(judge.encoder(part)).argmax(1) for part in pictures.split(500)])
+        clock.lap("interpolate")
+        with torch.autocast(pictures.device.type, torch.bfloat16, enabled=study.precision == "bfloat16"):
+            seen = torch.cat([judge.encoder(part) for part in pictures.split(BATCH)])
+        clock.lap("encode")
+        return judge.head(seen).argmax(1)
 
     points = interpolate.line(codes[starts], codes[ends])
     through_codes = draw(decoder, points.flatten(0, 1), study).unflatten(0, points.shape[:2])
+    clock.lap("decode")
     through_pixels = interpolate.line(to_float(images[starts]), to_float(images[ends]))
     for frames, suffix in ((through_codes, ""), (through_pixels, "_pixels")):
         along = judged(frames.flatten(0, 1)).unflatten(0, frames.shape[:2])
@@ -154,10 +161,10 @@ def evaluate(study: Study, model: Model, judge: Model, dataset: str, *, final: b
     decoder = model.decode if model.decodes else decode.train_decoder(study, dataset, codes["train"], images["train"])
     clock.lap("train decoder")
     drawn = {name: draw(decoder, part, study) for name, part in codes.items()}
+    clock.lap("decode")
     measure_reconstruction(images, drawn, metrics)
     clock.lap("reconstruct")
-    measure_geometry(study, model, codes, images, labels, metrics)
-    clock.lap("geometry")
+    measure_geometry(study, model, codes, images, labels, metrics, clock)
     # without --final the pictures are of val, and nothing is interpolated
     shown = "test" if final else "val"
     chosen = np.random.default_rng(study.measurement.seed).choice(len(codes[shown]), SHOWN, replace=False)
@@ -167,7 +174,7 @@ def evaluate(study: Study, model: Model, judge: Model, dataset: str, *, final: b
     }  # fmt: skip
     if final:
         ends, path_codes, path_pixels = measure_interpolation(
-            study, judge, decoder, codes["test"], images["test"], labels["test"], drawn["test"], metrics
+            study, judge, decoder, codes["test"], images["test"], labels["test"], drawn["test"], metrics, clock
         )
         pictures |= {"path_ends": split.test.indices[ends], "path_codes": to_uint8(path_codes), "path_pixels": to_uint8(path_pixels)}
     clock.lap("interpolate")

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import safetensors
+import scipy.linalg
 import torch
 from safetensors.torch import load_file, save
 from torch import Tensor, nn
@@ -62,9 +63,11 @@ class Whitening(nn.Conv2d):
 
     def fit(self, images: Tensor, epsilon: float = 5e-4) -> None:
         """images: float [n, c, h, w], standardised."""
-        patches = nn.functional.unfold(images, 2).transpose(1, 2).flatten(0, 1).double()  # [n * positions, 4c]
-        patches = patches - patches.mean(0)
-        values, vectors = torch.linalg.eigh(patches.T @ patches / len(patches))
+        products, total, n = 0.0, 0.0, 0
+        for part in images.split(500):  # all patches at once would take more than a gigabyte
+            patches = nn.functional.unfold(part, 2).transpose(1, 2).flatten(0, 1).double()  # [500 * positions, 4c]
+            products, total, n = products + patches.T @ patches, total + patches.sum(0), n + len(patches)
+        values, vectors = torch.linalg.eigh(products / n - (total / n).outer(total / n))
         # the sign of an eigenvector is arbitrary: make its largest entry positive, so that machines agree
         vectors = vectors * vectors.gather(0, vectors.abs().argmax(0, keepdim=True)).sign()
         filters = (vectors / (values + epsilon).sqrt()).T.reshape(-1, *self.weight.shape[1:])
@@ -139,14 +142,21 @@ class PCA(nn.Module):
 
     @torch.no_grad()
     def fit(self, images: Tensor) -> None:
+        """images: uint8 [n, c, h, w]. The covariance is exact: in 256 images every sum of products is a whole number below 2^24."""
         pixels = images.flatten(1)
-        self.mean.copy_(pixels.mean(0))
-        covariance = torch.zeros(pixels.shape[1], pixels.shape[1], dtype=torch.float64)
-        for part in pixels.split(5000):  # a float64 copy of all pixels would need more than a gigabyte
-            centred = (part - self.mean).double()
-            covariance += centred.T @ centred
-        vectors = torch.linalg.eigh(covariance).eigenvectors[:, -CODE_SIZE:].flip(1)
+        total = torch.zeros(pixels.shape[1], dtype=torch.float64)
+        products = torch.zeros(len(total), len(total), dtype=torch.float64)
+        for part in pixels.split(256):
+            part = part.float()
+            total += part.sum(0)
+            products += part.T @ part
+        mean = total / len(pixels)
+        covariance = products / len(pixels) - mean.outer(mean)
+        last = len(covariance) - 1
+        vectors = scipy.linalg.eigh(covariance.numpy(), subset_by_index=[last + 1 - CODE_SIZE, last])[1]
+        vectors = torch.from_numpy(vectors).flip(1)
         vectors = vectors * vectors.gather(0, vectors.abs().argmax(0, keepdim=True)).sign()
+        self.mean.copy_(mean / 255)
         self.components.copy_(vectors.T)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -261,13 +271,13 @@ class Model(nn.Module):
 
     @torch.no_grad()
     def start_from_pca(self, images: Tensor) -> None:
-        """Make the linear paths of encoder and decoder the PCA of images float [n, c, h, w]; the convolutions add nothing yet.
+        """Make the linear paths of encoder and decoder the PCA of images uint8 [n, c, h, w]; the convolutions add nothing yet.
 
         The code is brought to unit scale by one number, so it reconstructs as PCA does and its geometry is PCA's.
         """
         pca = PCA((*images.shape[2:], images.shape[1]))
         pca.fit(images)
-        scale = pca(images).std(0).square().mean().sqrt()
+        scale = torch.cat([pca(part.float().div(255)) for part in images.split(5000)]).std(0).square().mean().sqrt()
         into, out = self.encoder.linear.layer, self.decoder.linear[0].layer
         into.weight.copy_(pca.components / scale)
         into.bias.copy_(-pca.components @ pca.mean / scale)

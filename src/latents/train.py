@@ -16,7 +16,7 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -180,21 +180,45 @@ def read_checkpoint(path: Path, identity: str, device: torch.device) -> dict[str
     return None
 
 
+class Prepared(NamedTuple):
+    """A cell before its first step: the model fitted to the pixels, the data's split, and the objective on them."""
+
+    model: Model
+    split: data.Split
+    loss: Callable[[Tensor, Generator], Tensor]  # of an index of training images
+    validate: Callable[[Generator], float]
+
+
+def prepare(study: Study, dataset: str, run: str, seed: int, device: torch.device) -> Prepared:
+    """Build and fit the model of a cell, and bring its images to the device as uint8."""
+    settings = study.method(dataset, run)
+    split = data.load(study, dataset, with_test=False)
+    images, labels = (torch.from_numpy(part).to(device) for part in (split.train.images, split.train.labels))
+    val_images, val_labels = (torch.from_numpy(part[:VAL_IMAGES]).to(device) for part in (split.val.images, split.val.labels))
+    model = networks.build(study, dataset, run, seed)
+    fit_to_pixels(model, settings, torch.from_numpy(split.train.images))
+    model.to(device, memory_format=torch.channels_last)
+
+    def objective(pictures: Tensor, classes: Tensor, random: Generator) -> Tensor:
+        with torch.autocast(device.type, torch.bfloat16, enabled=study.precision == "bfloat16"):
+            return loss_of(model, settings, to_float(pictures), classes, random)
+
+    def validate(random: Generator) -> float:
+        size = min(settings.optimisation.batch_size, len(val_images))
+        parts = zip(val_images.split(size), val_labels.split(size), strict=True)
+        return float(np.mean([objective(*part, random).item() for part in parts if len(part[0]) == size]))
+
+    return Prepared(model, split, lambda index, random: objective(images[index], labels[index], random), validate)
+
+
 def train(study: Study, dataset: str, run: str, seed: int, checkpoint: Path) -> tuple[Model, list[tuple[Any, ...]], dict[str, Any], float]:
     """Train a cell; returns the model, its curve, the facts of its record and the loop's seconds. `pca` and `random` are only fitted."""
     device = device_of(study)
     if study.precision == "bfloat16" and device.type == "cpu" and not torch.cpu.get_capabilities().get("avx512_bf16", True):
         print("precision: bfloat16 is configured, but this processor has no instructions for it; float32 would be faster", file=sys.stderr)
     settings = study.method(dataset, run)
-    split = data.load(study, dataset, with_test=False)
-    images = torch.from_numpy(split.train.images).to(device)
-    labels = torch.from_numpy(split.train.labels).to(device)
-    val = split.val.images[:VAL_IMAGES], split.val.labels[:VAL_IMAGES]
-    val_images, val_labels = (torch.from_numpy(part).to(device) for part in val)
-
-    model = networks.build(study, dataset, run, seed)
-    fit_to_pixels(model, settings, split.train.images)
-    model.to(device, memory_format=torch.channels_last)
+    model, split, loss, validate = prepare(study, dataset, run, seed, device)
+    items = len(split.train.labels)
     facts: dict[str, Any] = {
         "dataset": dataset, "run": run, "seed": seed, "study": study.study,
         "method": run.partition(".")[0], "variant": run.partition(".")[2] or "main",
@@ -208,40 +232,26 @@ def train(study: Study, dataset: str, run: str, seed: int, checkpoint: Path) -> 
             facts["parameters"] = model.encoder.mean.numel() + model.encoder.components.numel()
         return model, [], facts, 0.0
 
-    def objective(pictures: Tensor, classes: Tensor, random: Generator) -> Tensor:
-        with torch.autocast(device.type, torch.bfloat16, enabled=study.precision == "bfloat16"):
-            return loss_of(model, settings, to_float(pictures), classes, random)
-
-    def loss(index: Tensor, random: Generator) -> Tensor:
-        return objective(images[index], labels[index], random)
-
-    def validate(random: Generator) -> float:
-        size = min(settings.optimisation.batch_size, len(val_images))
-        parts = zip(val_images.split(size), val_labels.split(size), strict=True)
-        return float(np.mean([objective(*part, random).item() for part in parts if len(part[0]) == size]))
-
     optimisation = settings.optimisation
-    facts["train_flops"] = flops_of_step(model, loss, optimisation, device, len(images))
+    steps = optimisation.epochs * (items // min(optimisation.batch_size, items))
+    facts["train_flops"] = steps * flops_of_step(model, loss, optimisation, device, items)
     identity = config.digest([device.type, study.training(dataset, run, seed), record.source_sha256(), split.split_sha256, split.data_sha256])
-    name = f"{dataset}/{run}/seed{seed}"
-    linear_rate = getattr(settings, "linear_rate", 1.0)
     curve, seconds = fit(
-        loss, validate, model, optimisation, len(images), seed, device,
-        name=name, linear_rate=linear_rate, checkpoint=checkpoint, identity=identity,
+        loss, validate, model, optimisation, items, seed, device,
+        name=f"{dataset}/{run}/seed{seed}", linear_rate=getattr(settings, "linear_rate", 1.0), checkpoint=checkpoint, identity=identity,
     )  # fmt: skip
     return model, curve, facts, seconds
 
 
-def fit_to_pixels(model: Model, settings: config.Strict | None, images: np.ndarray) -> None:
+def fit_to_pixels(model: Model, settings: config.Strict | None, images: Tensor) -> None:
     """Fit what is fitted, not learnt, on the training images uint8 [n, c, h, w]: PCA, standardisation, whitening."""
-    pixels = torch.from_numpy(images).float().div(255)
-    model.encoder.fit(pixels if isinstance(model.encoder, networks.PCA) else pixels[:5000])
+    model.encoder.fit(images if isinstance(model.encoder, networks.PCA) else to_float(images[:5000]))
     if isinstance(settings, AutoencoderPlus) and settings.linear_path:
-        model.start_from_pca(pixels)
+        model.start_from_pca(images)
 
 
 def flops_of_step(model: Model, loss: Callable[[Tensor, Generator], Tensor], settings: Optimisation, device: torch.device, items: int) -> int:
-    """FLOPs of the whole training: one step's, counted forward and backward, times the steps; leaves the model as it was."""
+    """FLOPs of one training step, forward and backward, the optimiser's left out; leaves the model as it was."""
     before = {name: value.clone() for name, value in model.state_dict().items()}
     batch = min(settings.batch_size, items)
     model.train()
@@ -249,7 +259,7 @@ def flops_of_step(model: Model, loss: Callable[[Tensor, Generator], Tensor], set
         loss(torch.arange(batch, device=device), generator(device, 0)).backward()
     model.zero_grad(set_to_none=True)
     model.load_state_dict(before)
-    return counter.get_total_flops() * settings.epochs * (items // batch)
+    return counter.get_total_flops()
 
 
 def timing(parts: dict[str, float], images: int) -> dict[str, Any]:

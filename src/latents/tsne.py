@@ -1,7 +1,7 @@
 """t-SNE of the test codes of every row of a data set, the same images for all, with its trustworthiness.
 
     python -m latents.tsne --config config/study.yaml --dataset mnist --codes results/codes/mnist/*/seed1.npz \
-        --out tsne.csv --record tsne.json
+        --out tsne.csv --record tsne.json --timing timing.json
 
 openTSNE (Policar et al. 2019): see docs/lab-log.md for the comparison with scikit-learn's.
 """
@@ -40,7 +40,7 @@ def embed(codes: np.ndarray, perplexity: float, seed: int, threads: int) -> np.n
 @config.command
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    for name in ("config", "dataset", "out", "record"):
+    for name in ("config", "dataset", "out", "record", "timing"):
         parser.add_argument(f"--{name}", required=True)
     parser.add_argument("--codes", nargs="+", required=True, help="one file a row, in the order of the rows")
     options = parser.parse_args()
@@ -60,7 +60,7 @@ def main() -> None:
     inputs = {path: record.sha256(Path(path)) for path in options.codes}
     facts = {"dataset": options.dataset, "n": len(chosen), "perplexity": perplexity, "seed": settings.seed, "neighbours": settings.tsne_neighbours, "codes_sha256": inputs}
     record.write_json(options.record, {"format": record.FORMAT, "trustworthiness": trust} | facts)
-    print(f"t-SNE of {len(chosen)} codes of {len(trust)} rows: {time.perf_counter() - started:.0f} s")
+    record.write_json(options.timing, {"format": record.FORMAT, "seconds": round(time.perf_counter() - started, 3)})
 
 
 if __name__ == "__main__":

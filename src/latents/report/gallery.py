@@ -22,6 +22,7 @@ INPUTS = {
     "reconstruction_error": ["summary.csv"],
     "separability": ["summary.csv"],
     "similarity": ["similarity/*.csv"],
+    "speed": ["bench.json"],
     "reconstructions": ["pictures/{dataset}/*/seed*.npz"],
     "tsne": ["tsne/{dataset}.csv", "tsne/{dataset}.json"],
     "interpolations": ["pictures/{dataset}/*/seed*.npz"],
@@ -53,7 +54,7 @@ def gallery(study: Study, reference: Path) -> str:
             raise Problem(f"{reference}/figures/{name}.png: missing; finish the study (make study), then run make reference")
         path = f"{SCRIPTS}/{script}.py"
         what = ast.get_docstring(ast.parse((record.ROOT / path).read_text(encoding="utf-8"))).partition("\n\n")[0].replace("\n", " ")
-        reads = ", ".join(f"`results/{pattern}`" for pattern in inputs)
+        reads = ", ".join(f"`{'reference' if script == 'speed' else 'results'}/{pattern}`" for pattern in inputs)
         parts.append(f"## `figures/{name}.pdf`\n\n![{what}](../reference/figures/{name}.png)\n\n{what}\n\nScript [`{path}`](../{path}); reads {reads}.\n")
     return "\n".join(parts)
 

@@ -18,7 +18,7 @@ from latents import config, data, record
 from latents.config import CODE_SIZE, DATASETS, Study
 
 IMAGES = {"mnist": 70_000, "cifar10": 60_000}  # in the published files
-FIGURES, FIGURES_PER_DATASET = 4, 4  # figure scripts over all data sets, and for each
+FIGURES, FIGURES_PER_DATASET = 5, 4  # figure scripts over all data sets, and for each
 GB, MB = 1e9, 1e6
 
 Job = tuple[str, str, str, int]  # step, data set, run, seed
@@ -30,7 +30,7 @@ def jobs(study: Study) -> dict[str, int]:
     cells = len(study.cells())
     return {
         "data": n, "train": cells + n, "evaluate": cells, "tsne": n, "similarity": n, "summarize": 1,
-        "figures": FIGURES + FIGURES_PER_DATASET * n, "tables": 1, "paper": 1,
+        "figures": FIGURES + FIGURES_PER_DATASET * n, "tables": 1, "speed_table": 1, "paper": 1,
     }  # fmt: skip
 
 

@@ -1,0 +1,306 @@
+"""The benchmark: our loop beside the ordinary one, the machine's peak, where the time goes, the workflow, growth, a sprint.
+
+    python -m latents.bench --config config/study.yaml --bench config/bench.yaml --reference reference --final --out bench.json
+
+measures everything in one run, A and B in turn, and writes one record with every round. With --final the sprint's test
+accuracy is read, once a seed, at its end; without, val stands in its place. About 45 minutes on two cores that do nothing else.
+"""
+
+import argparse
+import concurrent.futures
+import multiprocessing
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from statistics import fmean, median
+from typing import Any, Self
+from unittest import mock
+
+import msgspec
+import yaml
+
+from latents import config, record
+from latents.bench import loops
+from latents.config import ALLOCATOR, Positive, Rate, Seeds, Strict
+
+COPIED = ("Snakefile", "config", "figures", "paper", "profiles", "reference", "requirements.lock", "src")  # what the workflow needs
+METHODS = ("autoencoder", "autoencoder-plus", "guided", "contrastive")
+WORKERS = (0, 1, 2)  # of the ordinary loop's DataLoader
+ESSENTIAL = ("training", "encode", "probe", "train decoder", "decode")  # parts of jobs that are the study itself; t-SNE is one, too
+Size = tuple[Positive, Positive, Positive]
+
+
+class Growth(Strict, frozen=True):
+    """Numbers of training images, encoder widths, and numbers of points for both t-SNE libraries."""
+
+    images: list[Positive]
+    widths: list[Size]
+    tsne_points: list[Positive]
+    tsne_points_other: list[Positive]
+
+
+class Sprint(Strict, frozen=True):
+    """`guided` on CIFAR-10 with `changes`, to reach `accuracy` percent on test in the mean of the seeds."""
+
+    seeds: Seeds
+    changes: dict[str, Any]
+    accuracy: Rate
+
+
+class Bar(Strict, frozen=True):
+    at_least: float | None = None
+    at_most: float | None = None
+
+    def holds(self, value: float | None) -> bool:
+        if value is None:
+            return False
+        return (self.at_least is None or value >= self.at_least) and (self.at_most is None or value <= self.at_most)
+
+
+class Bench(Strict, frozen=True):
+    """What is measured; `changes` are laid over the study."""
+
+    changes: dict[str, Any]
+    rounds: Positive
+    seconds: Rate
+    convolutions: list[tuple[Positive, Positive, Positive, Positive]]
+    growth: Growth
+    sprint: Sprint
+    bars: dict[str, Bar]
+
+
+class Worker:
+    """A process of its own, with or without the allocator's settings, that answers one call after the other."""
+
+    def __init__(self, *, tuned: bool = True) -> None:
+        self.tuned = tuned
+        self.pool = concurrent.futures.ProcessPoolExecutor(1, multiprocessing.get_context("spawn"))
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.pool.shutdown()
+
+    def __call__(self, function: Callable[..., Any], *arguments: Any, **keywords: Any) -> Any:
+        others = {name: value for name, value in os.environ.items() if name not in ALLOCATOR}
+        with mock.patch.dict(os.environ, others | (ALLOCATOR if self.tuned else {}), clear=True):  # the first call starts the process
+            return self.pool.submit(function, *arguments, **keywords).result()
+
+
+def say(text: str) -> None:
+    print(f"{time.strftime('%H:%M:%S')}  {text}", flush=True)
+
+
+def summary(values: list[float]) -> dict[str, Any]:
+    """Median, range and every round."""
+    return {"median": median(values), "low": min(values), "high": max(values), "rounds": values}
+
+
+def throughput(bench: Bench, paths: dict[str, str], datasets: list[str]) -> list[dict[str, Any]]:
+    """Images a second of every contender, in turn: the ordinary loop, then one lever after the other up to ours."""
+    found: dict[tuple[str, str, str], list[float]] = {}
+    with Worker(tuned=False) as plain, Worker() as tuned:
+        contenders: dict[str, Callable[[str, str], float]] = {
+            **{f"ordinary, {n} workers": lambda d, m, n=n: plain(loops.theirs, paths["float32"], d, m, bench.seconds, n) for n in WORKERS},
+            "in memory": lambda d, m: plain(loops.ours, paths["float32"], d, m, bench.seconds, channels_last=False),
+            "channels last": lambda d, m: plain(loops.ours, paths["float32"], d, m, bench.seconds),
+            "allocator": lambda d, m: tuned(loops.ours, paths["float32"], d, m, bench.seconds),
+            "ours": lambda d, m: tuned(loops.ours, paths["bench"], d, m, bench.seconds),
+        }
+        for number in range(bench.rounds):
+            for dataset in datasets:
+                for method in METHODS:
+                    for name, measure in contenders.items():
+                        found.setdefault((dataset, method, name), []).append(measure(dataset, method))
+                    say(f"round {number + 1}: {dataset}/{method}: " + ", ".join(f"{name} {found[dataset, method, name][-1]:.0f}" for name in contenders))
+    lines = []
+    for dataset in datasets:
+        for method in METHODS:
+            speeds = {name: summary(found[dataset, method, name]) for name in contenders}
+            best = max((name for name in contenders if name.startswith("ordinary")), key=lambda name: speeds[name]["median"])
+            ratios = {name: speeds[name]["median"] / speeds[best]["median"] for name in ("in memory", "channels last", "allocator", "ours")}
+            lines.append({"dataset": dataset, "method": method, "best_ordinary": best, "images_per_second": speeds, "over_ordinary": ratios})
+    return lines
+
+
+def peak(bench: Bench, path: str) -> dict[str, Any]:
+    """The parts of a CIFAR-10 step of each method beside the fastest convolution of the same process, in turn."""
+    steps: dict[str, list[dict[str, float]]] = {method: [] for method in METHODS}
+    convolutions: dict[str, list[float]] = {}
+    with Worker() as tuned:
+        for _ in range(bench.rounds):
+            for shape in bench.convolutions:
+                convolutions.setdefault(" ".join(map(str, shape)), []).append(tuned(loops.convolution, path, shape, bench.seconds))
+            for method in METHODS:
+                steps[method].append(tuned(loops.parts, path, "cifar10", method, bench.seconds))
+    speeds = {shape: median(values) for shape, values in convolutions.items()}
+    fastest = max(speeds.values())
+    methods = {}
+    for method, rounds in steps.items():
+        middle = {part: median(one[part] for one in rounds) for part in rounds[0]}
+        middle["conv_peak_share"] = middle["flops"] / middle["step"] / fastest
+        methods[method] = middle | {"shares": {part: middle[part] / middle["step"] for part in ("data", "forward", "backward", "optimizer")}}
+        say(f"{method}: {middle['conv_peak_share']:.2f} of {fastest / 1e9:.0f} GFLOP/s")
+    return {"convolutions": {shape: summary(values) for shape, values in convolutions.items()}, "fastest": fastest, "methods": methods}
+
+
+def timed(*command: str, folder: Path, environment: dict[str, str]) -> float:
+    """Seconds of a whole command; raises Problem with the end of its output when it fails."""
+    started = time.perf_counter()
+    done = subprocess.run(command, cwd=folder, env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    if done.returncode:
+        raise config.Problem(f"{' '.join(command)}: failed in the benchmark ({done.stdout[-800:]}); mend that and run again")
+    return time.perf_counter() - started
+
+
+def workflow(bench: Bench, reference: Path) -> dict[str, Any]:
+    """A no-op of the finished study, one figure and the whole paper from the reference, the start of a job; in a copy of the checkout."""
+    snakemake = str(Path(sys.executable).with_name("snakemake"))
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = Path(temporary)
+        for name in COPIED:
+            source = reference if name == "reference" else record.ROOT / name
+            (shutil.copytree if source.is_dir() else shutil.copy)(source, folder / name)
+        environment = {k: v for k, v in os.environ.items() if not k.startswith(("LATENTS_", "SNAKEMAKE_"))} | {"PYTHONPATH": f"{folder}/src"}
+        figure = "from-reference/figures/tsne_cifar10.pdf"
+        found: dict[str, list[float]] = {"figure": [], "paper": [], "noop": [], "start": []}
+        finish(snakemake, folder, environment)
+        for _ in range(bench.rounds):
+            shutil.rmtree(folder / "from-reference", ignore_errors=True)
+            found["figure"].append(timed(snakemake, "--cores", "1", figure, "--config", "results=reference", folder=folder, environment=environment))
+            found["paper"].append(timed(snakemake, "--cores", "2", "--config", "results=reference", folder=folder, environment=environment))
+            found["noop"].append(timed(snakemake, "--cores", "2", folder=folder, environment=environment))
+            found["start"].append(timed(sys.executable, "-m", "latents.train", "--help", folder=folder, environment=environment))
+    say(", ".join(f"{name} {median(values):.1f} s" for name, values in found.items()))
+    return {name: summary(values) for name, values in found.items()}
+
+
+def finish(snakemake: str, folder: Path, environment: dict[str, str]) -> None:
+    """Put a file under every name that the study makes, and have Snakemake take them for its own: a finished run."""
+    done = subprocess.run([snakemake, "--summary"], cwd=folder, env=environment, text=True, capture_output=True)
+    outputs = [line.split("\t")[0] for line in done.stdout.splitlines()[1:]]
+    for name in outputs:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text("made up for the time of a no-op\n")
+    timed(snakemake, "--cores", "1", "--touch", folder=folder, environment=environment)
+
+
+def overhead(reference: Path, start: float, paper: float) -> dict[str, float]:
+    """Seconds of the reference's study by part: its timing files, a process start for each job, and figures, tables and paper."""
+    parts: dict[str, float] = {}
+    files = sorted(reference.glob("timing/**/*.json"))
+    for path in files:
+        timing = record.read_json(path)
+        for part, seconds in timing.get("parts", {"t-SNE": timing["seconds"]}).items():
+            parts[part] = parts.get(part, 0.0) + seconds
+    return parts | {"process starts": start * len(files), "figures, tables, paper": paper}
+
+
+def growth(bench: Bench, plain: dict[str, Any], folder: Path) -> dict[str, list[dict[str, Any]]]:
+    """Time and memory of one epoch of `guided` on CIFAR-10, and of t-SNE, each in a process of its own."""
+    found: dict[str, list[dict[str, Any]]] = {"images": [], "widths": [], "tsne": [], "tsne_other": []}
+    sizes, widths = bench.growth.images, bench.growth.widths
+    runs = [("images", n, {}) for n in sizes] + [("widths", sizes[0], {"encoder": {"widths": list(one)}}) for one in widths]
+    for kind, n, changes in runs:
+        once = {"datasets": {"cifar10": {"train": n, "methods": {"guided": {"optimisation": {"epochs": 1}}}}}}
+        path = written(config.merge(config.merge(plain, once), changes), folder / "growth.yaml")
+        (folder / "growth.checkpoint").unlink(missing_ok=True)
+        with Worker() as tuned:
+            found[kind].append({"images": n} | changes.get("encoder", {}) | tuned(loops.epoch, path, "cifar10", "guided", str(folder)))
+        say(f"{kind}: {found[kind][-1]}")
+    path = written(plain, folder / "growth.yaml")
+    for kind, sizes in (("tsne", bench.growth.tsne_points), ("tsne_other", bench.growth.tsne_points_other)):
+        for n in sizes:
+            with Worker() as tuned:
+                found[kind].append({"points": n} | tuned(loops.tsne, path, n, other=kind == "tsne_other"))
+            say(f"{kind}: {found[kind][-1]}")
+    return found
+
+
+def sprint(bench: Bench, plain: dict[str, Any], folder: Path, *, final: bool) -> dict[str, Any]:
+    """The whole training command of `guided` on CIFAR-10 for each seed, and then the accuracy of its head."""
+    changes = {"datasets": {"cifar10": {"methods": {"guided": bench.sprint.changes}, "seeds": bench.sprint.seeds}}}
+    path = written(config.merge(plain, changes), folder / "sprint.yaml")
+    threads = str(config.read(path).threads)
+    environment = os.environ | ALLOCATOR | {name: threads for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")}
+    seeds = []
+    for seed in bench.sprint.seeds:
+        out = {name: str(folder / f"sprint{seed}.{name}") for name in ("safetensors", "record", "curve", "timing")}
+        files = [word for name, file in out.items() for word in ("--out" if name == "safetensors" else f"--{name}", file)]
+        cell = ["--config", path, "--dataset", "cifar10", "--run", "guided", "--seed", str(seed)]
+        seconds = timed(sys.executable, "-m", "latents.train", *cell, *files, folder=record.ROOT, environment=environment)
+        timing = record.read_json(out["timing"])
+        seeds.append({"seed": seed, "seconds": seconds, "parts": timing["parts"], "gib": timing["peak_memory_bytes"] / 2**30, "weights": out["safetensors"]})
+        say(f"sprint, seed {seed}: {seconds:.0f} s")
+    for one in seeds:  # the test split is opened after the last training
+        with Worker() as tuned:
+            one["accuracy"] = tuned(loops.head_accuracy, path, one.pop("weights"), "cifar10", final=final)
+    return {"seeds": seeds, "split": "test" if final else "val", "accuracy": fmean(one["accuracy"] for one in seeds)} | {
+        "seconds": fmean(one["seconds"] for one in seeds), "changes": bench.sprint.changes,
+    }  # fmt: skip
+
+
+def written(plain: dict[str, Any], path: Path) -> str:
+    path.write_text(yaml.safe_dump(plain))
+    return str(path)
+
+
+def report(found: dict[str, Any], bars: dict[str, Bar]) -> str:
+    """The bars as a table for the terminal."""
+    lines = []
+    for name, bar in bars.items():
+        value = found[name]
+        limit = f"at least {bar.at_least:g}" if bar.at_least is not None else f"at most {bar.at_most:g}"
+        lines.append(f"  {name:28}{'not reached' if value is None else f'{value:.3g}':>12}   {limit:16}{'holds' if bar.holds(value) else 'FALLS SHORT'}")
+    return "\n".join(lines)
+
+
+@config.command
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    for name in ("config", "bench", "reference", "out"):
+        parser.add_argument(f"--{name}", required=True)
+    parser.add_argument("--final", action="store_true", help="read the test split at the sprint's end")
+    options = parser.parse_args()
+    bench = config.parse(options.bench, Bench)
+    plain = config.merge(msgspec.to_builtins(config.read(options.config)), bench.changes)
+    reference = Path(options.reference).resolve()
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = Path(temporary)
+        paths = {"bench": written(plain, folder / "bench.yaml"), "float32": written(plain | {"precision": "float32"}, folder / "float32.yaml")}
+        study = config.read(paths["bench"])
+        found: dict[str, Any] = {
+            "format": record.FORMAT, "bench": msgspec.to_builtins(bench), "threads": study.threads, "precision": study.precision,
+            "source_sha256": record.source_sha256(),
+        } | record.environment()  # fmt: skip
+        found["throughput"] = throughput(bench, paths, list(study.datasets))
+        found["peak"] = peak(bench, paths["bench"])
+        found["workflow"] = workflow(bench, reference)
+        found["sprint"] = sprint(bench, plain, folder, final=options.final)
+        found["growth"] = growth(bench, plain, folder)
+    over = {line["method"]: line["over_ordinary"]["ours"] for line in found["throughput"] if line["dataset"] == "cifar10"}
+    parts = overhead(reference, found["workflow"]["start"]["median"], found["workflow"]["paper"]["median"])
+    found["overhead"] = parts
+    memory = [record.read_json(path).get("peak_memory_bytes", 0) / 2**30 for path in reference.glob("timing/cifar10/**/*.json")]
+    methods = found["peak"]["methods"]
+    found |= {
+        "contrastive_over_ordinary": over["contrastive"], "guided_over_ordinary": over["guided"],
+        "autoencoder_over_ordinary": min(over["autoencoder"], over["autoencoder-plus"]),
+        "conv_peak_share": methods["guided"]["conv_peak_share"], "augment_share": methods["contrastive"]["shares"]["data"],
+        "figure_seconds": found["workflow"]["figure"]["median"], "noop_seconds": found["workflow"]["noop"]["median"],
+        "overhead_share": 1 - sum(parts.get(part, 0.0) for part in (*ESSENTIAL, "t-SNE")) / sum(parts.values()),
+        "peak_gib": max([*memory, *(one["gib"] for one in found["sprint"]["seeds"])]),
+        "seconds_to_8866": found["sprint"]["seconds"] if found["sprint"]["accuracy"] >= bench.sprint.accuracy else None,
+    }  # fmt: skip
+    record.write_json(options.out, found)
+    print(f"\nOn {found['processor']}, {study.threads} threads, {study.precision}:\n{report(found, bench.bars)}\n\nwritten: {options.out}")
+
+
+if __name__ == "__main__":
+    main()

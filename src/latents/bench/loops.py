@@ -1,0 +1,181 @@
+"""What one process of the benchmark measures: steps of our loop and of the ordinary one, their parts, the fastest convolution.
+
+Everything here runs in processes that `latents.bench` starts, since the allocator's settings and the peak of the memory
+belong to a process. A cell is prepared once a process and kept.
+"""
+
+import functools
+import itertools
+import resource
+import time
+from collections.abc import Callable
+from pathlib import Path
+from statistics import median
+from typing import Any
+from unittest import mock
+
+import numpy as np
+import torch
+from msgspec.structs import replace
+from openTSNE import TSNE
+from sklearn import manifold
+from torch.nn import functional
+
+from latents import augment, config, data, networks, train
+from latents.bench import ordinary
+from latents.encode import encode
+
+FEWEST = 3  # steps of a measurement, and before it
+
+
+def prepared(path: str, dataset: str, run: str) -> tuple[train.Prepared, config.Strict, torch.device]:
+    """A cell of the study at `path`, its settings and its device."""
+    study = config.read(path)
+    return kept(path, dataset, run), study.method(dataset, run), train.device_of(study)
+
+
+@functools.cache
+def kept(path: str, dataset: str, run: str) -> train.Prepared:
+    study = config.read(path)
+    return train.prepare(study, dataset, run, 1, train.device_of(study))
+
+
+def rate(steps: Callable[[int], float], batch: int, seconds: float) -> float:
+    """Images a second: `steps(k)` takes k steps and returns their seconds; enough of them for `seconds`, after a warm-up."""
+    steps(1)
+    k = max(FEWEST, round(seconds / steps(1)))
+    return batch * k / steps(k)
+
+
+def ours(path: str, dataset: str, run: str, seconds: float, *, channels_last: bool = True) -> float:
+    """Images a second of `train.fit` itself; without channels_last in the default memory format."""
+    (model, _, loss, _), settings, device = prepared(path, dataset, run)
+    once = replace(settings.optimisation, epochs=1)
+    layout = torch.channels_last if channels_last else torch.contiguous_format
+    model.to(memory_format=layout)
+
+    def steps(k: int) -> float:
+        items = k * once.batch_size
+        return train.fit(loss, lambda _: 0.0, model, once, items, 1, device, name="bench", linear_rate=getattr(settings, "linear_rate", 1.0))[1]
+
+    with mock.patch.object(train, "to_float", lambda images: images.to(memory_format=layout).float().div_(255)):
+        return rate(steps, once.batch_size, seconds)
+
+
+def theirs(path: str, dataset: str, run: str, seconds: float, workers: int) -> float:
+    """Images a second of the ordinary loop, the start of its workers left out."""
+    study = config.read(path)
+    (model, split, _, _), settings, _ = prepared(path, dataset, run)
+    torch.use_deterministic_algorithms(False)  # PyTorch's default
+    model.to(memory_format=torch.contiguous_format)
+    images = ordinary.published(Path(study.data), dataset, ordinary.Views(settings, dataset))
+    batch = settings.optimisation.batch_size
+    loader = ordinary.batches(images, split.train.indices.tolist(), batch, workers)
+    stream = ordinary.steps(model, settings, loader, lambda _: settings.optimisation.learning_rate)
+
+    def steps(k: int) -> float:
+        started = time.perf_counter()
+        for _ in itertools.islice(stream, k):
+            pass
+        return time.perf_counter() - started
+
+    steps(FEWEST - 1)  # the workers have filled their queue by then, and emptied it
+    found = rate(steps, batch, seconds)
+    stream.close()
+    return found
+
+
+def parts(path: str, dataset: str, run: str, seconds: float) -> dict[str, float]:
+    """Seconds of a step's parts (medians), of validating once, and its FLOPs; on a CPU, where a call ends when its work is done."""
+    (model, split, loss, validate), settings, device = prepared(path, dataset, run)
+    model.to(memory_format=torch.channels_last)
+    optimizer = train.optimizer_for(model, settings.optimisation, getattr(settings, "linear_rate", 1.0))
+    batch, spent = settings.optimisation.batch_size, [0.0]
+
+    def timed(function: Callable) -> Callable:
+        def run_timed(*arguments: Any) -> Any:
+            started = time.perf_counter()
+            result = function(*arguments)
+            spent[0] += time.perf_counter() - started
+            return result
+
+        return run_timed
+
+    def step(number: int) -> dict[str, float]:
+        spent[0] = 0.0
+        index, random = torch.arange(batch, device=device), train.generator(device, 1, number)
+        begun = time.perf_counter()
+        value = loss(index, random)
+        forward = time.perf_counter()
+        optimizer.zero_grad(set_to_none=True)
+        value.backward()
+        backward = time.perf_counter()
+        optimizer.step()
+        stages = {"data": spent[0], "forward": forward - begun - spent[0], "backward": backward - forward}
+        return stages | {"optimizer": time.perf_counter() - backward, "step": time.perf_counter() - begun}
+
+    model.train()
+    with mock.patch.object(train, "to_float", timed(train.to_float)), mock.patch.object(augment, "view", timed(augment.view)):
+        first = [step(number) for number in range(FEWEST)]
+        found = [step(number) for number in range(max(FEWEST, round(seconds / first[-1]["step"])))]
+    result = {part: median(one[part] for one in found) for part in found[0]}
+    model.eval()
+    begun = time.perf_counter()
+    with torch.inference_mode():
+        validate(train.generator(device, 1))
+    result["validation"] = time.perf_counter() - begun
+    return result | {"flops": train.flops_of_step(model, loss, settings.optimisation, device, len(split.train.labels))}
+
+
+def convolution(path: str, shape: tuple[int, int, int, int], seconds: float) -> float:
+    """FLOP/s of one 3x3 convolution, forward and backward, in the study's precision, channels last."""
+    study = config.read(path)
+    device = train.device_of(study)
+    inputs, outputs, side, batch = shape
+    kind = torch.bfloat16 if study.precision == "bfloat16" else torch.float32
+    x = torch.randn(batch, inputs, side, side, device=device).to(kind, memory_format=torch.channels_last).requires_grad_()
+    weight = torch.randn(outputs, inputs, 3, 3, device=device).to(kind, memory_format=torch.channels_last).requires_grad_()
+    gradient = torch.randn(batch, outputs, side, side, device=device).to(kind, memory_format=torch.channels_last)
+
+    def steps(k: int) -> float:
+        started = time.perf_counter()
+        for _ in range(k):
+            torch.autograd.grad(functional.conv2d(x, weight, padding=1), (x, weight), gradient)
+        return time.perf_counter() - started
+
+    flops = 3 * 2 * 9 * inputs * outputs * side * side * batch  # forward, and two products of its size backward
+    return rate(steps, flops, seconds)
+
+
+def epoch(path: str, dataset: str, run: str, folder: str) -> dict[str, float]:
+    """Seconds of the training at `path` and the peak memory of its process in GiB."""
+    seconds = train.train(config.read(path), dataset, run, 1, Path(folder) / "growth.checkpoint")[3]
+    return {"seconds": seconds, "gib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20}
+
+
+def tsne(path: str, points: int, *, other: bool) -> dict[str, float]:
+    """Seconds of one t-SNE of MNIST's principal components, by openTSNE or by scikit-learn, and the process's peak memory in GiB."""
+    study = config.read(path)
+    images, _ = data.read_part("mnist", "train", Path(study.data), data.pins(study, "mnist"))
+    pca = networks.PCA(config.DATASETS["mnist"])
+    pca.fit(torch.from_numpy(images))
+    pixels = torch.from_numpy(images[np.random.default_rng(1).permutation(len(images))[:points]]).float().div(255)
+    codes = pca(pixels).numpy()
+    perplexity, started = study.measurement.tsne_perplexity, time.perf_counter()
+    if other:
+        manifold.TSNE(perplexity=perplexity, init="pca", random_state=1, n_jobs=study.threads).fit_transform(codes)
+    else:
+        TSNE(perplexity=perplexity, initialization="pca", random_state=1, n_jobs=study.threads).fit(codes)
+    return {"seconds": time.perf_counter() - started, "gib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20}
+
+
+def head_accuracy(path: str, weights: str, dataset: str, *, final: bool) -> float:
+    """Accuracy in percent of a model's own head, on val, or on test when it is the final reading."""
+    study = config.read(path)
+    model, _ = networks.load_model(weights, study)
+    device = train.device_of(study)
+    split = data.load(study, dataset, with_test=final)
+    part = split.test if final else split.val
+    with torch.inference_mode():
+        named = model.head(encode(model.to(device), torch.from_numpy(part.images).to(device), study)).argmax(1)
+    return 100 * (named.cpu() == torch.from_numpy(part.labels)).double().mean().item()

@@ -1,0 +1,124 @@
+"""The ordinary loop: plain PyTorch, as tutorials and comparable projects write it, for the same method.
+
+The network, the objective, the batch size, the views and the optimiser are those of the study. All else is what a
+careful author writes first: torchvision's data set with its transforms image by image, a `DataLoader`, float32, the
+default memory format. It is what `latents.bench` compares with; nothing else uses it.
+"""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+from torch.utils.data import DataLoader, Sampler, Subset
+from torchvision import datasets
+from torchvision.transforms import v2
+
+from latents import objectives
+from latents.config import DATASETS, Augmentation, Autoencoder, AutoencoderPlus, Contrastive, Guided, Optimisation, Strict
+from latents.networks import Model
+
+Transform = Callable[[object], object]
+
+
+def transforms(settings: Augmentation, dataset: str) -> list[Transform]:
+    """One random view of a PIL image, as torchvision's own transforms: the counterpart of `augment.view`."""
+    height, width, channels = DATASETS[dataset]
+    steps: list[Transform] = []
+    if settings.resized_crop:
+        steps.append(v2.RandomResizedCrop((height, width), scale=settings.resized_crop))
+    if settings.rotate:
+        shift = (settings.pad_crop / width, settings.pad_crop / height) if settings.pad_crop else None
+        steps.append(v2.RandomAffine(settings.rotate, translate=shift, interpolation=v2.InterpolationMode.BILINEAR))
+    elif settings.pad_crop:
+        steps.append(v2.RandomCrop((height, width), padding=settings.pad_crop, padding_mode="reflect"))
+    if settings.flip:
+        steps.append(v2.RandomHorizontalFlip())
+    if settings.brightness or settings.contrast or settings.saturation or settings.hue:
+        jitter = v2.ColorJitter(settings.brightness, settings.contrast, settings.saturation, settings.hue)
+        steps.append(v2.RandomApply([jitter], p=settings.jitter_probability))
+    if settings.grayscale and channels == 3:
+        steps.append(v2.RandomGrayscale(settings.grayscale))
+    return steps
+
+
+def to_tensor(noise: float) -> list[Transform]:
+    """PIL image -> float [c, h, w] in [0, 1], with Gaussian noise."""
+    steps: list[Transform] = [v2.ToImage(), v2.ToDtype(torch.float32, scale=True)]
+    return [*steps, v2.GaussianNoise(sigma=noise)] if noise else steps
+
+
+class Views:
+    """What a method's data set returns for one image: its view, or two of them, or (seen, target)."""
+
+    def __init__(self, settings: Strict, dataset: str) -> None:
+        self.settings = settings
+        augmentation = getattr(settings, "augmentation", Augmentation())
+        self.view = v2.Compose([*transforms(augmentation, dataset), *to_tensor(augmentation.noise)])
+        if isinstance(settings, AutoencoderPlus):
+            corruption = settings.corruption
+            self.corrupt = v2.Compose([v2.ToPILImage(), *transforms(corruption, dataset), *to_tensor(corruption.noise)])
+
+    def __call__(self, image: object) -> Tensor | tuple[Tensor, Tensor]:
+        match self.settings:
+            case Contrastive():
+                return self.view(image), self.view(image)
+            case AutoencoderPlus():
+                target = self.view(image)
+                return target if torch.rand(()) < self.settings.clean_fraction else self.corrupt(target), target
+        return self.view(image)
+
+
+def published(root: Path, dataset: str, transform: Transform) -> datasets.VisionDataset:
+    """torchvision's own data set over the published files, with its own per-image transform."""
+    kind = {"mnist": datasets.MNIST, "cifar10": datasets.CIFAR10}[dataset]
+    return kind(root, train=True, transform=transform)
+
+
+def batches(images: datasets.VisionDataset, indices: list[int], batch: int, workers: int, order: Sampler | None = None) -> DataLoader:
+    """The loader over the training part; `order` replaces the shuffling, for comparisons step by step."""
+    return DataLoader(Subset(images, indices), batch, shuffle=order is None, sampler=order, num_workers=workers, drop_last=True)
+
+
+def loss_of(model: Model, settings: Strict, batch: Tensor | list[Tensor], labels: Tensor) -> Tensor:
+    """The objective on a loaded batch."""
+    match settings:
+        case Autoencoder():
+            return functional.l1_loss(model.decoder(model.encoder(batch)), batch)
+        case AutoencoderPlus():
+            seen, target = batch
+            return functional.l1_loss(model.decoder(model.encoder(seen)), target)
+        case Guided():
+            return functional.cross_entropy(model.head(model.encoder(batch)), labels, label_smoothing=settings.label_smoothing)
+        case Contrastive():
+            return objectives.nt_xent(model.projector(model.encoder(torch.cat(batch))), settings.temperature)
+    raise TypeError(settings)
+
+
+def optimizer_for(module: nn.Module, settings: Strict) -> torch.optim.Optimizer:
+    """The optimizer as torch builds it by default; a linear path has its own rate."""
+    optimisation: Optimisation = settings.optimisation
+    rate, decay = optimisation.learning_rate, optimisation.weight_decay
+    parameters = dict(module.named_parameters())
+    paths = [value for name, value in parameters.items() if ".linear." in name]
+    others = [value for name, value in parameters.items() if ".linear." not in name]
+    groups = [{"params": others}, {"params": paths, "lr": rate * getattr(settings, "linear_rate", 1.0)}]
+    if optimisation.optimizer == "sgd":
+        return torch.optim.SGD(groups, rate, momentum=0.9, nesterov=True, weight_decay=decay)
+    return torch.optim.AdamW(groups, rate, weight_decay=decay)
+
+
+def steps(model: Model, settings: Strict, loader: DataLoader, rates: Callable[[int], float]) -> Iterator[float]:
+    """Train on the loader's batches, one epoch after the other, and yield each step's loss; `rates`: step -> learning rate."""
+    optimizer = optimizer_for(model, settings)
+    scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: rates(step) / settings.optimisation.learning_rate)
+    model.train()
+    while True:
+        for batch, labels in loader:
+            optimizer.zero_grad()
+            loss = loss_of(model, settings, batch, labels)
+            loss.backward()
+            optimizer.step()
+            scheduler.step()
+            yield loss.item()

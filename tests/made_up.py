@@ -120,6 +120,34 @@ def synthesise(study: Study, results: Path) -> None:
         summarize.write_csv(results / "similarity" / f"{dataset}.csv", ("run_a", "seed_a", "run_b", "seed_b", "cka"), alike)
 
 
+def benchmark() -> dict:
+    """The record of a benchmark that was never run."""
+    contenders = ("ordinary, 0 workers", "ordinary, 1 workers", "ordinary, 2 workers", "in memory", "channels last", "allocator", "ours")
+    methods = ("autoencoder", "autoencoder-plus", "guided", "contrastive")
+
+    def spread(value: float) -> dict:
+        return {"median": value, "low": 0.9 * value, "high": 1.1 * value, "rounds": [0.9 * value, value, 1.1 * value]}
+
+    speeds = {name: spread(100.0 * (place + 1)) for place, name in enumerate(contenders)}
+    ratios = {name: speeds[name]["median"] / 300 for name in contenders[3:]}
+    line = {"best_ordinary": "ordinary, 2 workers", "images_per_second": speeds, "over_ordinary": ratios}
+    shares = {"data": 0.05, "forward": 0.3, "backward": 0.6, "optimizer": 0.05}
+    seeds = [{"seed": k, "seconds": 250.0 + k, "parts": {"training": 240.0, "preparing": 5.0}, "gib": 1.3, "accuracy": 89.5} for k in (1, 2, 3)]
+    points = [{"points": n, "seconds": n / 100, "gib": 1.0} for n in (1000, 3000, 10000)]
+    return {
+        "format": record.FORMAT, "bench": {"rounds": 3}, "processor": "Made_up CPU @ 2 GHz, 100 % busy", "threads": 2, "precision": "bfloat16",
+        "throughput": [{"dataset": dataset, "method": method} | line for dataset in DATASETS for method in methods],
+        "peak": {"fastest": 4.8e11, "methods": {method: {"conv_peak_share": 0.61, "shares": shares} for method in methods}},
+        "workflow": {name: spread(2.5) for name in ("figure", "paper", "noop", "start")},
+        "sprint": {"seeds": seeds, "split": "test", "accuracy": 89.5, "seconds": 252.0, "changes": {"optimisation": {"epochs": 8}}},
+        "growth": {
+            "images": [{"images": n, "seconds": n / 1500, "gib": 1.0 + n / 1e5} for n in (10000, 20000, 45000)], "widths": [],
+            "tsne": points, "tsne_other": points[:2],
+        },
+        "overhead_share": 0.08, "peak_gib": 2.5,
+    }  # fmt: skip
+
+
 def call(module, *arguments: object) -> None:
     """Run a step's main in this process, so that its warnings are errors here."""
     before = sys.argv
@@ -143,4 +171,5 @@ def prepare(folder: Path, plain: dict) -> Path:
     """A folder with study.yaml and results/ as after every step but the report."""
     (folder / "study.yaml").write_text(yaml.safe_dump(plain, sort_keys=False))
     synthesise(msgspec.convert(plain, Study), folder / "results")
+    record.write_json(folder / "results/bench.json", benchmark())
     return folder

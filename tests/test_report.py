@@ -16,12 +16,12 @@ import yaml
 from matplotlib.figure import Figure
 
 from latents import config, record
-from latents.report import style, summarize, tables
+from latents.report import gallery, speed, style, summarize, tables
 from made_up import NOTE, call, inputs, plain_study, prepare, summarise
 
 FIGURES = {  # script: its data set, where it takes one
     "reconstructions": "mnist", "tsne": "cifar10", "interpolations": "cifar10", "curves": "mnist",
-    "accuracy": None, "reconstruction_error": None, "separability": None, "similarity": None,
+    "accuracy": None, "reconstruction_error": None, "separability": None, "similarity": None, "speed": None,
 }  # fmt: skip
 
 
@@ -31,6 +31,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = prepare(tmp_path_factory.mktemp("whole"), plain_study())
     summarise(folder)
     call(tables, *inputs(folder), "--out", folder / "generated")
+    call(speed, "--bench", folder / "results/bench.json", "--out", folder / "generated")
     return folder
 
 
@@ -168,6 +169,7 @@ def test_a_figure_is_as_wide_as_the_text_and_nothing_of_it_is_cut_off_in_the_pdf
         ("reconstructions", "pictures/mnist/guided/seed1.npz"), ("interpolations", "pictures/cifar10/random/seed1.npz"),
         ("tsne", "tsne/cifar10.csv"), ("curves", "curves/mnist/supcon/seed3.csv"), ("accuracy", "summary.csv"),
         ("reconstruction_error", "summary.csv"), ("separability", "summary.csv"), ("similarity", "similarity/mnist.csv"),
+        ("speed", "bench.json"),
     ],
 )  # fmt: skip
 def test_a_missing_input_of_a_figure_is_named(spoilt: Path, name: str, missing: str) -> None:
@@ -267,7 +269,7 @@ def test_the_tables_hold_the_values(whole: Path) -> None:
     assert rows("interpolation")["Cross-fade"] == ["1.00", "2.40", "231", "92.4"] * 2
     assert rows("cost")["Autoencoder+"][:4] == ["2.29", "9100", "20.6", "3.0"]
     assert rows("settings")["Judge"][0] == str(config.read(whole / "study.yaml").datasets["cifar10"].judge.optimisation.epochs)
-    assert len(list((whole / "generated").glob("table_*.tex"))) == 8
+    assert len(list((whole / "generated").glob("table_*.tex"))) == 9
 
 
 def test_a_setting_that_the_row_above_has_too_is_not_said_again(whole: Path) -> None:
@@ -282,6 +284,17 @@ def test_a_half_width_is_rounded_up_never_to_nothing() -> None:
     assert tables.cell(estimates, "d", "r", "accuracy_mlp", "test") == r"90.0 \pm 0.1"
 
 
+def test_the_benchmark_is_told_alike_in_macros_table_and_readme(whole: Path) -> None:
+    bench = record.read_json(whole / "results/bench.json")
+    macros = dict(re.findall(r"csname fact@bench/(.*?)\\endcsname\{(.*)\}$", (whole / "generated/macros_speed.tex").read_text(), re.MULTILINE))
+    assert (macros["ratio/cifar10/contrastive"], macros["peak-share/guided"], macros["sprint-outside"]) == ("2.3", "61", "5")
+    assert macros["processor"] == r"Made\_up CPU @ 2 GHz, 100 \% busy"
+    assert (macros["tsne-points"], macros["tsne-seconds"], macros["tsne-most"]) == ("3,000", "30", "10,000")
+    assert "Guided & 300 & 700 & 2.3 & {2.3 to 2.3} & 300" in (whole / "generated/table_speed.tex").read_text().replace(r"\textdagger{}", "")
+    told = "\n".join(gallery.benchmark(bench))
+    assert "| `guided` | 300 | 700 | 2.3 | 300 | 700 | 2.3 |" in told and "89.50 % test accuracy (8 epochs, mean of 3 seeds) on CIFAR-10 in 252 s" in told
+
+
 @pytest.mark.skipif(shutil.which("pdflatex") is None, reason="pdflatex is not installed")
 def test_the_tables_compile_and_fit_the_text_block(spoilt: Path) -> None:
     names = sorted(path.stem for path in (spoilt / "generated").glob("table_*.tex"))
@@ -293,7 +306,7 @@ def test_the_tables_compile_and_fit_the_text_block(spoilt: Path) -> None:
     log = subprocess.run(command, cwd=spoilt, capture_output=True, text=True, check=False)
     assert log.returncode == 0, log.stdout[-2000:]
     widths = [float(width) for width in re.findall(r"WIDTH ([\d.]+)pt", log.stdout)]
-    assert len(widths) == len(names) == 8
+    assert len(widths) == len(names) == 9
     assert max(widths) < 6.3 * 72.27
     assert re.search(r"VALUE \d+\.\d", log.stdout)
     assert "Missing character" not in log.stdout

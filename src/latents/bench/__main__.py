@@ -31,7 +31,7 @@ from latents.config import ALLOCATOR, Positive, Rate, Seeds, Strict
 COPIED = ("Snakefile", "config", "figures", "paper", "profiles", "reference", "requirements.lock", "src")  # what the workflow needs
 METHODS = ("autoencoder", "autoencoder-plus", "guided", "contrastive")
 WORKERS = (0, 1, 2)  # of the ordinary loop's DataLoader
-ESSENTIAL = ("training", "encode", "probe", "train decoder", "decode")  # parts of jobs that are the study itself; t-SNE is one, too
+ESSENTIAL = ("training", "encode", "probe", "train decoder", "decode", "t-SNE")  # parts of jobs that are the study itself
 Size = tuple[Positive, Positive, Positive]
 
 
@@ -189,6 +189,9 @@ def finish(snakemake: str, folder: Path, environment: dict[str, str]) -> None:
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_text("made up for the time of a no-op\n")
     timed(snakemake, "--cores", "1", "--touch", folder=folder, environment=environment)
+    done = subprocess.run([snakemake, "--dry-run"], cwd=folder, env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    if "Nothing to be done" not in done.stdout:
+        raise config.Problem(f"{folder}: a finished run has something to do there ({done.stdout[-800:]}); mend the Snakefile")
 
 
 def overhead(reference: Path, start: float, paper: float) -> dict[str, float]:
@@ -200,6 +203,11 @@ def overhead(reference: Path, start: float, paper: float) -> dict[str, float]:
         for part, seconds in timing.get("parts", {"t-SNE": timing["seconds"]}).items():
             parts[part] = parts.get(part, 0.0) + seconds
     return parts | {"process starts": start * len(files), "figures, tables, paper": paper}
+
+
+def overhead_share(parts: dict[str, float]) -> float:
+    """Share of the seconds that is neither training, encoding, probing, decoding nor t-SNE."""
+    return 1 - sum(parts.get(part, 0.0) for part in ESSENTIAL) / sum(parts.values())
 
 
 def growth(bench: Bench, plain: dict[str, Any], folder: Path) -> dict[str, list[dict[str, Any]]]:
@@ -294,7 +302,7 @@ def main() -> None:
         "autoencoder_over_ordinary": min(over["autoencoder"], over["autoencoder-plus"]),
         "conv_peak_share": methods["guided"]["conv_peak_share"], "augment_share": methods["contrastive"]["shares"]["data"],
         "figure_seconds": found["workflow"]["figure"]["median"], "noop_seconds": found["workflow"]["noop"]["median"],
-        "overhead_share": 1 - sum(parts.get(part, 0.0) for part in (*ESSENTIAL, "t-SNE")) / sum(parts.values()),
+        "overhead_share": overhead_share(parts),
         "peak_gib": max([*memory, *(one["gib"] for one in found["sprint"]["seeds"])]),
         "seconds_to_8866": found["sprint"]["seconds"] if found["sprint"]["accuracy"] >= bench.sprint.accuracy else None,
     }  # fmt: skip

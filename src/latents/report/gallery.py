@@ -10,10 +10,11 @@ import argparse
 import ast
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from latents import config, record
 from latents.config import ROWS, ROWS_WITH_LABELS, Problem, Study
-from latents.report import summarize, tables
+from latents.report import speed, summarize, tables
 from latents.report.summarize import Estimate
 
 # script: what it reads, below results/ or reference/; a test holds this against the Snakefile
@@ -86,7 +87,19 @@ def results(study: Study, reference: Path) -> str:
         lines.append("")
     longest = f"the longest job {max(times) / 60:.0f} minutes"
     lines.append(f"Training and measuring took {sum(times) / 3600:.1f} hours ({len(times)} jobs, one after the other; {longest}) on {'; '.join(machines)}.")
-    return "\n".join(lines)
+    return "\n".join([*lines, "", *benchmark(record.read_json(reference / "bench.json"))])
+
+
+def benchmark(bench: dict[str, Any]) -> list[str]:
+    """The lines on speed: each method's loop against the ordinary one, and what the machine gives."""
+    found = speed.facts(bench)
+    split = f"{found['sprint-accuracy']} % {found['sprint-split']} accuracy ({found['sprint-epochs']} epochs, mean of {found['sprint-seeds']} seeds)"
+    return [
+        f"**Speed** (`make bench`; {found['processor']}, {found['threads']} threads, {found['precision']}; medians of {found['rounds']} rounds, both loops in turn):",
+        "", "| method | MNIST, images/s, ordinary loop | ours | ratio | CIFAR-10, images/s, ordinary loop | ours | ratio |", "|---|---|---|---|---|---|---|",
+        *(f"| `{method}` | {' | '.join(cells)} |" for method, cells in speed.speeds(bench).items()),
+        "", f"`guided` reaches {split} on CIFAR-10 in {found['sprint-seconds']} s, the whole command timed.",
+    ]  # fmt: skip
 
 
 def between_marks(text: str, content: str, path: Path) -> str:

@@ -1,8 +1,8 @@
-"""The paper's table and macros of the benchmark, from its record.
+r"""The paper's table and macros of the benchmark, from its record.
 
     python -m latents.report.speed --bench reference/bench.json --out paper/generated
 
-Writes table_speed.tex, and macros_speed.tex, which defines fact@bench/<name> as plain text (see `facts`). Takes a second.
+Writes table_speed.tex, and macros_speed.tex, which defines fact@bench/<name> (in the paper: \bench{<name>}) as plain text (see `facts`). Takes a second.
 """
 
 import argparse
@@ -14,19 +14,30 @@ from latents.report import style
 from latents.report.tables import escape, tabular
 
 
-def table(bench: dict[str, Any]) -> str:
-    """A line for each method; images a second of both loops and their ratio, with its range over rounds, for each data set."""
+def speeds(bench: dict[str, Any]) -> dict[str, list[str]]:
+    """For each method, data set after data set: images a second of the ordinary loop and of ours (medians), and their ratio."""
     lines: dict[str, list[str]] = {}
     for line in bench["throughput"]:
-        speeds = line["images_per_second"]
-        ordinary, ours = speeds[line["best_ordinary"]], speeds["ours"]
-        ratios = [b / a for a, b in zip(ordinary["rounds"], ours["rounds"], strict=True)]
-        cells = [f"{ordinary['median']:.0f}", f"{ours['median']:.0f}", f"{line['over_ordinary']['allocator']:.1f}", f"{line['over_ordinary']['ours']:.1f}"]
-        lines.setdefault(line["method"], []).extend([*cells, f"{{{min(ratios):.1f} to {max(ratios):.1f}}}"])
-    datasets = list(dict.fromkeys(line["dataset"] for line in bench["throughput"]))
-    heads = ["ordinary", "ours", "float32", "ratio", "range"]
-    over = [({"mnist": "MNIST", "cifar10": "CIFAR-10"}[name], len(heads)) for name in datasets]  # the real ones, in the demo's paper too
-    return tabular(["", *heads * len(datasets)], [("", [[style.name(method), *cells] for method, cells in lines.items()])], over)
+        found = line["images_per_second"]
+        cells = [f"{found[line['best_ordinary']]['median']:.0f}", f"{found['ours']['median']:.0f}", f"{line['over_ordinary']['ours']:.1f}"]
+        lines.setdefault(line["method"], []).extend(cells)
+    return lines
+
+
+def table(bench: dict[str, Any]) -> str:
+    """As `speeds`, with the ratio's range over rounds."""
+    ranges: dict[str, list[str]] = {}
+    for line in bench["throughput"]:
+        rounds = [line["images_per_second"][name]["rounds"] for name in (line["best_ordinary"], "ours")]
+        ratios = [b / a for a, b in zip(*rounds, strict=True)]
+        ranges.setdefault(line["method"], []).append(f"{{{min(ratios):.1f} to {max(ratios):.1f}}}")
+    body = []
+    for method, cells in speeds(bench).items():
+        triples = [cells[k : k + 3] for k in range(0, len(cells), 3)]
+        body.append([style.name(method), *(text for triple, span in zip(triples, ranges[method], strict=True) for text in (*triple, span))])
+    datasets = dict.fromkeys(line["dataset"] for line in bench["throughput"])
+    over = [({"mnist": "MNIST", "cifar10": "CIFAR-10"}[name], 4) for name in datasets]  # the real ones, in the demo's paper too
+    return tabular(["", *["ordinary", "ours", "ratio", "range"] * len(datasets)], [("", body)], over)
 
 
 def facts(bench: dict[str, Any]) -> dict[str, str]:
@@ -36,24 +47,22 @@ def facts(bench: dict[str, Any]) -> dict[str, str]:
     found = {name: str(bench[name]) for name in ("processor", "threads", "precision")} | {"rounds": str(bench["bench"]["rounds"])}
     for line in bench["throughput"]:
         found[f"ratio/{line['dataset']}/{line['method']}"] = f"{line['over_ordinary']['ours']:.1f}"
-        found[f"workers/{line['dataset']}/{line['method']}"] = line["best_ordinary"].split()[1]
     for method, one in methods.items():
         found[f"peak-share/{method}"] = f"{100 * one['conv_peak_share']:.0f}"
         found[f"data-share/{method}"] = f"{100 * one['shares']['data']:.1f}"
-    parts, sizes = sprint["seeds"], bench["growth"]["images"]
-    both = min(len(growth["tsne"]), len(growth["tsne_other"])) - 1
+    seeds, sizes = sprint["seeds"], growth["images"]
+    both = len(growth["tsne_other"]) - 1  # the most points that both libraries were given
+    ours, other, most = growth["tsne"][both], growth["tsne_other"][both], growth["tsne"][-1]
     found |= {
-        "peak": f"{peak['fastest'] / 1e9:.0f}", "figure": f"{flow['figure']['median']:.1f}", "noop": f"{flow['noop']['median']:.1f}",
-        "paper": f"{flow['paper']['median']:.0f}", "start": f"{flow['start']['median']:.1f}", "overhead": f"{100 * bench['overhead_share']:.1f}",
-        "memory": f"{bench['peak_gib']:.1f}",
+        "peak": f"{peak['fastest'] / 1e9:.0f}", "overhead": f"{100 * bench['overhead_share']:.1f}", "memory": f"{bench['peak_gib']:.1f}",
+        **{name: f"{flow[name]['median']:.1f}" for name in ("figure", "noop", "paper", "start")},
         "sprint-seconds": f"{sprint['seconds']:.0f}", "sprint-accuracy": f"{sprint['accuracy']:.2f}", "sprint-split": sprint["split"],
-        "sprint-seeds": str(len(parts)), "sprint-epochs": str(sprint["changes"]["optimisation"]["epochs"]),
-        "sprint-outside": f"{100 * (1 - sum(one['parts']['training'] for one in parts) / sum(one['seconds'] for one in parts)):.0f}",
-        "growth-images": f"{sizes[0]['images']} to {sizes[-1]['images']}", "growth-seconds": f"{sizes[0]['seconds']:.0f} to {sizes[-1]['seconds']:.0f}",
+        "sprint-seeds": str(len(seeds)), "sprint-epochs": str(sprint["changes"]["optimisation"]["epochs"]),
+        "sprint-outside": f"{100 * (1 - sum(one['parts']['training'] for one in seeds) / sum(one['seconds'] for one in seeds)):.0f}",
+        "growth-images": f"{sizes[0]['images']:,} to {sizes[-1]['images']:,}", "growth-seconds": f"{sizes[0]['seconds']:.0f} to {sizes[-1]['seconds']:.0f}",
         "growth-memory": f"{sizes[0]['gib']:.1f} to {sizes[-1]['gib']:.1f}",
-        "tsne-points": str(growth["tsne"][both]["points"]), "tsne-seconds": f"{growth['tsne'][both]['seconds']:.0f}",
-        "tsne-other": f"{growth['tsne_other'][both]['seconds']:.0f}", "tsne-most": str(growth["tsne"][-1]["points"]),
-        "tsne-most-seconds": f"{growth['tsne'][-1]['seconds']:.0f}",
+        "tsne-points": f"{other['points']:,}", "tsne-seconds": f"{ours['seconds']:.0f}", "tsne-other-seconds": f"{other['seconds']:.0f}",
+        "tsne-most": f"{most['points']:,}", "tsne-most-seconds": f"{most['seconds']:.0f}",
     }  # fmt: skip
     return found
 

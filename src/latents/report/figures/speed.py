@@ -13,14 +13,16 @@ from latents import record
 from latents.config import Study
 from latents.report import style
 
-LEVERS = {"ordinary": "ordinary", "in memory": "in memory", "channels last": "channels\nlast", "allocator": "malloc", "ours": "ours"}
+LEVERS = {  # name in the record: as printed; each is added to those before it
+    "ordinary": "ordinary", "in memory": "in memory", "channels last": "channels last", "allocator": "malloc", "ours": "bfloat16",
+}
 STAGES = {"data": ("data, views", "0.15", ""), "forward": ("forward", "0.75", ""), "backward": ("backward", "0.5", ""), "optimizer": ("optimiser", "1.0", "////")}
 
 
 def draw(study: Study, results: Path) -> Figure:
     bench = record.read_json(results / "bench.json")
     figure = style.figure(2.1)
-    levers, stages, epochs, tsne = figure.subplots(1, 4, width_ratios=[1.35, 1.1, 1, 1])
+    levers, stages, epochs, tsne = figure.subplots(1, 4, width_ratios=[1.2, 1, 1, 0.9])
     lines = [line for line in bench["throughput"] if line["dataset"] == "cifar10"]
     for line in lines:
         look = style.ROWS[line["method"]]
@@ -33,20 +35,24 @@ def draw(study: Study, results: Path) -> Figure:
     left = [0.0] * len(lines)
     for stage, (label, color, hatch) in STAGES.items():
         shares = [100 * bench["peak"]["methods"][line["method"]]["shares"][stage] for line in lines]
-        stages.bar(range(len(lines)), shares, 0.7, bottom=left, color=color, hatch=hatch, edgecolor="black", linewidth=0.4, label=label)
+        stages.barh(range(len(lines)), shares, 0.7, left=left, color=color, hatch=hatch, edgecolor="black", linewidth=0.4, label=label)
         left = [a + b for a, b in zip(left, shares, strict=True)]
-    stages.set_xticks(range(len(lines)), [style.ROWS[line["method"]].name for line in lines], rotation=45, ha="right", rotation_mode="anchor")
-    stages.set(title="share of a step (%)", ylim=(0, 100))
-    stages.grid(False, axis="x")
-    handles, labels = stages.get_legend_handles_labels()
-    stages.legend(handles[::-1], labels[::-1], loc="lower center", fontsize=7, frameon=True, framealpha=0.9, handlelength=1, borderpad=0.3, labelspacing=0.2)
+    stages.set_yticks(range(len(lines)), [style.ROWS[line["method"]].name for line in lines])
+    stages.set(title="share of a step (%)", xlim=(0, 100), ylim=(len(lines) - 0.5, -0.5))
+    stages.grid(False, axis="y")
+    stages.tick_params(axis="y", length=0)
+    stages.legend(loc="upper center", bbox_to_anchor=(0.3, -0.13), ncols=2, fontsize=7, handlelength=1, columnspacing=0.8, borderpad=0, labelspacing=0.2)
 
     growth = bench["growth"]
     thousands = [one["images"] / 1000 for one in growth["images"]]
-    epochs.plot(thousands, [one["seconds"] for one in growth["images"]], "D-", color=style.ROWS["guided"].color, label="epoch (s)")
-    epochs.plot(thousands, [10 * one["gib"] for one in growth["images"]], "s--", color="black", markerfacecolor="white", label="memory (GiB / 10)")
+    seconds = epochs.plot(thousands, [one["seconds"] for one in growth["images"]], "D-", color=style.ROWS["guided"].color, label="epoch (s)")
+    memory = epochs.twinx()
+    memory.plot(thousands, [one["gib"] for one in growth["images"]], "s--", color="black", markerfacecolor="white", label="memory (GiB)")
+    memory.spines["right"].set_visible(True)
+    memory.grid(False)
+    memory.set_ylim(0, 2 * max(one["gib"] for one in growth["images"]))
     epochs.set(title="Guided", xlabel="thousand images", ylim=(0, None))
-    epochs.legend(loc="upper left", fontsize=7, handlelength=1.6, borderpad=0, labelspacing=0.2)
+    epochs.legend(handles=[*seconds, *memory.lines], loc="upper left", fontsize=7, handlelength=1.6, borderpad=0, labelspacing=0.2)
     for kind, name, marker in (("tsne", "openTSNE", "o-"), ("tsne_other", "scikit-learn", "s--")):
         filling = {"markerfacecolor": "white"} if kind == "tsne_other" else {}
         tsne.loglog([one["points"] for one in growth[kind]], [one["seconds"] for one in growth[kind]], marker,

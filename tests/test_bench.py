@@ -1,0 +1,188 @@
+"""The benchmark: both loops compute the same, the ordinary one draws the same kinds of views, and the sums are right."""
+
+import os
+from pathlib import Path
+
+import msgspec
+import numpy as np
+import pytest
+import torch
+import yaml
+from made_up import call
+from msgspec.structs import replace
+from PIL import Image
+from tiny import Cells
+from torch.utils.data import Sampler
+
+from latents import config, record, train
+from latents.bench import __main__ as bench
+from latents.bench import loops, ordinary
+from latents.config import Augmentation
+from latents.train import fit, rate_at
+
+METHODS = bench.METHODS
+REAL = os.environ.get("LATENTS_DATA")
+
+
+def still(cells: Cells, dataset: str) -> config.Study:
+    """The tiny study with every augmentation and corruption off."""
+    chosen = cells.study.datasets[dataset]
+    methods = {}
+    for name in ("autoencoder_plus", "guided", "contrastive"):
+        off = {key: Augmentation() for key in ("augmentation", "corruption") if hasattr(getattr(chosen.methods, name), key)}
+        methods[name] = replace(getattr(chosen.methods, name), **off)
+    # 128 components rebuild 60 images exactly: from that start the gradient of L1 would be the sign of rounding
+    methods["autoencoder_plus"] = replace(methods["autoencoder_plus"], linear_path=False)
+    return replace(cells.study, datasets={dataset: replace(chosen, methods=replace(chosen.methods, **methods))})
+
+
+class Given(Sampler):
+    """The order of an epoch, given."""
+
+    def __init__(self, order: list[int]) -> None:
+        self.order = order
+
+    def __iter__(self):  # noqa: ANN204
+        return iter(self.order)
+
+    def __len__(self) -> int:
+        return len(self.order)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_with_augmentation_off_both_loops_reach_the_same_loss_from_the_same_start(cells: Cells, method: str) -> None:
+    study, device = still(cells, "mnist"), torch.device("cpu")
+    settings = study.method("mnist", method)
+    once, rate = replace(settings.optimisation, epochs=1), getattr(settings, "linear_rate", 1.0)
+    ours, split, loss, its_validate = train.prepare(study, "mnist", method, 1, device)
+    items = len(split.train.labels)
+    curve, _ = fit(loss, its_validate, ours, once, items, 1, device, name="ours", linear_rate=rate)
+
+    theirs, _, _, validate = train.prepare(study, "mnist", method, 1, device)
+    theirs.to(memory_format=torch.contiguous_format)
+    order = Given(torch.randperm(items, generator=train.generator(device, 1, 0)).tolist())
+    images = ordinary.published(cells.folder / "data", "mnist", ordinary.Views(settings, "mnist"))
+    loader = ordinary.batches(images, split.train.indices.tolist(), once.batch_size, 0, order)
+    steps = items // once.batch_size
+    stream = ordinary.steps(theirs, settings, loader, lambda step: rate_at(step, steps, once))
+    losses = [next(stream) for _ in range(steps)]
+    assert np.mean(losses) == pytest.approx(curve[0][2], rel=1e-4)
+    assert losses[-1] != pytest.approx(losses[0], rel=5e-3)  # the steps have moved the model by then
+    theirs.eval()
+    with torch.inference_mode():
+        assert validate(train.generator(device, 1, 0, 1)) == pytest.approx(curve[0][3], rel=5e-3)
+
+
+@pytest.mark.parametrize(
+    "setting",
+    [{"pad_crop": 2}, {"resized_crop": (0.3, 0.9)}, {"flip": True}, {"rotate": 20.0}, {"rotate": 20.0, "pad_crop": 2}, {"brightness": 0.5},
+     {"contrast": 0.5}, {"saturation": 0.5}, {"hue": 0.2}, {"grayscale": 1.0}, {"noise": 0.1}],
+    ids=str,
+)  # fmt: skip
+def test_every_augmentation_has_its_counterpart_in_the_ordinary_loop(cells: Cells, setting: dict) -> None:
+    guided = replace(cells.study.method("cifar10", "guided"), augmentation=Augmentation(**setting))
+    pixels = np.random.default_rng(1).integers(0, 256, (32, 32, 3), np.uint8)
+    torch.manual_seed(1)
+    views = torch.stack([ordinary.Views(guided, "cifar10")(Image.fromarray(pixels)) for _ in range(8)])
+    assert views.shape == (8, 3, 32, 32) and views.dtype == torch.float32 and 0 <= views.min() and views.max() <= 1
+    assert any(not torch.equal(view, torch.from_numpy(pixels).permute(2, 0, 1) / 255) for view in views)
+
+
+def test_a_contrastive_item_is_two_views_of_one_image_and_a_corrupted_item_knows_its_target(cells: Cells) -> None:
+    image = Image.fromarray(np.random.default_rng(1).integers(0, 256, (32, 32, 3), np.uint8))
+    torch.manual_seed(1)
+    one, other = ordinary.Views(cells.study.method("cifar10", "contrastive"), "cifar10")(image)
+    assert one.shape == other.shape == (3, 32, 32) and not torch.equal(one, other)
+    plus = replace(cells.study.method("cifar10", "autoencoder-plus"), augmentation=Augmentation(), corruption=Augmentation(noise=0.1))
+    items = [ordinary.Views(replace(plus, clean_fraction=share), "cifar10")(image) for share in (0.0, 1.0)]
+    assert not torch.equal(*items[0]) and torch.equal(*items[1])
+    assert 0.02 < (items[0][0] - items[0][1]).abs().mean() < 0.15
+
+
+def test_a_rate_is_images_over_seconds_after_a_warm_up() -> None:
+    asked = []
+
+    def steps(k: int) -> float:
+        asked.append(k)
+        return 0.5 * k
+
+    assert loops.rate(steps, 128, 4.0) == 256.0
+    assert asked == [1, 1, 8]
+
+
+def test_the_parts_of_a_step_add_up_to_it(cells: Cells) -> None:
+    found = loops.parts(str(cells.config), "mnist", "contrastive", 0.01)
+    assert found["data"] > 0 and found["validation"] > 0 and found["flops"] > 0
+    assert sum(found[part] for part in ("data", "forward", "backward", "optimizer")) == pytest.approx(found["step"], rel=0.2)
+
+
+def test_our_loop_is_timed_in_both_memory_formats_and_ends_in_the_one_it_trains_in(cells: Cells) -> None:
+    for channels_last in (False, True):
+        assert loops.ours(str(cells.config), "cifar10", "guided", 0.01, channels_last=channels_last) > 0
+    weight = loops.kept(str(cells.config), "cifar10", "guided").model.encoder.blocks[1][0].weight
+    assert weight.is_contiguous(memory_format=torch.channels_last)
+
+
+def test_a_process_of_the_benchmark_has_the_allocators_settings_or_none_of_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MALLOC_MMAP_MAX_", "7")
+    seen = {}
+    for tuned in (True, False):
+        with bench.Worker(tuned=tuned) as one:
+            seen[tuned] = [one(os.getenv, name) for name in config.ALLOCATOR]
+    assert seen == {True: list(config.ALLOCATOR.values()), False: [None] * 3}
+    assert os.environ["MALLOC_MMAP_MAX_"] == "7"
+
+
+def test_bars_hold_at_their_edge_and_a_number_that_was_not_reached_falls_short() -> None:
+    least, most = bench.Bar(at_least=3.0), bench.Bar(at_most=6.0)
+    assert [least.holds(value) for value in (2.9, 3.0, None)] == [False, True, False]
+    assert [most.holds(value) for value in (6.0, 6.1, None)] == [True, False, False]
+    told = bench.report({"a": 3.5, "b": None}, {"a": least, "b": most}).splitlines()
+    assert told[0].endswith("holds") and told[1].endswith("FALLS SHORT") and "not reached" in told[1]
+
+
+def test_every_bar_is_a_number_at_the_top_of_the_committed_record() -> None:
+    settings = config.parse(record.ROOT / "config/bench.yaml", bench.Bench)
+    kept = record.read_json(record.ROOT / "reference/bench.json")
+    assert settings.bars.keys() <= kept.keys()
+    assert all(isinstance(kept[name], float) for name in settings.bars if kept[name] is not None)
+
+
+def test_the_overhead_is_all_that_is_not_the_study_itself(tmp_path: Path) -> None:
+    jobs = {"train": {"training": 60.0, "preparing": 5.0}, "evaluate": {"encode": 10.0, "probe": 20.0, "load": 5.0}}
+    for step, parts in jobs.items():
+        record.write_json(tmp_path / f"timing/mnist/pca/seed1.{step}.json", {"format": record.FORMAT, "seconds": sum(parts.values()), "parts": parts})
+    record.write_json(tmp_path / "timing/mnist/tsne.json", {"format": record.FORMAT, "seconds": 30.0})
+    parts = bench.overhead(tmp_path, start=2.0, paper=14.0)
+    assert parts == {"training": 60, "preparing": 5, "encode": 10, "probe": 20, "load": 5, "t-SNE": 30, "process starts": 6, "figures, tables, paper": 14}
+    assert bench.overhead_share(parts) == pytest.approx(30 / 150)
+
+
+def test_an_unknown_key_of_the_benchmark_is_refused_by_name(tmp_path: Path) -> None:
+    path = tmp_path / "bench.yaml"
+    path.write_text((record.ROOT / "config/bench.yaml").read_text() + "\nround: 3\n")
+    with pytest.raises(SystemExit, match=r"bench\.yaml: Object contains unknown field `round`"):
+        call(bench, "--config", record.ROOT / "config/study.yaml", "--bench", path, "--reference", tmp_path, "--out", tmp_path / "out.json")
+
+
+@pytest.mark.skipif(not REAL, reason="LATENTS_DATA does not point at the published files, which torchvision wants to see")
+def test_the_whole_benchmark_runs_shrunk_on_the_real_data(tmp_path: Path) -> None:
+    plain = yaml.safe_load((record.ROOT / "config/study.yaml").read_text())
+    plain["encoder"]["widths"], plain["decoder"]["channels"] = [4, 8, 8], 4
+    for dataset in plain["datasets"].values():
+        dataset |= {"train": 600, "validation": 100}
+        for method in dataset["methods"].values():
+            method["optimisation"] |= {"batch-size": 20, "epochs": 1}
+        dataset["methods"]["autoencoder"]["channels"] = [4, 4, 4]
+    (tmp_path / "study.yaml").write_text(yaml.safe_dump(plain))
+    small = msgspec.to_builtins(config.parse(record.ROOT / "config/bench.yaml", bench.Bench)) | {"rounds": 1, "seconds": 0.01}
+    small |= {"convolutions": [[8, 8, 8, 8]], "growth": {"images": [300, 600], "widths": [[4, 4, 4]], "tsne-points": [200, 400], "tsne-points-other": [200]}}
+    small["sprint"] |= {"seeds": [1], "changes": {"optimisation": {"epochs": 1}}, "accuracy": 1.0}
+    (tmp_path / "bench.yaml").write_text(yaml.safe_dump(small))
+    out = tmp_path / "bench.json"
+    call(bench, "--config", tmp_path / "study.yaml", "--bench", tmp_path / "bench.yaml", "--reference", record.ROOT / "reference", "--out", out)
+    found = record.read_json(out)
+    assert all(found[name] > 0 for name in small["bars"])
+    assert [line["method"] for line in found["throughput"]] == [*METHODS, *METHODS]
+    assert found["sprint"]["split"] == "val" and 0 < found["sprint"]["accuracy"] < 60
+    assert found["growth"]["images"][1]["images"] == 600 and found["growth"]["tsne_other"][0]["seconds"] > 0

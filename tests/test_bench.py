@@ -16,7 +16,7 @@ from torch.utils.data import Sampler
 
 from latents import config, record, train
 from latents.bench import __main__ as bench
-from latents.bench import loops, ordinary
+from latents.bench import loops, ordinary, workflow
 from latents.config import Augmentation
 from latents.train import fit, rate_at
 
@@ -71,6 +71,15 @@ def test_with_augmentation_off_both_loops_reach_the_same_loss_from_the_same_star
     theirs.eval()
     with torch.inference_mode():
         assert validate(train.generator(device, 1, 0, 1)) == pytest.approx(curve[0][3], rel=5e-3)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_bfloat16_changes_the_loss_by_no_more_than_its_rounding(cells: Cells, method: str) -> None:
+    index, losses = torch.arange(20), {}
+    for precision in ("float32", "bfloat16"):
+        _, _, loss, _ = train.prepare(replace(cells.study, precision=precision), "mnist", method, 1, torch.device("cpu"))
+        losses[precision] = loss(index, train.generator(torch.device("cpu"), 1)).item()
+    assert losses["bfloat16"] == pytest.approx(losses["float32"], rel=2**-6)
 
 
 @pytest.mark.parametrize(
@@ -153,9 +162,9 @@ def test_the_overhead_is_all_that_is_not_the_study_itself(tmp_path: Path) -> Non
     for step, parts in jobs.items():
         record.write_json(tmp_path / f"timing/mnist/pca/seed1.{step}.json", {"format": record.FORMAT, "seconds": sum(parts.values()), "parts": parts})
     record.write_json(tmp_path / "timing/mnist/tsne.json", {"format": record.FORMAT, "seconds": 30.0})
-    parts = bench.overhead(tmp_path, start=2.0, paper=14.0)
+    parts = workflow.overhead(tmp_path, start=2.0, paper=14.0)
     assert parts == {"training": 60, "preparing": 5, "encode": 10, "probe": 20, "load": 5, "t-SNE": 30, "process starts": 6, "figures, tables, paper": 14}
-    assert bench.overhead_share(parts) == pytest.approx(30 / 150)
+    assert workflow.overhead_share(parts) == pytest.approx(30 / 150)
 
 
 def test_an_unknown_key_of_the_benchmark_is_refused_by_name(tmp_path: Path) -> None:

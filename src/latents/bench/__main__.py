@@ -10,8 +10,6 @@ import argparse
 import concurrent.futures
 import multiprocessing
 import os
-import shutil
-import subprocess
 import sys
 import tempfile
 import time
@@ -25,13 +23,11 @@ import msgspec
 import yaml
 
 from latents import config, record
-from latents.bench import loops
+from latents.bench import loops, workflow
 from latents.config import ALLOCATOR, Positive, Rate, Seeds, Strict
 
-COPIED = ("Snakefile", "config", "figures", "paper", "profiles", "reference", "requirements.lock", "src")  # what the workflow needs
 METHODS = ("autoencoder", "autoencoder-plus", "guided", "contrastive")
 WORKERS = (0, 1, 2)  # of the ordinary loop's DataLoader
-ESSENTIAL = ("training", "encode", "probe", "train decoder", "decode", "t-SNE")  # parts of jobs that are the study itself
 Size = tuple[Positive, Positive, Positive]
 
 
@@ -150,66 +146,6 @@ def peak(bench: Bench, path: str) -> dict[str, Any]:
     return {"convolutions": {shape: summary(values) for shape, values in convolutions.items()}, "fastest": fastest, "methods": methods}
 
 
-def timed(*command: str, folder: Path, environment: dict[str, str]) -> float:
-    """Seconds of a whole command; raises Problem with the end of its output when it fails."""
-    started = time.perf_counter()
-    done = subprocess.run(command, cwd=folder, env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
-    if done.returncode:
-        raise config.Problem(f"{' '.join(command)}: failed in the benchmark ({done.stdout[-800:]}); mend that and run again")
-    return time.perf_counter() - started
-
-
-def workflow(bench: Bench, reference: Path) -> dict[str, Any]:
-    """A no-op of the finished study, one figure and the whole paper from the reference, the start of a job; in a copy of the checkout."""
-    snakemake = str(Path(sys.executable).with_name("snakemake"))
-    with tempfile.TemporaryDirectory() as temporary:
-        folder = Path(temporary)
-        for name in COPIED:
-            source = reference if name == "reference" else record.ROOT / name
-            (shutil.copytree if source.is_dir() else shutil.copy)(source, folder / name)
-        environment = {k: v for k, v in os.environ.items() if not k.startswith(("LATENTS_", "SNAKEMAKE_"))} | {"PYTHONPATH": f"{folder}/src"}
-        figure = "from-reference/figures/tsne_cifar10.pdf"
-        found: dict[str, list[float]] = {"figure": [], "paper": [], "noop": [], "start": []}
-        finish(snakemake, folder, environment)
-        for _ in range(bench.rounds):
-            shutil.rmtree(folder / "from-reference", ignore_errors=True)
-            found["figure"].append(timed(snakemake, "--cores", "1", figure, "--config", "results=reference", folder=folder, environment=environment))
-            found["paper"].append(timed(snakemake, "--cores", "2", "--config", "results=reference", folder=folder, environment=environment))
-            found["noop"].append(timed(snakemake, "--cores", "2", folder=folder, environment=environment))
-            found["start"].append(timed(sys.executable, "-m", "latents.train", "--help", folder=folder, environment=environment))
-    say(", ".join(f"{name} {median(values):.1f} s" for name, values in found.items()))
-    return {name: summary(values) for name, values in found.items()}
-
-
-def finish(snakemake: str, folder: Path, environment: dict[str, str]) -> None:
-    """Put a file under every name that the study makes, and have Snakemake take them for its own: a finished run."""
-    done = subprocess.run([snakemake, "--summary"], cwd=folder, env=environment, text=True, capture_output=True)
-    outputs = [line.split("\t")[0] for line in done.stdout.splitlines()[1:]]
-    for name in outputs:
-        (folder / name).parent.mkdir(parents=True, exist_ok=True)
-        (folder / name).write_text("made up for the time of a no-op\n")
-    timed(snakemake, "--cores", "1", "--touch", folder=folder, environment=environment)
-    done = subprocess.run([snakemake, "--dry-run"], cwd=folder, env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
-    if "Nothing to be done" not in done.stdout:
-        raise config.Problem(f"{folder}: a finished run has something to do there ({done.stdout[-800:]}); mend the Snakefile")
-
-
-def overhead(reference: Path, start: float, paper: float) -> dict[str, float]:
-    """Seconds of the reference's study by part: its timing files, a process start for each job, and figures, tables and paper."""
-    parts: dict[str, float] = {}
-    files = sorted(reference.glob("timing/**/*.json"))
-    for path in files:
-        timing = record.read_json(path)
-        for part, seconds in timing.get("parts", {"t-SNE": timing["seconds"]}).items():
-            parts[part] = parts.get(part, 0.0) + seconds
-    return parts | {"process starts": start * len(files), "figures, tables, paper": paper}
-
-
-def overhead_share(parts: dict[str, float]) -> float:
-    """Share of the seconds that is neither training, encoding, probing, decoding nor t-SNE."""
-    return 1 - sum(parts.get(part, 0.0) for part in ESSENTIAL) / sum(parts.values())
-
-
 def growth(bench: Bench, plain: dict[str, Any], folder: Path) -> dict[str, list[dict[str, Any]]]:
     """Time and memory of one epoch of `guided` on CIFAR-10, and of t-SNE, each in a process of its own."""
     found: dict[str, list[dict[str, Any]]] = {"images": [], "widths": [], "tsne": [], "tsne_other": []}
@@ -242,7 +178,7 @@ def sprint(bench: Bench, plain: dict[str, Any], folder: Path, *, final: bool) ->
         out = {name: str(folder / f"sprint{seed}.{name}") for name in ("safetensors", "record", "curve", "timing")}
         files = [word for name, file in out.items() for word in ("--out" if name == "safetensors" else f"--{name}", file)]
         cell = ["--config", path, "--dataset", "cifar10", "--run", "guided", "--seed", str(seed)]
-        seconds = timed(sys.executable, "-m", "latents.train", *cell, *files, folder=record.ROOT, environment=environment)
+        seconds = workflow.timed(sys.executable, "-m", "latents.train", *cell, *files, folder=record.ROOT, environment=environment)
         timing = record.read_json(out["timing"])
         seeds.append({"seed": seed, "seconds": seconds, "parts": timing["parts"], "gib": timing["peak_memory_bytes"] / 2**30, "weights": out["safetensors"]})
         say(f"sprint, seed {seed}: {seconds:.0f} s")
@@ -289,11 +225,12 @@ def main() -> None:
         } | record.environment()  # fmt: skip
         found["throughput"] = throughput(bench, paths, list(study.datasets))
         found["peak"] = peak(bench, paths["bench"])
-        found["workflow"] = workflow(bench, reference)
+        found["workflow"] = {name: summary(values) for name, values in workflow.measure(bench.rounds, reference).items()}
+        say(", ".join(f"{name} {found['workflow'][name]['median']:.1f} s" for name in found["workflow"]))
         found["sprint"] = sprint(bench, plain, folder, final=options.final)
         found["growth"] = growth(bench, plain, folder)
     over = {line["method"]: line["over_ordinary"]["ours"] for line in found["throughput"] if line["dataset"] == "cifar10"}
-    parts = overhead(reference, found["workflow"]["start"]["median"], found["workflow"]["paper"]["median"])
+    parts = workflow.overhead(reference, found["workflow"]["start"]["median"], found["workflow"]["paper"]["median"])
     found["overhead"] = parts
     memory = [record.read_json(path).get("peak_memory_bytes", 0) / 2**30 for path in reference.glob("timing/cifar10/**/*.json")]
     methods = found["peak"]["methods"]
@@ -302,7 +239,7 @@ def main() -> None:
         "autoencoder_over_ordinary": min(over["autoencoder"], over["autoencoder-plus"]),
         "conv_peak_share": methods["guided"]["conv_peak_share"], "augment_share": methods["contrastive"]["shares"]["data"],
         "figure_seconds": found["workflow"]["figure"]["median"], "noop_seconds": found["workflow"]["noop"]["median"],
-        "overhead_share": overhead_share(parts),
+        "overhead_share": workflow.overhead_share(parts),
         "peak_gib": max([*memory, *(one["gib"] for one in found["sprint"]["seeds"])]),
         "seconds_to_8866": found["sprint"]["seconds"] if found["sprint"]["accuracy"] >= bench.sprint.accuracy else None,
     }  # fmt: skip

@@ -20,7 +20,7 @@ TRAINED = ROWS[2:]  # pca and random are not
 
 
 def draw(study: Study, results: Path, dataset: str) -> Figure:
-    figure = style.figure(1.5)
+    figure = style.figure(1.2)
     panels = figure.subplots(1, len(TRAINED))
     for axes, row in zip(panels, TRAINED, strict=True):
         for seed in study.dataset(dataset).seeds:

@@ -19,7 +19,7 @@ from latents.report.summarize import read_summary
 def draw(study: Study, results: Path) -> Figure:
     path = results / "summary.csv"
     summary = read_summary(path)
-    figure = style.figure(1.85)
+    figure = style.figure(1.7)
     panels = figure.subplots(1, len(study.datasets), sharey=True, squeeze=False)[0]
     for axes, dataset in zip(panels, study.datasets, strict=True):
         for place, row in enumerate(ROWS):

@@ -61,7 +61,7 @@ def draw(study: Study, results: Path) -> Figure:
                     raise Problem(f"{path}: {metric} of {dataset}/{row} on test is missing; run summarize again")
                 found[dataset, row, metric] = summary[dataset, row, metric, "test"]
 
-    figure = style.figure(3.45)
+    figure = style.figure(3.0)
     upper, lower = figure.subfigures(2, 1, height_ratios=(1.0, 1.05))
     panels = upper.subplots(1, len(MEASURES), sharey=True)
     for axes, metric in zip(panels, MEASURES, strict=True):

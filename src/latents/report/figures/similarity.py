@@ -17,7 +17,7 @@ from latents.report.summarize import cka_matrix
 
 
 def draw(study: Study, results: Path) -> Figure:
-    figure = style.figure(2.55)
+    figure = style.figure(2.3)
     names = [style.name(row) for row in ROWS]
     panels = figure.subplots(1, len(study.datasets), sharey=True, squeeze=False)[0]
     for axes, (dataset, chosen) in zip(panels, study.datasets.items(), strict=True):

@@ -48,11 +48,13 @@ KEPT := records train curves timing pictures tsne similarity runs.csv summary.cs
 reference: $(ENVIRONMENT)
 	@foreign=$$(grep -rL '"study": "study"' results/records || true); \
 	if [ -n "$$foreign" ]; then echo "error: only the study goes to reference/, these are other records:" $$foreign >&2; exit 1; fi
+	@if [ -f results/bench.json ]; then grep -q '"split": "test"' results/bench.json || \
+	{ echo 'error: results/bench.json has not read the test split: it is no final benchmark; make bench first' >&2; exit 1; }; \
+	cmp -s results/bench.json reference/bench.json || cp results/bench.json reference/bench.json; fi
 	@$(SNAKEMAKE) --dry-run 2>&1 | grep 'Nothing to be done' > /dev/null || \
 	{ echo 'error: the study has not run to its end here; make study first' >&2; exit 1; }
 	mkdir -p reference/figures
 	for part in $(KEPT); do rm -rf reference/$$part; cp -R results/$$part reference/$$part; done
-	if [ -f results/bench.json ]; then cp results/bench.json reference/; fi
 	cp figures/*.png reference/figures/
 	cp paper/paper.pdf reference/paper.pdf
 	.venv/bin/python -m latents.report.gallery --config config/study.yaml --reference reference --out figures/README.md --readme README.md

@@ -300,7 +300,7 @@ rule tables:
 rule speed_table:
     input:
         bench="reference/bench.json",
-        code=f"{REPORT}/speed.py",
+        code=[f"{REPORT}/{name}.py" for name in ("speed", "tables", "style")],
     output:
         macros=f"{PRE}paper/generated/macros_speed.tex",
         table=f"{PRE}paper/generated/table_speed.tex",

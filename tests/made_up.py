@@ -137,11 +137,12 @@ def benchmark() -> dict:
     return {
         "format": record.FORMAT, "bench": {"rounds": 3}, "processor": "Made_up CPU @ 2 GHz, 100 % busy", "threads": 2, "precision": "bfloat16",
         "throughput": [{"dataset": dataset, "method": method} | line for dataset in DATASETS for method in methods],
-        "peak": {"fastest": 4.8e11, "methods": {method: {"conv_peak_share": 0.61, "shares": shares} for method in methods}},
+        "peak": {"fastest": 4.8e11, "methods": {method: {"conv_peak_share": 0.61, "validation": 0.5, "shares": shares} for method in methods}},
         "workflow": {name: spread(2.5) for name in ("figure", "paper", "noop", "start")},
         "sprint": {"seeds": seeds, "split": "test", "accuracy": 89.5, "seconds": 252.0, "changes": {"optimisation": {"epochs": 8}}},
         "growth": {
-            "images": [{"images": n, "seconds": n / 1500, "gib": 1.0 + n / 1e5} for n in (10000, 20000, 45000)], "widths": [],
+            "images": [{"images": n, "seconds": n / 1500, "gib": 1.0 + n / 1e5} for n in (10000, 20000, 45000)],
+            "widths": [{"images": 10000, "widths": [width // 2, width], "seconds": width / 10, "gib": 1.0} for width in (64, 128)],
             "tsne": points, "tsne_other": points[:2],
         },
         "overhead_share": 0.08, "peak_gib": 2.5,

@@ -8,16 +8,18 @@ import numpy as np
 import pytest
 import torch
 import yaml
-from made_up import call
+from made_up import benchmark, call
 from msgspec.structs import replace
 from PIL import Image
 from tiny import Cells
 from torch.utils.data import Sampler
+from torch.utils.flop_counter import FlopCounterMode
 
 from latents import config, record, train
 from latents.bench import __main__ as bench
 from latents.bench import loops, ordinary, workflow
 from latents.config import Augmentation
+from latents.report import speed
 from latents.train import fit, rate_at
 
 METHODS = bench.METHODS
@@ -117,6 +119,8 @@ def test_a_rate_is_images_over_seconds_after_a_warm_up() -> None:
 
     assert loops.rate(steps, 128, 4.0) == 256.0
     assert asked == [1, 1, 8]
+    assert [loops.rate(steps, 128, seconds, 6, 20) for seconds in (0.1, 90.0)] == [256.0, 256.0]
+    assert asked[3:] == [1, 1, 6, 1, 1, 20]
 
 
 def test_the_parts_of_a_step_add_up_to_it(cells: Cells) -> None:
@@ -128,7 +132,7 @@ def test_the_parts_of_a_step_add_up_to_it(cells: Cells) -> None:
 def test_our_loop_is_timed_in_both_memory_formats_and_ends_in_the_one_it_trains_in(cells: Cells) -> None:
     for channels_last in (False, True):
         assert loops.ours(str(cells.config), "cifar10", "guided", 0.01, channels_last=channels_last) > 0
-    weight = loops.kept(str(cells.config), "cifar10", "guided").model.encoder.blocks[1][0].weight
+    weight = loops.kept(str(cells.config), "cifar10", "guided")[0].model.encoder.blocks[1][0].weight
     assert weight.is_contiguous(memory_format=torch.channels_last)
 
 
@@ -158,20 +162,36 @@ def test_every_bar_is_a_number_at_the_top_of_the_committed_record() -> None:
 
 
 def test_the_overhead_is_all_that_is_not_the_study_itself(tmp_path: Path) -> None:
-    jobs = {"train": {"training": 60.0, "preparing": 5.0}, "evaluate": {"encode": 10.0, "probe": 20.0, "load": 5.0}}
+    jobs = {"train": {"training": 60.0, "preparing": 5.0}, "evaluate": {"encode": 10.0, "probe": 20.0, "train decoder": 5.0, "decode": 5.0, "load": 5.0}}
     for step, parts in jobs.items():
         record.write_json(tmp_path / f"timing/mnist/pca/seed1.{step}.json", {"format": record.FORMAT, "seconds": sum(parts.values()), "parts": parts})
+    seconds = {"start": 2.0, "noop": 1.0, "figure": 2.0, "paper": 15.0}
+    with pytest.raises(config.Problem, match="no job has the part 't-SNE'"):
+        workflow.overhead(tmp_path, seconds)
     record.write_json(tmp_path / "timing/mnist/tsne.json", {"format": record.FORMAT, "seconds": 30.0})
-    parts = workflow.overhead(tmp_path, start=2.0, paper=14.0)
-    assert parts == {"training": 60, "preparing": 5, "encode": 10, "probe": 20, "load": 5, "t-SNE": 30, "process starts": 6, "figures, tables, paper": 14}
-    assert workflow.overhead_share(parts) == pytest.approx(30 / 150)
+    found = workflow.overhead(tmp_path, seconds)
+    assert found == jobs["train"] | jobs["evaluate"] | {"t-SNE": 30.0, "process starts": 12.0, "workflow": 18.0}
+    assert workflow.overhead_share(found) == pytest.approx((5 + 5 + 12 + 18) / 170)
 
 
-def test_an_unknown_key_of_the_benchmark_is_refused_by_name(tmp_path: Path) -> None:
+def test_the_flops_of_a_convolution_are_those_that_torch_counts() -> None:
+    x, weight = torch.randn(3, 4, 6, 6, requires_grad=True), torch.randn(5, 4, 3, 3, requires_grad=True)
+    with FlopCounterMode(display=False) as counter:
+        torch.nn.functional.conv2d(x, weight, padding=1).sum().backward()
+    assert loops.flops_of_convolution((4, 5, 6, 3)) == counter.get_total_flops()
+
+
+def test_an_unknown_key_or_bar_of_the_benchmark_is_refused_by_name(tmp_path: Path) -> None:
     path = tmp_path / "bench.yaml"
     path.write_text((record.ROOT / "config/bench.yaml").read_text() + "\nround: 3\n")
+    files = ["--config", record.ROOT / "config/study.yaml", "--bench", path, "--reference", tmp_path, "--out", tmp_path / "out.json"]
     with pytest.raises(SystemExit, match=r"bench\.yaml: Object contains unknown field `round`"):
-        call(bench, "--config", record.ROOT / "config/study.yaml", "--bench", path, "--reference", tmp_path, "--out", tmp_path / "out.json")
+        call(bench, *files)
+    settings = yaml.safe_load((record.ROOT / "config/bench.yaml").read_text())
+    for bars, message in (({"speed": {"at-least": 1.0}}, "bars: speed is no number"), ({"peak_gib": {}}, "a bar is at-least or at-most")):
+        path.write_text(yaml.safe_dump(settings | {"bars": bars}))
+        with pytest.raises(SystemExit, match=message):
+            call(bench, *files)
 
 
 @pytest.mark.skipif(not REAL, reason="LATENTS_DATA does not point at the published files, which torchvision wants to see")
@@ -193,5 +213,7 @@ def test_the_whole_benchmark_runs_shrunk_on_the_real_data(tmp_path: Path) -> Non
     found = record.read_json(out)
     assert all(found[name] > 0 for name in small["bars"])
     assert [line["method"] for line in found["throughput"]] == [*METHODS, *METHODS]
+    assert speed.facts(found).keys() == speed.facts(benchmark()).keys()
+    assert speed.table(found).count(r"\\") == speed.table(benchmark()).count(r"\\")
     assert found["sprint"]["split"] == "val" and 0 < found["sprint"]["accuracy"] < 60
     assert found["growth"]["images"][1]["images"] == 600 and found["growth"]["tsne_other"][0]["seconds"] > 0

@@ -84,11 +84,13 @@ def test_the_gallery_names_the_inputs_of_the_snakefile(checkout):
         assert all(fnmatch.filter(read, pattern) for pattern in patterns), (name, read)
 
 
-def test_only_the_rule_evaluate_passes_final_and_so_reads_the_test_split():
+def test_only_the_rule_evaluate_and_the_benchmark_pass_final_and_so_read_the_test_split():
     rule = re.search(r"^rule evaluate:.*?^rule ", text("Snakefile"), re.MULTILINE | re.DOTALL).group()
     assert rule.count("--final") == 1
+    target = re.search(r"^bench:.*?^study:", text("Makefile"), re.MULTILINE | re.DOTALL).group()
+    assert target.count("--final") == 1
     for name in ("Snakefile", "Makefile", "Dockerfile", ".ci/run", "README.md", "profiles/default/profile.yaml"):
-        assert text(name).count("--final") == (name == "Snakefile"), name
+        assert text(name).count("--final") == (name in ("Snakefile", "Makefile")), name
 
 
 @pytest.mark.parametrize(

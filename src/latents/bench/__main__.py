@@ -2,8 +2,9 @@
 
     python -m latents.bench --config config/study.yaml --bench config/bench.yaml --reference reference --final --out bench.json
 
-measures everything in one run, A and B in turn, and writes one record with every round. With --final the sprint's test
-accuracy is read, once a seed, at its end; without, val stands in its place. About 45 minutes on two cores that do nothing else.
+measures everything in one run and writes one record. Speeds, steps and commands are taken in turn, round by round, and every
+round is kept; growth is one run a point. With --final the sprint's test accuracy is read, once a seed, after the last
+training; without, val stands in its place. For a CPU. About 45 minutes on two cores that do nothing else.
 """
 
 import argparse
@@ -28,6 +29,10 @@ from latents.config import ALLOCATOR, Positive, Rate, Seeds, Strict
 
 METHODS = ("autoencoder", "autoencoder-plus", "guided", "contrastive")
 WORKERS = (0, 1, 2)  # of the ordinary loop's DataLoader
+NUMBERS = (
+    "contrastive_over_ordinary", "guided_over_ordinary", "autoencoder_over_ordinary", "conv_peak_share", "augment_share", "figure_seconds",
+    "noop_seconds", "overhead_share", "peak_gib", "seconds_to_8866",
+)  # fmt: skip
 Size = tuple[Positive, Positive, Positive]
 
 
@@ -49,8 +54,14 @@ class Sprint(Strict, frozen=True):
 
 
 class Bar(Strict, frozen=True):
+    """What a number is held against."""
+
     at_least: float | None = None
     at_most: float | None = None
+
+    def __post_init__(self) -> None:
+        if (self.at_least is None) == (self.at_most is None):
+            raise ValueError("a bar is at-least or at-most")
 
     def holds(self, value: float | None) -> bool:
         if value is None:
@@ -126,7 +137,7 @@ def throughput(bench: Bench, paths: dict[str, str], datasets: list[str]) -> list
 
 
 def peak(bench: Bench, path: str) -> dict[str, Any]:
-    """The parts of a CIFAR-10 step of each method beside the fastest convolution of the same process, in turn."""
+    """The parts of a CIFAR-10 step of each method beside the fastest convolution of the same process, in turn; medians, and every round."""
     steps: dict[str, list[dict[str, float]]] = {method: [] for method in METHODS}
     convolutions: dict[str, list[float]] = {}
     with Worker() as tuned:
@@ -141,7 +152,7 @@ def peak(bench: Bench, path: str) -> dict[str, Any]:
     for method, rounds in steps.items():
         middle = {part: median(one[part] for one in rounds) for part in rounds[0]}
         middle["conv_peak_share"] = middle["flops"] / middle["step"] / fastest
-        methods[method] = middle | {"shares": {part: middle[part] / middle["step"] for part in ("data", "forward", "backward", "optimizer")}}
+        methods[method] = middle | {"rounds": rounds, "shares": {part: middle[part] / middle["step"] for part in ("data", "forward", "backward", "optimizer")}}
         say(f"{method}: {middle['conv_peak_share']:.2f} of {fastest / 1e9:.0f} GFLOP/s")
     return {"convolutions": {shape: summary(values) for shape, values in convolutions.items()}, "fastest": fastest, "methods": methods}
 
@@ -213,6 +224,8 @@ def main() -> None:
     parser.add_argument("--final", action="store_true", help="read the test split at the sprint's end")
     options = parser.parse_args()
     bench = config.parse(options.bench, Bench)
+    if unknown := bench.bars.keys() - set(NUMBERS):
+        raise config.Problem(f"{options.bench}: bars: {min(unknown)} is no number of the benchmark; they are {', '.join(NUMBERS)}")
     plain = config.merge(msgspec.to_builtins(config.read(options.config)), bench.changes)
     reference = Path(options.reference).resolve()
     with tempfile.TemporaryDirectory() as temporary:
@@ -221,17 +234,16 @@ def main() -> None:
         study = config.read(paths["bench"])
         found: dict[str, Any] = {
             "format": record.FORMAT, "bench": msgspec.to_builtins(bench), "threads": study.threads, "precision": study.precision,
-            "source_sha256": record.source_sha256(),
+            "source_sha256": record.source_sha256(), "bench_sha256": record.tree_sha256([*Path(__file__).parent.glob("*.py")]),
         } | record.environment()  # fmt: skip
+        found["workflow"] = {name: summary(values) for name, values in workflow.measure(bench.rounds, reference).items()}
+        say(", ".join(f"{name} {one['median']:.1f} s" for name, one in found["workflow"].items()))
+        found["overhead"] = workflow.overhead(reference, {name: one["median"] for name, one in found["workflow"].items()})
         found["throughput"] = throughput(bench, paths, list(study.datasets))
         found["peak"] = peak(bench, paths["bench"])
-        found["workflow"] = {name: summary(values) for name, values in workflow.measure(bench.rounds, reference).items()}
-        say(", ".join(f"{name} {found['workflow'][name]['median']:.1f} s" for name in found["workflow"]))
-        found["sprint"] = sprint(bench, plain, folder, final=options.final)
         found["growth"] = growth(bench, plain, folder)
+        found["sprint"] = sprint(bench, plain, folder, final=options.final)
     over = {line["method"]: line["over_ordinary"]["ours"] for line in found["throughput"] if line["dataset"] == "cifar10"}
-    parts = workflow.overhead(reference, found["workflow"]["start"]["median"], found["workflow"]["paper"]["median"])
-    found["overhead"] = parts
     memory = [record.read_json(path).get("peak_memory_bytes", 0) / 2**30 for path in reference.glob("timing/cifar10/**/*.json")]
     methods = found["peak"]["methods"]
     found |= {
@@ -239,7 +251,7 @@ def main() -> None:
         "autoencoder_over_ordinary": min(over["autoencoder"], over["autoencoder-plus"]),
         "conv_peak_share": methods["guided"]["conv_peak_share"], "augment_share": methods["contrastive"]["shares"]["data"],
         "figure_seconds": found["workflow"]["figure"]["median"], "noop_seconds": found["workflow"]["noop"]["median"],
-        "overhead_share": workflow.overhead_share(parts),
+        "overhead_share": workflow.overhead_share(found["overhead"]),
         "peak_gib": max([*memory, *(one["gib"] for one in found["sprint"]["seeds"])]),
         "seconds_to_8866": found["sprint"]["seconds"] if found["sprint"]["accuracy"] >= bench.sprint.accuracy else None,
     }  # fmt: skip

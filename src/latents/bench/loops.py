@@ -4,7 +4,9 @@ Everything here runs in processes that `latents.bench` starts, since the allocat
 belong to a process. A cell is prepared once a process and kept.
 """
 
+import contextlib
 import functools
+import io
 import itertools
 import resource
 import time
@@ -19,51 +21,56 @@ import torch
 from msgspec.structs import replace
 from openTSNE import TSNE
 from sklearn import manifold
+from torch import Tensor
 from torch.nn import functional
 
 from latents import augment, config, data, networks, train
 from latents.bench import ordinary
 from latents.encode import encode
 
-FEWEST = 3  # steps of a measurement, and before it
+FEWEST, FEWEST_ORDINARY = 3, 6  # steps of a measurement: a loader's batches come in bursts
 
 
 def prepared(path: str, dataset: str, run: str) -> tuple[train.Prepared, config.Strict, torch.device]:
-    """A cell of the study at `path`, its settings and its device."""
+    """A cell of the study at `path` with its first weights, its settings and its device."""
     study = config.read(path)
-    return kept(path, dataset, run), study.method(dataset, run), train.device_of(study)
+    cell, start = kept(path, dataset, run)
+    cell.model.load_state_dict(start)
+    return cell, study.method(dataset, run), train.device_of(study)
 
 
 @functools.cache
-def kept(path: str, dataset: str, run: str) -> train.Prepared:
+def kept(path: str, dataset: str, run: str) -> tuple[train.Prepared, dict[str, Tensor]]:
     study = config.read(path)
-    return train.prepare(study, dataset, run, 1, train.device_of(study))
+    cell = train.prepare(study, dataset, run, 1, train.device_of(study))
+    return cell, {name: value.clone() for name, value in cell.model.state_dict().items()}
 
 
-def rate(steps: Callable[[int], float], batch: int, seconds: float) -> float:
+def rate(steps: Callable[[int], float], batch: int, seconds: float, fewest: int = FEWEST, most: int = 1000) -> float:
     """Images a second: `steps(k)` takes k steps and returns their seconds; enough of them for `seconds`, after a warm-up."""
     steps(1)
-    k = max(FEWEST, round(seconds / steps(1)))
+    k = min(most, max(fewest, round(seconds / steps(1))))
     return batch * k / steps(k)
 
 
 def ours(path: str, dataset: str, run: str, seconds: float, *, channels_last: bool = True) -> float:
     """Images a second of `train.fit` itself; without channels_last in the default memory format."""
-    (model, _, loss, _), settings, device = prepared(path, dataset, run)
+    (model, split, loss, _), settings, device = prepared(path, dataset, run)
     once = replace(settings.optimisation, epochs=1)
     layout = torch.channels_last if channels_last else torch.contiguous_format
     model.to(memory_format=layout)
 
     def steps(k: int) -> float:
         items = k * once.batch_size
-        return train.fit(loss, lambda _: 0.0, model, once, items, 1, device, name="bench", linear_rate=getattr(settings, "linear_rate", 1.0))[1]
+        with contextlib.redirect_stderr(io.StringIO()):  # no bar
+            return train.fit(loss, lambda _: 0.0, model, once, items, 1, device, name="bench", linear_rate=getattr(settings, "linear_rate", 1.0))[1]
 
     with mock.patch.object(train, "to_float", lambda images: images.to(memory_format=layout).float().div_(255)):
-        return rate(steps, once.batch_size, seconds)
+        return rate(steps, once.batch_size, seconds, most=len(split.train.labels) // once.batch_size)
 
 
 def theirs(path: str, dataset: str, run: str, seconds: float, workers: int) -> float:
-    """Images a second of the ordinary loop, the start of its workers left out."""
+    """Images a second of the ordinary loop, the start of its workers and the filling of their queue left out."""
     study = config.read(path)
     (model, split, _, _), settings, _ = prepared(path, dataset, run)
     torch.use_deterministic_algorithms(False)  # PyTorch's default
@@ -79,8 +86,8 @@ def theirs(path: str, dataset: str, run: str, seconds: float, workers: int) -> f
             pass
         return time.perf_counter() - started
 
-    steps(FEWEST - 1)  # the workers have filled their queue by then, and emptied it
-    found = rate(steps, batch, seconds)
+    steps(2 * workers + 1)
+    found = rate(steps, batch, seconds, FEWEST_ORDINARY)
     stream.close()
     return found
 
@@ -143,8 +150,13 @@ def convolution(path: str, shape: tuple[int, int, int, int], seconds: float) -> 
             torch.autograd.grad(functional.conv2d(x, weight, padding=1), (x, weight), gradient)
         return time.perf_counter() - started
 
-    flops = 3 * 2 * 9 * inputs * outputs * side * side * batch  # forward, and two products of its size backward
-    return rate(steps, flops, seconds)
+    return rate(steps, flops_of_convolution(shape), seconds)
+
+
+def flops_of_convolution(shape: tuple[int, int, int, int]) -> int:
+    """Forward, and backward two products of the same size; a multiplication and an addition count as two."""
+    inputs, outputs, side, batch = shape
+    return 3 * 2 * 9 * inputs * outputs * side * side * batch
 
 
 def epoch(path: str, dataset: str, run: str, folder: str) -> dict[str, float]:

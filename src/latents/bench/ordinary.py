@@ -25,7 +25,7 @@ Transform = Callable[[object], object]
 def transforms(settings: Augmentation, dataset: str) -> list[Transform]:
     """One random view of an image, as torchvision's own transforms: the counterpart of `augment.view`, its noise left out.
 
-    Those of `torchvision.transforms`: on these images its newer `v2` takes more than twice as long.
+    Those of `torchvision.transforms`: its newer `v2` is slower on images as small as these (docs/lab-log.md).
     """
     height, width, channels = DATASETS[dataset]
     steps: list[Transform] = []
@@ -84,7 +84,9 @@ def published(root: Path, dataset: str, transform: Transform) -> datasets.Vision
 
 def batches(images: datasets.VisionDataset, indices: list[int], batch: int, workers: int, order: Sampler | None = None) -> DataLoader:
     """The loader over the training part; `order` replaces the shuffling, for comparisons step by step."""
-    return DataLoader(Subset(images, indices), batch, shuffle=order is None, sampler=order, num_workers=workers, drop_last=True)
+    context = "fork" if workers else None  # Linux's default, also where the process itself was spawned
+    part = Subset(images, indices)
+    return DataLoader(part, batch, shuffle=order is None, sampler=order, num_workers=workers, drop_last=True, multiprocessing_context=context)
 
 
 def loss_of(model: Model, settings: Strict, batch: Tensor | list[Tensor], labels: Tensor) -> Tensor:

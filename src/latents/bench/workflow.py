@@ -25,7 +25,7 @@ def timed(*command: str, folder: Path, environment: dict[str, str]) -> float:
 
 
 def measure(rounds: int, reference: Path) -> dict[str, list[float]]:
-    """Seconds, round by round, of a no-op of the finished study, one figure and the whole paper from the reference, the start of a job; in a copy of the checkout."""
+    """Seconds, round by round, in a copy of the checkout: a no-op of the finished study, one figure and the paper from the reference, a job's start."""
     snakemake = str(Path(sys.executable).with_name("snakemake"))
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
@@ -48,6 +48,8 @@ def measure(rounds: int, reference: Path) -> dict[str, list[float]]:
 def finish(snakemake: str, folder: Path, environment: dict[str, str]) -> None:
     """Put a file under every name that the study makes, and have Snakemake take them for its own: a finished run."""
     done = subprocess.run([snakemake, "--summary"], cwd=folder, env=environment, text=True, capture_output=True)
+    if done.returncode:
+        raise Problem(f"snakemake --summary failed in a copy of the checkout ({(done.stdout + done.stderr)[-800:]}); mend that and run again")
     outputs = [line.split("\t")[0] for line in done.stdout.splitlines()[1:]]
     for name in outputs:
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
@@ -58,15 +60,23 @@ def finish(snakemake: str, folder: Path, environment: dict[str, str]) -> None:
         raise Problem(f"{folder}: a finished run has something to do there ({done.stdout[-800:]}); mend the Snakefile")
 
 
-def overhead(reference: Path, start: float, paper: float) -> dict[str, float]:
-    """Seconds of the reference's study by part: its timing files, a process start for each job, and figures, tables and paper."""
+def overhead(reference: Path, seconds: dict[str, float]) -> dict[str, float]:
+    """Seconds of the reference's study by part: its timing files; `seconds` of this machine for what has none.
+
+    Those are a process start for each job (data, similarity and the summary have no timing of their own) and the
+    workflow's: one pass over the jobs, a figure, all other figures, tables and the paper.
+    """
     parts: dict[str, float] = {}
     files = sorted(reference.glob("timing/**/*.json"))
     for path in files:
         timing = record.read_json(path)
-        for part, seconds in timing.get("parts", {"t-SNE": timing["seconds"]}).items():
-            parts[part] = parts.get(part, 0.0) + seconds
-    return parts | {"process starts": start * len(files), "figures, tables, paper": paper}
+        for part, spent in timing.get("parts", {"t-SNE": timing["seconds"]}).items():
+            parts[part] = parts.get(part, 0.0) + spent
+    if missing := [part for part in ESSENTIAL if part not in parts]:
+        raise Problem(f"{reference}/timing: no job has the part {missing[0]!r}; finish a study with this version and keep it (make reference)")
+    untimed = 2 * len([*reference.glob("timing/*")]) + 1
+    workflow = seconds["noop"] + seconds["figure"] + seconds["paper"]
+    return parts | {"process starts": seconds["start"] * (len(files) + untimed), "workflow": workflow}
 
 
 def overhead_share(parts: dict[str, float]) -> float:

@@ -128,15 +128,18 @@ def benchmark() -> dict:
     def spread(value: float) -> dict:
         return {"median": value, "low": 0.9 * value, "high": 1.1 * value, "rounds": [0.9 * value, value, 1.1 * value]}
 
-    speeds = {name: spread(100.0 * (place + 1)) for place, name in enumerate(contenders)}
-    ratios = {name: speeds[name]["median"] / 300 for name in contenders[3:]}
-    line = {"best_ordinary": "ordinary, 2 workers", "images_per_second": speeds, "over_ordinary": ratios}
+    lines = []
+    for dataset, base in (("cifar10", 100.0), ("mnist", 200.0)):
+        speeds = {name: spread(base * (place + 1)) for place, name in enumerate(contenders)}
+        ratios = {name: speeds[name]["median"] / (3 * base) for name in contenders[3:]}
+        line = {"best_ordinary": "ordinary, 2 workers", "images_per_second": speeds, "over_ordinary": ratios}
+        lines += [{"dataset": dataset, "method": method} | line for method in methods]
     shares = {"data": 0.05, "forward": 0.3, "backward": 0.6, "optimizer": 0.05}
     seeds = [{"seed": k, "seconds": 250.0 + k, "parts": {"training": 240.0, "preparing": 5.0}, "gib": 1.3, "accuracy": 89.5} for k in (1, 2, 3)]
     points = [{"points": n, "seconds": n / 100, "gib": 1.0} for n in (1000, 3000, 10000)]
     return {
         "format": record.FORMAT, "bench": {"rounds": 3}, "processor": "Made_up CPU @ 2 GHz, 100 % busy", "threads": 2, "precision": "bfloat16",
-        "throughput": [{"dataset": dataset, "method": method} | line for dataset in DATASETS for method in methods],
+        "throughput": lines,
         "peak": {"fastest": 4.8e11, "methods": {method: {"conv_peak_share": 0.61, "validation": 0.5, "shares": shares} for method in methods}},
         "workflow": {name: spread(2.5) for name in ("figure", "paper", "noop", "start")},
         "sprint": {"seeds": seeds, "split": "test", "accuracy": 89.5, "seconds": 252.0, "changes": {"optimisation": {"epochs": 8}}},

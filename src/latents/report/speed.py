@@ -11,14 +11,20 @@ from pathlib import Path
 from typing import Any
 
 from latents import config, record
+from latents.config import DATASETS
 from latents.report import style
 from latents.report.tables import escape, tabular
+
+
+def throughput(bench: dict[str, Any]) -> list[dict[str, Any]]:
+    """The record's lines, MNIST's before CIFAR-10's as everywhere."""
+    return sorted(bench["throughput"], key=lambda line: list(DATASETS).index(line["dataset"]))
 
 
 def speeds(bench: dict[str, Any]) -> dict[str, list[str]]:
     """For each method, data set after data set: images a second of the ordinary loop and of ours (medians), and their ratio."""
     lines: dict[str, list[str]] = {}
-    for line in bench["throughput"]:
+    for line in throughput(bench):
         found = line["images_per_second"]
         cells = [f"{found[line['best_ordinary']]['median']:.0f}", f"{found['ours']['median']:.0f}", f"{line['over_ordinary']['ours']:.1f}"]
         lines.setdefault(line["method"], []).extend(cells)
@@ -28,7 +34,7 @@ def speeds(bench: dict[str, Any]) -> dict[str, list[str]]:
 def table(bench: dict[str, Any]) -> str:
     """As `speeds`, with the ratio's range over rounds."""
     ranges: dict[str, list[str]] = {}
-    for line in bench["throughput"]:
+    for line in throughput(bench):
         rounds = [line["images_per_second"][name]["rounds"] for name in (line["best_ordinary"], "ours")]
         ratios = [b / a for a, b in zip(*rounds, strict=True)]
         ranges.setdefault(line["method"], []).append(f"{{{min(ratios):.1f} to {max(ratios):.1f}}}")
@@ -36,7 +42,7 @@ def table(bench: dict[str, Any]) -> str:
     for method, cells in speeds(bench).items():
         triples = [cells[k : k + 3] for k in range(0, len(cells), 3)]
         body.append([style.name(method), *(text for triple, span in zip(triples, ranges[method], strict=True) for text in (*triple, span))])
-    datasets = dict.fromkeys(line["dataset"] for line in bench["throughput"])
+    datasets = dict.fromkeys(line["dataset"] for line in throughput(bench))
     over = [({"mnist": "MNIST", "cifar10": "CIFAR-10"}[name], 4) for name in datasets]  # the real ones, in the demo's paper too
     return tabular(["", *["ordinary", "ours", "ratio", "range"] * len(datasets)], [("", body)], over)
 
@@ -46,7 +52,7 @@ def facts(bench: dict[str, Any]) -> dict[str, str]:
     peak, sprint, growth, flow = (bench[name] for name in ("peak", "sprint", "growth", "workflow"))
     methods = peak["methods"]
     found = {name: str(bench[name]) for name in ("processor", "threads", "precision")} | {"rounds": str(bench["bench"]["rounds"])}
-    for line in bench["throughput"]:
+    for line in throughput(bench):
         found[f"ratio/{line['dataset']}/{line['method']}"] = f"{line['over_ordinary']['ours']:.1f}"
     for method, one in methods.items():
         found[f"peak-share/{method}"] = f"{100 * one['conv_peak_share']:.0f}"

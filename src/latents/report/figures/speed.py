@@ -21,7 +21,7 @@ STAGES = {"data": ("data, views", "0.15", ""), "forward": ("forward", "0.75", ""
 
 def draw(study: Study, results: Path) -> Figure:
     bench = record.read_json(results / "bench.json")
-    figure = style.figure(1.95)
+    figure = style.figure(1.85)
     levers, stages, epochs, tsne = figure.subplots(1, 4, width_ratios=[1.2, 1, 1, 0.9])
     lines = [line for line in bench["throughput"] if line["dataset"] == "cifar10"]
     for line in lines:

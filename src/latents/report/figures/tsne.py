@@ -25,7 +25,7 @@ def draw(study: Study, results: Path, dataset: str) -> Figure:
     labels = np.array([int(line["label"]) for line in lines])
     colors = np.array(style.CLASSES)[labels]
 
-    figure = style.figure(2.6)
+    figure = style.figure(2.4)
     grid = figure.subplots(2, 4).ravel()
     for axes, row in zip(grid, ROWS, strict=False):
         points = np.array([(float(line[f"{row}_x"]), float(line[f"{row}_y"])) for line in lines])
@@ -35,9 +35,9 @@ def draw(study: Study, results: Path, dataset: str) -> Figure:
             halo = [patheffects.withStroke(linewidth=2, foreground="white")]
             axes.text(x, y, str(label), ha="center", va="center", fontsize=8.5, weight="bold", path_effects=halo)
         axes.set_title(f"{style.name(row)}, $T = {trust[row]:.3f}$")
-        low, high = points.min(0), points.max(0)
-        middle, half = (low + high) / 2, (high - low).max() * 0.53
-        axes.set(xticks=[], yticks=[], aspect="equal", xlim=middle[0] + [-half, half], ylim=middle[1] + [-half, half])
+        axes.margins(0.03)
+        axes.set(xticks=[], yticks=[])
+        axes.set_aspect("equal", adjustable="datalim")  # a unit is as long either way, and the panel is filled
         axes.spines[:].set(visible=True, color="0.7")
     handles = [Line2D([], [], linestyle="", marker="o", markersize=4, color=color) for color in style.CLASSES]
     grid[-1].axis("off")

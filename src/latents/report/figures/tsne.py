@@ -25,7 +25,7 @@ def draw(study: Study, results: Path, dataset: str) -> Figure:
     labels = np.array([int(line["label"]) for line in lines])
     colors = np.array(style.CLASSES)[labels]
 
-    figure = style.figure(2.4)
+    figure = style.figure(2.5)
     grid = figure.subplots(2, 4).ravel()
     for axes, row in zip(grid, ROWS, strict=False):
         points = np.array([(float(line[f"{row}_x"]), float(line[f"{row}_y"])) for line in lines])
@@ -42,7 +42,7 @@ def draw(study: Study, results: Path, dataset: str) -> Figure:
     handles = [Line2D([], [], linestyle="", marker="o", markersize=4, color=color) for color in style.CLASSES]
     grid[-1].axis("off")
     names, title = style.class_names(study, dataset), style.dataset_name(study, dataset)
-    grid[-1].legend(handles, names, loc="center", labelspacing=0.12, handletextpad=0.2, title=title)
+    grid[-1].legend(handles, names, loc="center", ncols=2, columnspacing=0.6, labelspacing=0.2, handletextpad=0.1, title=title)
     return figure
 
 

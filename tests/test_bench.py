@@ -15,7 +15,7 @@ from tiny import Cells
 from torch.utils.data import Sampler
 from torch.utils.flop_counter import FlopCounterMode
 
-from latents import config, record, train
+from latents import augment, config, record, train
 from latents.bench import __main__ as bench
 from latents.bench import loops, ordinary, workflow
 from latents.config import Augmentation
@@ -94,9 +94,12 @@ def test_every_augmentation_has_its_counterpart_in_the_ordinary_loop(cells: Cell
     guided = replace(cells.study.method("cifar10", "guided"), augmentation=Augmentation(**setting))
     pixels = np.random.default_rng(1).integers(0, 256, (32, 32, 3), np.uint8)
     torch.manual_seed(1)
-    views = torch.stack([ordinary.Views(guided, "cifar10")(Image.fromarray(pixels)) for _ in range(8)])
-    assert views.shape == (8, 3, 32, 32) and views.dtype == torch.float32 and 0 <= views.min() and views.max() <= 1
-    assert any(not torch.equal(view, torch.from_numpy(pixels).permute(2, 0, 1) / 255) for view in views)
+    theirs = torch.stack([ordinary.Views(guided, "cifar10")(Image.fromarray(pixels)) for _ in range(200)])
+    assert theirs.shape == (200, 3, 32, 32) and theirs.dtype == torch.float32 and theirs.min() >= 0 and theirs.max() <= 1
+    images = torch.from_numpy(pixels).permute(2, 0, 1).div(255).expand(200, -1, -1, -1)
+    ours = augment.view(images, guided.augmentation, train.generator(torch.device("cpu"), 1))
+    changes = [(views - images).abs().mean().item() for views in (theirs, ours)]
+    assert changes[0] > 0.01 and changes[0] == pytest.approx(changes[1], rel=0.25)  # the same amplitude, from other draws
 
 
 def test_a_contrastive_item_is_two_views_of_one_image_and_a_corrupted_item_knows_its_target(cells: Cells) -> None:
@@ -159,6 +162,7 @@ def test_every_bar_is_a_number_at_the_top_of_the_committed_record() -> None:
     kept = record.read_json(record.ROOT / "reference/bench.json")
     assert settings.bars.keys() <= kept.keys()
     assert all(isinstance(kept[name], float) for name in settings.bars if kept[name] is not None)
+    assert kept["sprint"]["split"] == "test" and kept["bench"]["rounds"] >= 5  # a final benchmark, not a shrunk one
 
 
 def test_the_overhead_is_all_that_is_not_the_study_itself(tmp_path: Path) -> None:

@@ -103,6 +103,19 @@ def test_stopped_anywhere_and_resumed_a_cell_has_the_same_weights_and_curve(cell
     assert len(computed) == 1 + 4 * (3 - STOPS[stop])  # what was done was not done again
 
 
+@pytest.mark.parametrize("run", ["autoencoder-plus", "guided", "contrastive"])
+def test_in_bfloat16_on_two_threads_the_same_seed_gives_the_same_weights_also_when_resumed(cells: Cells, tmp_path: Path, run: str) -> None:
+    study = replace(cells.study, precision="bfloat16", threads=2)
+    once, again = (train.train(study, "cifar10", run, 1, tmp_path / name)[:2] for name in ("once", "again"))
+    with pytest.MonkeyPatch.context() as patch, pytest.raises(Interruption):
+        stop_at(patch, 8)
+        train.train(study, "cifar10", run, 1, tmp_path / "resumed")
+    resumed = train.train(study, "cifar10", run, 1, tmp_path / "resumed")[:2]
+    for model, curve in (again, resumed):
+        assert same(state(model), state(once[0])) and curve == once[1]
+    assert not same(state(once[0]), state(cells.trained(run, 1, "cifar10")[0]))  # it is not float32 under another name
+
+
 def test_stopped_while_a_checkpoint_is_written_the_one_before_is_used(cells: Cells, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     replace_file, replaced = os.replace, []
 

@@ -92,11 +92,11 @@ def results(study: Study, reference: Path) -> str:
 
 def benchmark(bench: dict[str, Any]) -> list[str]:
     """The lines on speed: each method's loop against the ordinary one, and what the machine gives."""
-    found = speed.facts(bench)
+    found, names = speed.facts(bench), speed.datasets(bench)
     split = f"{found['sprint-accuracy']} % {found['sprint-split']} accuracy ({found['sprint-epochs']} epochs, mean of {found['sprint-seeds']} seeds)"
     return [
         f"**Speed** (`make bench`; {found['processor']}, {found['threads']} threads, {found['precision']}; medians of {found['rounds']} rounds, both loops in turn):",
-        "", "| method | MNIST, images/s, ordinary loop | ours | ratio | CIFAR-10, images/s, ordinary loop | ours | ratio |", "|---|---|---|---|---|---|---|",
+        "", "| method |" + "".join(f" {name}, images/s, ordinary loop | ours | ratio |" for name in names), "|---" * (1 + 3 * len(names)) + "|",
         *(f"| `{method}` | {' | '.join(cells)} |" for method, cells in speed.speeds(bench).items()),
         "", f"`guided` reaches {split} on CIFAR-10 in {found['sprint-seconds']} s, the whole command timed.",
     ]  # fmt: skip

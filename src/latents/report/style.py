@@ -54,6 +54,7 @@ ROWS = {
     "contrastive": Look("Contrastive", "#009e73", "o", "||||"),
     "supcon": Look("SupCon", "#cc79a7", "P", "oo"),
 }
+PUBLISHED = {"mnist": "MNIST", "cifar10": "CIFAR-10"}  # as their authors call them
 LABELS_USED = "†"  # after the name of a row that is trained with labels
 # ten classes: Tol's 'muted' set and black, ordered so that neighbours differ in lightness too
 CLASSES = ("#332288", "#ddcc77", "#117733", "#88ccee", "#882255", "#44aa99", "#cc6677", "#999933", "#aa4499", "#000000")
@@ -67,9 +68,8 @@ def name(row: str) -> str:
 
 def dataset_name(study: Study, dataset: str) -> str:
     """A data set's name as it is printed; the demo's are never called by the name of the real ones."""
-    real = {"mnist": "MNIST", "cifar10": "CIFAR-10"}[dataset]
     if study.source == "download":
-        return real
+        return PUBLISHED[dataset]
     return {"mnist": "MNIST subset", "cifar10": "CIFAR-10 stand-in"}[dataset]
 
 

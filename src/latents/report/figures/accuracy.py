@@ -25,7 +25,7 @@ PROBES = {  # metric: name, marker, colour
 
 def draw(study: Study, results: Path) -> Figure:
     summary = read_summary(results / "summary.csv")
-    figure = style.figure(2.05)
+    figure = style.figure(1.95)
     panels = figure.subplots(1, len(study.datasets), sharey=True, squeeze=False)[0]
     for axes, dataset in zip(panels, study.datasets, strict=True):
         for probe, (metric, (label, marker, color)) in enumerate(PROBES.items()):

@@ -25,7 +25,7 @@ def draw(study: Study, results: Path, dataset: str) -> Figure:
     labels = np.array([int(line["label"]) for line in lines])
     colors = np.array(style.CLASSES)[labels]
 
-    figure = style.figure(2.5)
+    figure = style.figure(2.3)
     grid = figure.subplots(2, 4).ravel()
     for axes, row in zip(grid, ROWS, strict=False):
         points = np.array([(float(line[f"{row}_x"]), float(line[f"{row}_y"])) for line in lines])

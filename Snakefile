@@ -8,10 +8,12 @@
 # A cell (data set, run, seed) is trained or measured anew when a setting that decides it changes, and only then: the
 # digests below are what Snakemake compares. Progress bars and errors go to the terminal, the rest to {PRE}logs.
 
+import shutil
 import sys
 from pathlib import Path
 
 from latents.config import ALLOCATOR, ROWS, digest, read
+from latents.kept import LIGHT, LIGHT_TSNE, embedded, finished
 
 assert config.keys() <= {"study", "results"}, f"--config knows study= and results=reference, but was given {', '.join(config)}"
 assert config.get("results", "reference") == "reference", "--config results= takes one value, reference"
@@ -32,6 +34,9 @@ NAMES = ["accuracy", "reconstruction_error", "separability", "similarity", "spee
     "{figure}_{dataset}", figure=["reconstructions", "tsne", "interpolations", "curves"], dataset=STUDY.datasets
 )
 TABLES = ["settings", "accuracy", "splits", "reconstruction", "separability", "interpolation", "ablation", "cost"]
+# cells of this study that an earlier sitting finished (`make keep`): they are taken from kept/, not trained again
+KEPT = [] if REFERENCE else finished(STUDY, Path("kept"))
+KEPT_TSNE = embedded(STUDY, Path("kept"), KEPT)
 # functions, so that Snakemake does not take another name of the same settings for a reason to run again
 SETTINGS = lambda wildcards, input: CONFIG
 RESULTS = lambda wildcards, input: R
@@ -52,12 +57,15 @@ wildcard_constraints:
     run="[a-z][a-z0-9.-]*",
     seed="[0-9]+",
 
+ruleorder: kept > train
+ruleorder: kept > evaluate
+ruleorder: kept_tsne > tsne
+
 rule all:
     input:
         f"{PRE}paper/paper.pdf",
         expand(f"{PRE}figures/{{name}}.{{kind}}", name=NAMES, kind=["pdf", "png"]),
         [] if REFERENCE else f"{OUT}/summary.csv",
-        [] if REFERENCE else expand(f"{OUT}/codes/{{cell}}.npz", cell=CELLS),
 
 # -- Data: fetched or found, every file checked by its hash before it is read
 
@@ -70,7 +78,7 @@ rule data:
     log:
         f"{PRE}logs/data/{{dataset}}.log",
     shell:
-        "python -m latents.data --config {params.config} --dataset {wildcards.dataset} --out {output.manifest} > {log}"
+        "python -m latents.fetch --config {params.config} --dataset {wildcards.dataset} --out {output.manifest} > {log}"
 
 # -- Encoders: one training job for each cell; the judge, a classifier that is no row, is trained by the same rule
 
@@ -105,6 +113,7 @@ rule evaluate:
     output:
         record=f"{OUT}/records/{{dataset}}/{{run}}/seed{{seed}}.json",
         codes=ensure(f"{OUT}/codes/{{dataset}}/{{run}}/seed{{seed}}.npz", non_empty=True),
+        sample=f"{OUT}/samples/{{dataset}}/{{run}}/seed{{seed}}.npz",
         pictures=f"{OUT}/pictures/{{dataset}}/{{run}}/seed{{seed}}.npz",
         timing=f"{OUT}/timing/{{dataset}}/{{run}}/seed{{seed}}.evaluate.json",
     params:
@@ -118,28 +127,48 @@ rule evaluate:
     shell:
         "python -m latents.evaluate --final --config {params.config} --dataset {wildcards.dataset} --run {wildcards.run}"
         " --seed {wildcards.seed} --weights {input.weights} --trained {input.trained} --judge {input.judge}"
-        " --out {output.record} --codes {output.codes} --pictures {output.pictures} --timing {output.timing} > {log}"
+        " --out {output.record} --codes {output.codes} --sample {output.sample} --pictures {output.pictures} --timing {output.timing} > {log}"
+
+rule kept:
+    input:
+        [f"kept/{name.format('{cell}')}" for name in LIGHT],
+    output:
+        [f"{OUT}/{name.format('{cell}')}" for name in LIGHT],
+    wildcard_constraints:
+        cell="|".join(KEPT) or "none",
+    localrule: True
+    run:
+        for source, copy in zip(input, output):
+            shutil.copyfile(source, copy)
+
+use rule kept as kept_tsne with:
+    input:
+        [f"kept/{name.format('{place}')}" for name in LIGHT_TSNE],
+    output:
+        [f"{OUT}/{name.format('{place}')}" for name in LIGHT_TSNE],
+    wildcard_constraints:
+        place="|".join(KEPT_TSNE) or "none",
 
 rule tsne:
     input:
-        codes=lambda w: expand(f"{OUT}/codes/{w.dataset}/{{run}}/seed{STUDY.datasets[w.dataset].seeds[0]}.npz", run=ROWS),
+        codes=lambda w: f"{OUT}/codes/{w.dataset}/{w.run}/seed{STUDY.datasets[w.dataset].seeds[0]}.npz",
     output:
-        points=f"{OUT}/tsne/{{dataset}}.csv",
-        record=f"{OUT}/tsne/{{dataset}}.json",
-        timing=f"{OUT}/timing/{{dataset}}/tsne.json",
+        points=f"{OUT}/tsne/{{dataset}}/{{run}}.csv",
+        record=f"{OUT}/tsne/{{dataset}}/{{run}}.json",
+        timing=f"{OUT}/timing/{{dataset}}/{{run}}/tsne.json",
     params:
         config=SETTINGS,
         digest=digest([STUDY.measurement, STUDY.threads]),
     log:
-        f"{PRE}logs/tsne/{{dataset}}.log",
+        f"{PRE}logs/tsne/{{dataset}}/{{run}}.log",
     threads: STUDY.threads
     shell:
-        "python -m latents.tsne --config {params.config} --dataset {wildcards.dataset} --codes {input.codes}"
+        "python -m latents.tsne --config {params.config} --codes {input.codes}"
         " --out {output.points} --record {output.record} --timing {output.timing} > {log}"
 
 rule similarity:
     input:
-        codes=lambda w: [f"{OUT}/codes/{w.dataset}/{run}/seed{seed}.npz" for run, seed in STUDY.runs(w.dataset) if run in ROWS],
+        samples=lambda w: [f"{OUT}/samples/{w.dataset}/{run}/seed{seed}.npz" for run, seed in STUDY.runs(w.dataset) if run in ROWS],
     output:
         cka=f"{OUT}/similarity/{{dataset}}.csv",
     params:
@@ -147,14 +176,14 @@ rule similarity:
     log:
         f"{PRE}logs/similarity/{{dataset}}.log",
     shell:
-        "python -m latents.similarity --config {params.config} --dataset {wildcards.dataset} --codes {input.codes} --out {output.cka} > {log}"
+        "python -m latents.similarity --config {params.config} --dataset {wildcards.dataset} --samples {input.samples} --out {output.cka} > {log}"
 
 # -- Statistics: every number of every cell, then means and intervals over seeds
 
 rule summarize:
     input:
         records=expand(f"{OUT}/records/{{cell}}.json", cell=CELLS),
-        tsne=expand(f"{OUT}/tsne/{{dataset}}.json", dataset=STUDY.datasets),
+        tsne=expand(f"{OUT}/tsne/{{dataset}}/{{run}}.json", dataset=STUDY.datasets, run=ROWS),
         code=f"{REPORT}/summarize.py",
     output:
         runs=f"{OUT}/runs.csv",
@@ -189,7 +218,7 @@ rule reconstructions:
 
 use rule reconstructions as tsne_figure with:
     input:
-        points=multiext(f"{R}/tsne/{{dataset}}", ".csv", ".json"),
+        points=expand(f"{R}/tsne/{{{{dataset}}}}/{{run}}.{{kind}}", run=ROWS, kind=["csv", "json"]),
         code=[f"{REPORT}/figures/tsne.py", f"{REPORT}/style.py"],
     output:
         multiext(f"{PRE}figures/tsne_{{dataset}}", pdf=".pdf", png=".png"),

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from latents.config import Study
+from latents.config import ROWS, Study
 from latents.record import ROOT
 
 COPIED = (
@@ -57,7 +57,7 @@ def stub_reference(folder: Path, study: Study) -> None:
     for cell in cells:
         names += [f"records/{cell}.json", f"pictures/{cell}.npz", f"curves/{cell}.csv", f"timing/{cell}.evaluate.json"]
     for dataset in study.datasets:
-        names += [f"tsne/{dataset}.csv", f"tsne/{dataset}.json", f"similarity/{dataset}.csv"]
+        names += [f"similarity/{dataset}.csv", *(f"tsne/{dataset}/{row}.{kind}" for row in ROWS for kind in ("csv", "json"))]
     for name in names:
         path = folder / "reference" / name
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -18,10 +18,11 @@ NOTE = "DEMO: stand-in for CIFAR-10, 5,000 MNIST digits"
 def plain_study(folder: str = "") -> dict:
     """config/study.yaml, shrunk: three seeds of MNIST, one of CIFAR-10 with three ablations. With a folder: the demo."""
     plain = yaml.safe_load((record.ROOT / "config/study.yaml").read_text())
-    plain["datasets"]["mnist"] |= {"seeds": [1, 2, 3], "ablation": None}
+    del plain["sweeps"]
+    plain["datasets"]["mnist"] |= {"seeds": [1, 2, 3]}
     variants = {"full": {}, "no-corruption": {"clean-fraction": 1.0}, "plain-decoder": {"residual-decoder": False}}
-    ablation = {"method": "autoencoder-plus", "seeds": [1], "base": {"optimisation": {"epochs": 4}}, "variants": variants}
-    plain["datasets"]["cifar10"] |= {"seeds": [1], "ablation": ablation}
+    ablation = {"seeds": [1], "base": {"optimisation": {"epochs": 4}}, "variants": variants}
+    plain["datasets"]["cifar10"] |= {"seeds": [1], "sweeps": {"autoencoder-plus": {"ablation": ablation}}}
     plain["measurement"]["tsne-points"] = 600
     return plain | ({"study": "demo", "folder": folder, "note": NOTE, "source": "stand-in"} if folder else {})
 
@@ -108,12 +109,11 @@ def synthesise(study: Study, results: Path) -> None:
         labels = draw.integers(0, 10, study.measurement.tsne_points)
         angle = 2 * np.pi * labels / 10
         centres = 30 * np.stack([np.cos(angle), np.sin(angle)], 1)
-        points = {row: centres * (place + 1) / 7 + 6 * draw.standard_normal(centres.shape) for place, row in enumerate(ROWS)}
-        header = ["index", "label", *(f"{row}_{axis}" for row in ROWS for axis in "xy")]
-        lines = zip(range(len(labels)), labels.tolist(), *(column.tolist() for row in ROWS for column in points[row].T), strict=True)
-        summarize.write_csv(results / "tsne" / f"{dataset}.csv", tuple(header), lines)
-        trust = {row: 0.9 + 0.01 * place for place, row in enumerate(ROWS)}
-        record.write_json(results / "tsne" / f"{dataset}.json", {"format": record.FORMAT, "trustworthiness": trust})
+        for place, row in enumerate(ROWS):
+            points = centres * (place + 1) / 7 + 6 * draw.standard_normal(centres.shape)
+            lines = zip(range(len(labels)), labels.tolist(), *points.T.tolist(), strict=True)
+            summarize.write_csv(results / "tsne" / dataset / f"{row}.csv", ("index", "label", "x", "y"), lines)
+            record.write_json(results / "tsne" / dataset / f"{row}.json", {"format": record.FORMAT, "trustworthiness": 0.9 + 0.01 * place})
 
         cells = [cell for cell in study.runs(dataset) if cell[0] in ROWS]
         alike = [(*one, *other, float(draw.uniform(0.1, 0.95))) for one, other in itertools.combinations(cells, 2)]

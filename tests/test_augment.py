@@ -13,8 +13,9 @@ from torchvision.transforms.v2 import functional
 
 from latents import augment
 from latents.augment import TO_YIQ, recolour, view
-from latents.config import DATASETS, Augmentation
+from latents.config import DATASETS
 from latents.record import ROOT
+from latents.settings import Augmentation
 
 BILINEAR = InterpolationMode.BILINEAR
 

@@ -18,9 +18,10 @@ from torch.utils.flop_counter import FlopCounterMode
 from latents import augment, config, record, train
 from latents.bench import __main__ as bench
 from latents.bench import loops, ordinary, workflow
-from latents.config import Augmentation
+from latents.device import generator
+from latents.loop import fit, rate_at
 from latents.report import speed
-from latents.train import fit, rate_at
+from latents.settings import Augmentation
 
 METHODS = bench.METHODS
 REAL = os.environ.get("LATENTS_DATA")
@@ -62,7 +63,7 @@ def test_with_augmentation_off_both_loops_reach_the_same_loss_from_the_same_star
 
     theirs, _, _, validate = train.prepare(study, "mnist", method, 1, device)
     theirs.to(memory_format=torch.contiguous_format)
-    order = Given(torch.randperm(items, generator=train.generator(device, 1, 0)).tolist())
+    order = Given(torch.randperm(items, generator=generator(device, 1, 0)).tolist())
     images = ordinary.published(cells.folder / "data", "mnist", ordinary.Views(settings, "mnist"))
     loader = ordinary.batches(images, split.train.indices.tolist(), once.batch_size, 0, order)
     steps = items // once.batch_size
@@ -72,7 +73,7 @@ def test_with_augmentation_off_both_loops_reach_the_same_loss_from_the_same_star
     assert losses[-1] != pytest.approx(losses[0], rel=5e-3)  # the steps have moved the model by then
     theirs.eval()
     with torch.inference_mode():
-        assert validate(train.generator(device, 1, 0, 1)) == pytest.approx(curve[0][3], rel=0.02)  # AdamW turns rounding into steps where a gradient is none
+        assert validate(generator(device, 1, 0, 1)) == pytest.approx(curve[0][3], rel=0.02)  # AdamW turns rounding into steps where a gradient is none
 
 
 @pytest.mark.parametrize("method", METHODS)
@@ -80,7 +81,7 @@ def test_bfloat16_changes_the_loss_by_no_more_than_its_rounding(cells: Cells, me
     index, losses = torch.arange(20), {}
     for precision in ("float32", "bfloat16"):
         _, _, loss, _ = train.prepare(replace(cells.study, precision=precision), "mnist", method, 1, torch.device("cpu"))
-        losses[precision] = loss(index, train.generator(torch.device("cpu"), 1)).item()
+        losses[precision] = loss(index, generator(torch.device("cpu"), 1)).item()
     assert losses["bfloat16"] == pytest.approx(losses["float32"], rel=2**-6)
 
 
@@ -97,7 +98,7 @@ def test_every_augmentation_has_its_counterpart_in_the_ordinary_loop(cells: Cell
     theirs = torch.stack([ordinary.Views(guided, "cifar10")(Image.fromarray(pixels)) for _ in range(200)])
     assert theirs.shape == (200, 3, 32, 32) and theirs.dtype == torch.float32 and theirs.min() >= 0 and theirs.max() <= 1
     images = torch.from_numpy(pixels).permute(2, 0, 1).div(255).expand(200, -1, -1, -1)
-    ours = augment.view(images, guided.augmentation, train.generator(torch.device("cpu"), 1))
+    ours = augment.view(images, guided.augmentation, generator(torch.device("cpu"), 1))
     changes = [(views - images).abs().mean().item() for views in (theirs, ours)]
     assert changes[0] > 0.01 and changes[0] == pytest.approx(changes[1], rel=0.25)  # the same amplitude, from other draws
 

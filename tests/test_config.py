@@ -12,11 +12,18 @@ from latents import config
 from latents.config import ROWS, Problem
 from latents.record import ROOT
 
-STUDIES = sorted(path for path in (ROOT / "config").glob("*.yaml") if path.name not in ("data.yaml", "bench.yaml"))
+STUDIES = sorted(path for path in (ROOT / "config").glob("*.yaml") if path.name not in ("data.yaml", "bench.yaml", "sweeps.yaml"))
+
+
+ABLATION = "datasets.cifar10.sweeps.autoencoder-plus.ablation"
 
 
 def shipped() -> dict:
-    return yaml.safe_load((ROOT / "config/study.yaml").read_text())
+    """config/study.yaml with its sweeps where a study in one file has them."""
+    plain = yaml.safe_load((ROOT / "config/study.yaml").read_text())
+    for name, sweeps in yaml.safe_load((ROOT / "config" / plain.pop("sweeps")).read_text()).items():
+        plain["datasets"][name]["sweeps"] = sweeps
+    return plain
 
 
 def written(folder: Path, place: str, value: object) -> Path:
@@ -89,9 +96,9 @@ def test_a_data_set_that_is_not_known_is_refused_by_name(tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize(("key", "seed"), [("split-seed", 7001), ("judge-seed", 8001)])
-@pytest.mark.parametrize("place", ["seeds", "ablation.seeds"])
+@pytest.mark.parametrize("place", ["datasets.cifar10.seeds", f"{ABLATION}.seeds"])
 def test_a_split_seed_or_a_judges_seed_that_is_a_training_seed_is_refused(tmp_path: Path, place: str, key: str, seed: int) -> None:
-    message = refusal(written(tmp_path, f"datasets.cifar10.{place}", [1, seed]))
+    message = refusal(written(tmp_path, place, [1, seed]))
     assert f"datasets.cifar10.{key}: {seed} is a training seed too; choose another" in message
 
 
@@ -105,10 +112,10 @@ def test_a_corruption_that_moves_the_image_is_refused(tmp_path: Path, moving: di
     assert f"{place}: moves the image" in refusal(written(tmp_path, place, moving))
 
 
-def test_a_variant_of_an_ablation_with_an_unknown_key_or_a_wrong_type_is_refused_by_name(tmp_path: Path) -> None:
+def test_a_variant_of_a_sweep_with_an_unknown_key_or_a_wrong_type_is_refused_by_name(tmp_path: Path) -> None:
     for change, fault in (({"depth": 3}, "unknown field `depth`"), ({"linear-path": 2}, "linear-path")):
-        message = refusal(written(tmp_path, "datasets.cifar10.ablation.variants.deeper", change))
-        assert "ablation.variants.deeper" in message and fault in message
+        message = refusal(written(tmp_path, f"{ABLATION}.variants.deeper", change))
+        assert "sweeps.autoencoder-plus.ablation.deeper" in message and fault in message
 
 
 def test_a_missing_file_is_refused_and_the_shipped_ones_are_named(tmp_path: Path) -> None:
@@ -131,7 +138,7 @@ def test_a_file_that_is_not_utf_8_or_no_file_at_all_is_refused(tmp_path: Path, c
 
 @pytest.mark.parametrize(
     "place",
-    ["datasets.mnist.seeds", "datasets.cifar10.ablation.seeds", "datasets.mnist.judge-seed", "datasets.mnist.split-seed", "probe.seed",
+    ["datasets.mnist.seeds", f"{ABLATION}.seeds", "datasets.mnist.judge-seed", "datasets.mnist.split-seed", "probe.seed",
      "decoder.seed", "measurement.seed"],
 )  # fmt: skip
 def test_a_negative_seed_is_refused_by_key(tmp_path: Path, place: str) -> None:
@@ -145,7 +152,7 @@ def test_yaml_that_is_no_mapping_is_refused(tmp_path: Path, content: str) -> Non
     assert "Expected `object`" in refusal(path)
 
 
-@pytest.mark.parametrize("run", ["simclr", "guided.full", "autoencoder-plus.deeper", "", "judge.full"])
+@pytest.mark.parametrize("run", ["simclr", "guided.full", "autoencoder-plus.ablation", "autoencoder-plus.ablation.deeper", "", "judge.full"])
 def test_a_run_that_is_not_in_the_study_is_refused_and_the_rows_are_named(run: str) -> None:
     with pytest.raises(Problem, match=rf"run {run!r} is not in this study; rows are pca, random"):
         config.read(ROOT / "config/study.yaml").method("mnist", run)
@@ -165,21 +172,43 @@ def test_a_study_cannot_be_changed_after_it_was_read() -> None:
 def test_every_row_runs_at_every_seed_but_pca_once_and_variants_at_their_own_seeds(tmp_path: Path) -> None:
     plain = shipped()
     plain["datasets"]["cifar10"] |= {"seeds": [1, 2, 3]}
-    plain["datasets"]["cifar10"]["ablation"] |= {"seeds": [4], "variants": {"full": {}}}
+    plain["datasets"]["cifar10"]["sweeps"] = {"autoencoder-plus": {"ablation": {"seeds": [4], "base": {}, "variants": {"full": {}, "0.5": {}}}}}
     runs = list(msgspec.convert(plain, config.Study).runs("cifar10"))
-    expected = [("pca", 1), *((row, seed) for row in ROWS[1:] for seed in (1, 2, 3)), ("autoencoder-plus.full", 4)]
+    expected = [("pca", 1), *((row, seed) for row in ROWS[1:] for seed in (1, 2, 3)), *((f"autoencoder-plus.ablation.{name}", 4) for name in ("full", "0.5"))]
     assert runs == expected
 
 
-def test_a_variant_is_its_row_with_the_ablations_base_and_its_own_changes(tmp_path: Path) -> None:
+def test_a_variant_is_its_row_with_the_sweeps_base_and_its_own_changes(tmp_path: Path) -> None:
     variants = {"full": {}, "short": {"optimisation": {"batch-size": 7}, "linear-path": False}}
-    path = written(tmp_path, "datasets.cifar10.ablation", {"method": "autoencoder-plus", "seeds": [1], "base": {"linear-rate": 0.7}, "variants": variants})
+    path = written(tmp_path, ABLATION, {"seeds": [1], "base": {"linear-rate": 0.7}, "variants": variants})
     study = config.read(path)
     row = study.method("cifar10", "autoencoder-plus")
-    full, short = (study.method("cifar10", f"autoencoder-plus.{name}") for name in variants)
+    full, short = (study.method("cifar10", f"autoencoder-plus.ablation.{name}") for name in variants)
     assert full == msgspec.structs.replace(row, linear_rate=0.7)
     shorter = msgspec.structs.replace(row.optimisation, batch_size=7)
     assert short == msgspec.structs.replace(full, optimisation=shorter, linear_path=False)
+
+
+def test_sweeps_may_stand_in_a_file_of_their_own_and_its_faults_are_named(tmp_path: Path) -> None:
+    plain = shipped()
+    sweeps = {name: one.pop("sweeps") for name, one in plain["datasets"].items() if "sweeps" in one}
+    path, beside = tmp_path / "study.yaml", tmp_path / "sweeps.yaml"
+    path.write_text(yaml.safe_dump(plain | {"sweeps": beside.name}))
+    beside.write_text(yaml.safe_dump(sweeps))
+    assert config.read(path) == msgspec.convert(shipped(), config.Study)
+    for fault, said in ((sweeps | {"svhn": {}}, "svhn: not a data set of"), ({"cifar10": {"guided": {"labels": {"seeds": [1]}}}}, "missing required field")):
+        beside.write_text(yaml.safe_dump(fault))
+        with pytest.raises(Problem, match=said) as caught:
+            config.read(path)
+        assert str(caught.value).startswith(f"{beside}: ")
+    assert "sweeps.pca: not a row that is trained" in refusal(written(tmp_path, "datasets.cifar10.sweeps", {"pca": {}}))
+
+
+def test_a_key_that_is_there_twice_is_refused_with_its_line(tmp_path: Path) -> None:
+    path = tmp_path / "twice.yaml"
+    path.write_text((ROOT / "config/study.yaml").read_text() + "threads: 4\n")
+    message = refusal(path)
+    assert "the key 'threads' is there twice" in message and "line" in message
 
 
 def test_a_digest_depends_on_values_and_not_on_the_order_of_keys() -> None:

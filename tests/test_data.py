@@ -3,6 +3,7 @@
 import gzip
 import hashlib
 import io
+import math
 import os
 import pickle
 import socket
@@ -18,7 +19,7 @@ import numpy as np
 import pytest
 import yaml
 
-from latents import config, data, record, standin
+from latents import config, data, fetch, record, standin
 from latents.config import Problem, Study
 
 TRAIN, VAL, TEST, CLASSES = 60, 20, 10, 10
@@ -79,6 +80,17 @@ def test_the_split_is_disjoint_and_stratified_and_keeps_each_image_with_its_labe
     images, labels = data.read_part(dataset, "train", root / "data", data.pins(small_study(root), dataset))
     for part in (split.train, split.val):
         assert (part.images == images[part.indices]).all() and (part.labels == labels[part.indices]).all()
+
+
+def test_a_share_of_the_labels_is_stratified_repeats_and_lies_in_the_larger_share() -> None:
+    labels = np.random.default_rng(1).integers(0, 10, 3000)
+    shares = (0.01, 0.1, 0.5, 1.0)
+    chosen = [data.labelled(labels, share, 7) for share in shares]
+    for share, places, larger in zip(shares, chosen, [*chosen[1:], np.arange(3000)], strict=True):
+        assert set(places) <= set(larger) and (np.diff(places) > 0).all()
+        assert np.bincount(labels[places]).tolist() == [math.ceil(share * n - 1e-9) for n in np.bincount(labels)]
+    assert np.array_equal(chosen[0], data.labelled(labels, 0.01, 7)) and not np.array_equal(chosen[0], data.labelled(labels, 0.01, 8))
+    assert np.array_equal(chosen[-1], np.arange(3000))
 
 
 def test_the_split_is_the_same_each_time_and_does_not_depend_on_training_seeds(root: Path) -> None:
@@ -341,7 +353,7 @@ def files_below(root: Path) -> list[str]:
 
 def fetched(root: Path, *urls: str) -> bool:
     """Fetch with a short back-off; true when exactly the wanted file is there, whole."""
-    data.fetch(root, source(*urls), pause=0.01)
+    fetch.fetch(root, source(*urls), pause=0.01)
     return files_below(root) == [NAME] and (root / NAME).read_bytes() == CONTENT
 
 
@@ -355,7 +367,7 @@ def test_a_busy_server_is_asked_again_after_growing_pauses(
     tmp_path: Path, serve: Callable[..., Server], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pauses: list[float] = []
-    monkeypatch.setattr(data.time, "sleep", pauses.append)
+    monkeypatch.setattr(fetch.time, "sleep", pauses.append)
     assert fetched(tmp_path, serve(busy, busy, whole).url)
     assert [pause for pause in pauses if pause] == [0.01, 0.02]
 
@@ -402,8 +414,8 @@ def test_an_answer_that_does_not_end_is_left_after_the_published_size(
     tmp_path: Path, serve: Callable[..., Server], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     sizes: list[int] = []
-    md5 = data.md5
-    monkeypatch.setattr(data, "md5", lambda path: sizes.append(path.stat().st_size if path.exists() else 0) or md5(path))
+    md5 = fetch.md5
+    monkeypatch.setattr(fetch, "md5", lambda path: sizes.append(path.stat().st_size if path.exists() else 0) or md5(path))
     assert fetched(tmp_path, serve(too_much).url, serve(whole).url)
     assert len(ARCHIVE) < max(sizes) < len(ARCHIVE) + 200_000
 
@@ -422,7 +434,7 @@ def test_when_every_source_fails_the_message_names_the_place_and_the_demo(tmp_pa
 def test_an_archive_that_the_user_put_in_place_is_used_and_kept(tmp_path: Path) -> None:
     record.write_bytes(tmp_path / PLACE, ARCHIVE)
     record.write_bytes(tmp_path / f"{PLACE}.partial", ARCHIVE[:100])
-    data.fetch(tmp_path, source())
+    fetch.fetch(tmp_path, source())
     assert (tmp_path / NAME).read_bytes() == CONTENT and files_below(tmp_path) == [NAME, PLACE]
 
 
@@ -437,7 +449,7 @@ def test_a_damaged_file_is_replaced_and_kept_where_the_download_fails(tmp_path: 
 def test_an_archive_whose_file_has_another_hash_leaves_nothing_under_the_final_name(tmp_path: Path, serve: Callable[..., Server]) -> None:
     wrong = msgspec.structs.replace(source().archives[0], files={NAME: "0" * 64})
     with pytest.raises(Problem, match=f"its {NAME} does not have the SHA-256"):
-        data.fetch(tmp_path, data.Source(sources=[serve(whole).url], archives=[wrong]), pause=0.01)
+        fetch.fetch(tmp_path, data.Source(sources=[serve(whole).url], archives=[wrong]), pause=0.01)
     assert not (tmp_path / NAME).exists()
 
 
@@ -451,25 +463,25 @@ def test_a_tar_archive_gives_its_named_files_and_writes_nothing_else(tmp_path: P
     packed = stream.getvalue()
     files = {"folder/a": record.sha256(b"aa"), "folder/b": record.sha256(b"bb")}
     archive = data.Archive(place="x.tar.gz", bytes=len(packed), md5=hashlib.md5(packed).hexdigest(), files=files)
-    data.fetch(tmp_path / "data", data.Source(sources=[serve(whole, body=packed).url], archives=[archive]))
+    fetch.fetch(tmp_path / "data", data.Source(sources=[serve(whole, body=packed).url], archives=[archive]))
     assert files_below(tmp_path) == ["data/folder/a", "data/folder/b"]
 
 
 def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path) -> None:
     (tmp_path / "data").write_text("a file, not a folder")
     with pytest.raises(Problem, match=f"{tmp_path / 'data'}: cannot be written"):
-        data.fetch(tmp_path / "data", source())
+        fetch.fetch(tmp_path / "data", source())
 
 
 # the command
 
 
 def call(monkeypatch: pytest.MonkeyPatch, folder: Path, dataset: str) -> None:
-    """`python -m latents.data` with the shipped configuration on the stand-in below folder."""
-    plain = yaml.safe_load(SHIPPED.read_text()) | {"source": "stand-in", "folder": f"{folder}/"}
+    """`python -m latents.fetch` with the shipped configuration on the stand-in below folder."""
+    plain = yaml.safe_load(SHIPPED.read_text()) | {"source": "stand-in", "folder": f"{folder}/", "sweeps": str(SHIPPED.with_name("sweeps.yaml"))}
     (folder / "config.yaml").write_text(yaml.safe_dump(plain, sort_keys=False))
     monkeypatch.setattr(sys, "argv", ["data", "--config", str(folder / "config.yaml"), "--dataset", dataset, "--out", str(folder / f"{dataset}.json")])
-    data.main()
+    fetch.main()
 
 
 @pytest.mark.parametrize("dataset", ["mnist", "cifar10"])
@@ -495,7 +507,7 @@ real = pytest.mark.skipif("LATENTS_DATA" not in os.environ, reason="LATENTS_DATA
 def test_the_real_files_are_found_without_a_network_and_split_as_published(dataset: str, shape: tuple[int, ...]) -> None:
     study = config.read(SHIPPED)
     whole = msgspec.structs.replace(data.read_sources()[dataset], sources=[])
-    data.fetch(Path(study.data), whole)
+    fetch.fetch(Path(study.data), whole)
     split = data.load(study, dataset, with_test=True)
     chosen = study.datasets[dataset]
     assert split.train.images.shape == (chosen.train, *shape) and split.val.images.shape == (chosen.validation, *shape)

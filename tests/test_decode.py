@@ -10,8 +10,8 @@ from torch import Tensor
 
 from latents import decode, evaluate
 from latents.config import DATASETS
+from latents.device import to_float
 from latents.encode import draw, encode
-from latents.train import to_float
 
 
 def pair(dataset: str) -> tuple[Tensor, Tensor]:

@@ -12,7 +12,8 @@ from tiny import Cells, floats, pictures, png, same, state
 from torch import Tensor
 
 from latents import augment, encode
-from latents.config import CODE_SIZE, DATASETS, ROWS, Augmentation, Problem
+from latents.config import DATASETS, ROWS, Problem
+from latents.settings import CODE_SIZE, Augmentation
 
 
 @pytest.fixture

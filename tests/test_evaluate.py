@@ -14,12 +14,14 @@ import torch
 from made_up import call
 from msgspec.structs import replace
 from tiny import TEST, TRAIN, VAL, Cells, pictures, same, state
-from torch import Tensor
+from torch import Tensor, nn
 
-from latents import augment, data, evaluate, geometry, networks, probe, record, train
-from latents.config import CODE_SIZE, JUDGE, ROWS_WITH_LABELS, SHOWN, Problem
+from latents import augment, data, evaluate, geometry, probe, record, train
+from latents.config import JUDGE, ROWS_WITH_LABELS, SHOWN, Problem
 from latents.encode import encode
+from latents.model import save_model
 from latents.probe import Outcome
+from latents.settings import CODE_SIZE
 
 SIZES = {"train": TRAIN, "val": VAL, "test": TEST}
 MEASURED = ("pca", "autoencoder", "guided", "contrastive")  # two that draw by themselves, two that get a decoder
@@ -29,7 +31,7 @@ RANGES = {
     "alignment": (0, 4), "uniformity": (-8, 0), "effective_rank": (1, 128), "path_length": (1 - 1e-4, 100), "class_changes": (0, 9), "judge": (0, 100),
 }  # fmt: skip
 
-Found = tuple[dict, dict[str, np.ndarray], dict[str, np.ndarray]]
+Found = tuple[dict, dict[str, np.ndarray], dict[str, np.ndarray], dict[str, np.ndarray]]
 
 
 def unpacked(archive: bytes) -> dict[str, np.ndarray]:
@@ -43,13 +45,13 @@ def values(facts: dict) -> dict[tuple[str, str], float]:
 
 @pytest.fixture(scope="module")
 def measured(cells: Cells) -> Callable[[str], Found]:
-    """measured(run): facts, codes and pictures of a cell with --final, computed once; tests only read them."""
+    """measured(run): facts, codes, pictures and sample of a cell with --final, computed once; tests only read them."""
 
     @functools.cache
     def one(run: str) -> Found:
         model, judge = copy.deepcopy(cells.trained(run)[0]), copy.deepcopy(cells.trained(JUDGE)[0])
-        facts, codes, shown, _ = evaluate.evaluate(cells.study, model, judge, "mnist", final=True)
-        return facts, unpacked(codes), unpacked(shown)
+        facts, files, _ = evaluate.evaluate(cells.study, model, judge, "mnist", run, final=True)
+        return facts, unpacked(files["codes"]), unpacked(files["pictures"]), unpacked(files["sample"])
 
     return one
 
@@ -62,12 +64,13 @@ def test_without_final_the_test_files_are_not_read_and_nothing_is_measured_on_th
     for file in (tmp_path / "data/MNIST/raw").glob("t10k-*"):
         file.unlink()
     study, model, judge = replace(cells.study, folder=f"{tmp_path}/"), cells.trained("pca")[0], cells.trained(JUDGE)[0]
-    facts, codes, shown, _ = evaluate.evaluate(study, model, judge, "mnist", final=False)
+    facts, files, _ = evaluate.evaluate(study, model, judge, "mnist", "pca", final=False)
+    codes, shown = files["codes"], files["pictures"]
     assert facts["test_read"] is False and facts["correct"] == {}
     assert {split for _, split in values(facts)} == {"train", "val"} and not any("test" in name for name in unpacked(codes))
     assert set(unpacked(shown)["indices"]) <= set(data.load(study, "mnist", with_test=False).val.indices)
     with pytest.raises(Problem, match="t10k-images-idx3-ubyte: cannot be read"):
-        evaluate.evaluate(study, model, judge, "mnist", final=True)
+        evaluate.evaluate(study, model, judge, "mnist", "pca", final=True)
 
 
 # frozen is frozen
@@ -78,7 +81,7 @@ def test_probes_decoder_and_measures_leave_every_weight_and_batch_statistic_as_i
     model, judge = copy.deepcopy(cells.trained(run)[0]), copy.deepcopy(cells.trained(JUDGE)[0])
     before = state(model), state(judge)
     assert any("running_var" in name for name in before[0])
-    evaluate.evaluate(cells.study, model, judge, "mnist", final=True)
+    evaluate.evaluate(cells.study, model, judge, "mnist", run, final=True)
     assert same(state(model), before[0]) and same(state(judge), before[1])
     assert all(parameter.grad is None for parameter in model.parameters())
 
@@ -91,6 +94,9 @@ def test_every_metric_of_every_split_is_there_and_in_its_range(measured: Callabl
     found = values(measured(run)[0])
     probes = {"linear", "mlp", "knn", "best"} | ({"head"} if run in ROWS_WITH_LABELS else set())
     expected = {(f"accuracy_{name}", split) for name in probes for split in SIZES}
+    expected |= {(f"accuracy_{name}_{share}pct", split) for name in ("linear", "knn") for share in (1, 10) for split in ("val", "test")}
+    if run in ("contrastive", "supcon"):
+        expected |= {(f"accuracy_{name}_projection", split) for name in ("linear", "knn") for split in SIZES}
     expected |= {(name, split) for name in ("mae", "psnr", "ssim") for split in SIZES}
     expected |= {(name, split) for name in GEOMETRY for split in ("val", "test")}
     expected |= {(f"{name}{suffix}", "test") for name in ("path_length", "class_changes") for suffix in ("", "_pixels")}
@@ -111,7 +117,7 @@ def test_a_mean_of_class_changes_over_a_few_pairs_is_left_out_and_their_count_is
     counted = values(measured("pca")[0])["class_changes_pixels_pairs", "test"]
     for enough in (counted, counted + 1):
         study = replace(cells.study, measurement=replace(cells.study.measurement, fewest_pairs=enough))
-        found = values(evaluate.evaluate(study, cells.trained("pca")[0], cells.trained(JUDGE)[0], "mnist", final=True)[0])
+        found = values(evaluate.evaluate(study, cells.trained("pca")[0], cells.trained(JUDGE)[0], "mnist", "pca", final=True)[0])
         assert (("class_changes_pixels", "test") in found) == (enough == counted) and found["class_changes_pixels_pairs", "test"] == counted
 
 
@@ -207,6 +213,42 @@ def test_the_codes_file_holds_codes_labels_and_indices_of_each_split(cells: Cell
         assert np.array_equal(arrays[name], expected)
 
 
+@pytest.mark.parametrize("run", MEASURED)
+def test_the_sample_holds_codes_of_the_same_test_images_for_every_row_in_half_precision(cells: Cells, measured: Callable[[str], Found], run: str) -> None:
+    _, arrays, _, sample = measured(run)
+    places = np.searchsorted(arrays["indices_test"], sample["indices"])
+    assert len(places) == min(cells.study.measurement.sample, SIZES["test"]) and sample["codes"].dtype == np.float16
+    assert np.array_equal(sample["codes"], arrays["test"][places].astype(np.float16))
+    assert np.array_equal(sample["indices"], measured(MEASURED[0])[3]["indices"])
+
+
+def test_the_probes_with_few_labels_see_those_labels_alone(cells: Cells, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen = []
+    linear = probe.linear
+
+    def watched(codes: dict[str, Tensor], labels: dict[str, Tensor], settings: object) -> Outcome:
+        seen.append((len(codes["train"]), sorted(codes), labels["train"].bincount(minlength=10).tolist()))
+        return linear(codes, labels, settings)
+
+    monkeypatch.setattr(probe, "linear", watched)
+    model, judge = (copy.deepcopy(cells.trained(name)[0]) for name in ("random", JUDGE))
+    evaluate.evaluate(cells.study, model, judge, "mnist", "random", final=True)
+    each = SIZES["train"] // 10
+    few = [-(-each // 100), -(-each // 10)]  # of each class, rounded up
+    assert seen == [(10 * n, ["test", "train", "val"], 10 * [n]) for n in (each, *few)]
+
+
+def test_the_projection_that_is_probed_is_the_heads_output(cells: Cells, measured: Callable[[str], Found]) -> None:
+    facts, arrays, _, _ = measured("contrastive")
+    labels = {name: torch.from_numpy(arrays[f"labels_{name}"]) for name in SIZES}
+    with torch.inference_mode():
+        head = cells.trained("contrastive")[0].projector.eval()
+        projected = {name: nn.functional.normalize(head(torch.from_numpy(arrays[name])), dim=1) for name in SIZES}
+    predicted = probe.knn(projected, labels, cells.study.probe).predictions["test"]
+    assert values(facts)["accuracy_knn_projection", "test"] == probe.accuracy(predicted, labels["test"])
+    assert values(facts)["accuracy_knn", "test"] != values(facts)["accuracy_knn_projection", "test"]
+
+
 def test_the_pictures_shown_are_the_same_for_every_row_whatever_their_error(cells: Cells, measured: Callable[[str], Found]) -> None:
     shown = [measured(run)[2] for run in MEASURED]
     images = data.load(cells.study, "mnist", with_test=True).test.images.transpose(0, 2, 3, 1)
@@ -224,7 +266,7 @@ def test_the_pictures_shown_are_the_same_for_every_row_whatever_their_error(cell
 
 # the command
 
-OUT = {"out": "record.json", "codes": "codes.npz", "pictures": "pictures.npz", "timing": "timing.json"}
+OUT = {"out": "record.json", "codes": "codes.npz", "sample": "sample.npz", "pictures": "pictures.npz", "timing": "timing.json"}
 
 
 @pytest.fixture(scope="module")
@@ -245,10 +287,11 @@ def run(cells: Cells, files: Path, out: Path, **changes: object) -> None:
 def test_the_command_gives_the_same_bytes_each_time_and_a_record_with_all_it_came_from(cells: Cells, files: Path, tmp_path: Path) -> None:
     for name in ("a", "b"):
         run(cells, files, tmp_path / name)
-    for name in ("record.json", "codes.npz", "pictures.npz"):
+    for name in ("record.json", "codes.npz", "sample.npz", "pictures.npz"):
         assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes()
     kept, trained = record.read_json(tmp_path / "a/record.json"), record.read_json(files / "r.json")
-    assert kept["codes_sha256"] == record.sha256(tmp_path / "a/codes.npz") and kept["pictures_sha256"] == record.sha256(tmp_path / "a/pictures.npz")
+    for name in ("codes", "sample", "pictures"):
+        assert kept[f"{name}_sha256"] == record.sha256(tmp_path / f"a/{name}.npz")
     assert kept["judge_sha256"] == record.sha256(cells.weights(JUDGE)) and kept["weights_sha256"] == trained["weights_sha256"]
     assert kept["test_read"] is True and kept["split_sha256"] == trained["split_sha256"] and kept["config"]["probe"]["knn-k"] == 5
     assert kept["trained_by"] == {name: trained[name] for name in ("source_sha256", "versions", "processor")}
@@ -263,7 +306,7 @@ def spoil(files: Path, name: str, content: Callable[[bytes], bytes]) -> None:
 
 def other_weights(cells: Cells, files: Path, **changes: object) -> None:
     training = cells.study.training("mnist", "guided", 1) | changes
-    networks.save_model(files / "w.safetensors", cells.trained("guided", 2)[0], training)
+    save_model(files / "w.safetensors", cells.trained("guided", 2)[0], training)
 
 
 BAD = {

@@ -13,8 +13,10 @@ from tiny import Cells, floats, same, state
 from torch import nn
 
 from latents import networks, record, train
-from latents.config import CODE_SIZE, DATASETS, JUDGE, ROWS, Problem
-from latents.networks import PCA, Decoder, Encoder, Model, PlainDecoder
+from latents.config import DATASETS, JUDGE, ROWS, Problem
+from latents.model import Model, build, load_model, save_model
+from latents.networks import PCA, Decoder, Encoder, PlainDecoder
+from latents.settings import CODE_SIZE
 
 SHARING = ("random", "autoencoder-plus", "guided", "contrastive", "supcon")  # one encoder
 DRAWING = ("autoencoder", "autoencoder-plus")
@@ -36,7 +38,7 @@ def zeroed(module: nn.Module) -> nn.Module:
 @pytest.mark.parametrize("dataset", DATASETS)
 @pytest.mark.parametrize("run", [*ROWS, JUDGE])
 def test_the_code_is_one_float32_vector_of_128_numbers_also_under_bfloat16(cells: Cells, dataset: str, run: str) -> None:
-    encoder = networks.build(cells.study, dataset, run, 1).encoder.eval()
+    encoder = build(cells.study, dataset, run, 1).encoder.eval()
     for enabled in (False, True):
         with torch.autocast("cpu", torch.bfloat16, enabled=enabled), torch.no_grad():
             codes = encoder(floats(dataset))
@@ -54,8 +56,28 @@ def test_the_linear_layer_to_the_code_is_computed_in_float32_under_bfloat16() ->
 
 @pytest.mark.parametrize("dataset", DATASETS)
 def test_the_rows_share_one_encoder_with_the_same_first_weights(cells: Cells, dataset: str) -> None:
-    encoders = [networks.build(cells.study, dataset, run, 1).encoder for run in SHARING]
-    assert all(same(state(encoder), state(encoders[0])) for encoder in encoders)
+    encoders = {run: state(build(cells.study, dataset, run, 1).encoder) for run in SHARING}
+    paths = {run: {name for name in weights if name.startswith("linear.")} for run, weights in encoders.items()}
+    assert {run for run, path in paths.items() if path} == {"autoencoder-plus"}  # its linear path is all that it has beside
+    assert all(same({name: value for name, value in weights.items() if name not in paths[run]}, encoders["random"]) for run, weights in encoders.items())
+
+
+def test_a_view_of_any_allowed_size_gives_a_code() -> None:
+    encoder = Encoder(DATASETS["cifar10"], (4, 4, 8)).eval()
+    assert [encoder(torch.rand(2, 3, side, side)).shape for side in range(25, 33)] == 8 * [(2, CODE_SIZE)]
+
+
+@pytest.mark.parametrize("size", [16, 256])
+@pytest.mark.parametrize("run", ["autoencoder-plus", "contrastive"])
+def test_a_code_of_another_size_is_encoded_and_drawn_and_starts_at_as_many_components(cells: Cells, run: str, size: int) -> None:
+    row = cells.study.datasets["mnist"].methods
+    changed = {run.replace("-", "_"): replace(cells.study.method("mnist", run), code_size=size)}
+    study = replace(cells.study, datasets={"mnist": replace(cells.study.datasets["mnist"], methods=replace(row, **changed))})
+    model, images = build(study, "mnist", run, 1), floats("mnist")
+    train.fit_to_pixels(model, study.method("mnist", run), (images * 255).round().byte())
+    assert model.eval().encoder(images).shape == (8, size)
+    if model.decodes:
+        assert model.decode(model.encoder(images)).shape == images.shape
 
 
 @pytest.mark.parametrize(("dataset", "side"), [("mnist", 27), ("cifar10", 31)])
@@ -118,7 +140,7 @@ def test_the_linear_paths_start_as_pca_and_rebuild_as_it_does_before_the_first_s
     dataset = cells.study.datasets["mnist"]
     settings = replace(dataset.methods.autoencoder_plus, residual_decoder=residual)
     study = replace(cells.study, datasets={"mnist": replace(dataset, methods=replace(dataset.methods, autoencoder_plus=settings))})
-    model = networks.build(study, "mnist", "autoencoder-plus", 1)
+    model = build(study, "mnist", "autoencoder-plus", 1)
     pixels = floats("mnist", 200)
     images = (pixels * 255).round().byte()
     pca = PCA(DATASETS["mnist"])
@@ -178,7 +200,7 @@ def test_only_the_code_passes_from_encoder_to_decoder(cells: Cells, run: str) ->
 
 
 def test_pca_and_the_autoencoders_draw_and_the_other_rows_do_not(cells: Cells) -> None:
-    assert [run for run in ROWS if networks.build(cells.study, "mnist", run, 1).decodes] == ["pca", *DRAWING]
+    assert [run for run in ROWS if build(cells.study, "mnist", run, 1).decodes] == ["pca", *DRAWING]
 
 
 # weights
@@ -186,14 +208,14 @@ def test_pca_and_the_autoencoders_draw_and_the_other_rows_do_not(cells: Cells) -
 
 def test_the_seed_decides_the_weights_and_no_global_state_is_changed(cells: Cells) -> None:
     before = torch.random.get_rng_state()
-    first, again, other = (state(networks.build(cells.study, "mnist", "guided", seed)) for seed in (1, 1, 2))
+    first, again, other = (state(build(cells.study, "mnist", "guided", seed)) for seed in (1, 1, 2))
     assert torch.equal(torch.random.get_rng_state(), before)
     assert same(first, again) and not same(first, other)
 
 
 @pytest.mark.parametrize("run", ["pca", "autoencoder-plus", "supcon"])
 def test_saved_weights_come_back_bit_for_bit_with_what_made_them(cells: Cells, run: str) -> None:
-    model, training = networks.load_model(cells.weights(run), cells.study)
+    model, training = load_model(cells.weights(run), cells.study)
     assert same(state(model), state(cells.trained(run)[0]))
     assert training == json.loads(json.dumps(cells.study.training("mnist", run, 1)))
 
@@ -201,7 +223,7 @@ def test_saved_weights_come_back_bit_for_bit_with_what_made_them(cells: Cells, r
 def test_the_same_weights_are_the_same_bytes_each_time(cells: Cells, tmp_path: Path) -> None:
     training = cells.study.training("mnist", "random", 1)
     for number in range(24):
-        networks.save_model(tmp_path / str(number), cells.trained("random")[0], training)
+        save_model(tmp_path / str(number), cells.trained("random")[0], training)
     assert len({path.read_bytes() for path in tmp_path.iterdir()}) == 1
 
 
@@ -215,7 +237,7 @@ def changed(cells: Cells, path: Path, model: Model, **changes: object) -> Path:
 
 def refusal(path: Path, cells: Cells) -> str:
     with pytest.raises(Problem) as caught:
-        networks.load_model(path, cells.study)
+        load_model(path, cells.study)
     message = str(caught.value)
     assert message.startswith(f"{path}: ") and "\n" not in message
     return message

@@ -11,9 +11,12 @@ from tiny import Cells, floats, identity_model, literal_nt_xent, literal_supcon
 from torch import Generator, Tensor, nn
 from torch.nn import functional
 
-from latents import augment, config, networks, objectives
-from latents.config import CODE_SIZE, JUDGE, Augmentation
-from latents.train import loss_of, optimizer_for
+from latents import augment, config, objectives
+from latents.config import JUDGE
+from latents.model import build
+from latents.optimise import optimizers_for
+from latents.settings import CODE_SIZE, Augmentation
+from latents.train import loss_of
 
 N, WIDTH = 6, 5
 NOISE = Augmentation(noise=0.3)
@@ -120,6 +123,33 @@ def test_the_plain_autoencoders_target_is_the_image_with_its_pixels_from_0_to_1(
     assert loss(torch.ones_like) == pytest.approx(1 - images.mean().item(), rel=1e-5)
 
 
+def test_gradient_histograms_tell_edges_by_direction_and_place_and_not_by_contrast() -> None:
+    step = torch.zeros(1, 3, 8, 8)
+    step[..., 6:] = 0.8  # an edge between the columns 5 and 6, in the second cell of four pixels
+    found = objectives.gradient_histograms(step)
+    assert found.shape == (1, 9, 2, 2)
+    assert found[0, :, :, 0].abs().max() == 0 and found[0, 0, :, 1] == pytest.approx([1, 1], abs=0.05)  # direction 0 alone: across
+    assert found[0, 1:].abs().max() == 0
+    assert torch.allclose(objectives.gradient_histograms(1 - step), found)  # light to dark or dark to light
+    assert torch.allclose(objectives.gradient_histograms(step / 2), found, atol=0.05)
+    turned = objectives.gradient_histograms(step.transpose(2, 3))
+    assert turned[0, 4:6, 1].sum(0) == pytest.approx([2**0.5, 2**0.5], abs=0.05)  # a quarter turn lies between two of nine directions
+    assert turned[0, 4, 1].tolist() == pytest.approx(turned[0, 5, 1].tolist(), abs=1e-4)
+
+
+def test_the_better_autoencoder_rebuilds_the_gradients_too_where_they_have_a_weight(cells: Cells) -> None:
+    settings = replace(cells.study.method("cifar10", "autoencoder-plus"), augmentation=Augmentation(), clean_fraction=1.0)
+    images = floats("cifar10")
+    wanted = objectives.gradient_histograms(images)
+
+    def loss(weight: float, gradients: Tensor) -> float:
+        model = identity_model(decoder=lambda codes: codes.unflatten(1, images.shape[1:]), gradients=lambda codes: gradients)
+        return loss_of(model, replace(settings, gradient_weight=weight), images, torch.zeros(8), seeded()).item()
+
+    assert loss(2.0, wanted) == 0 and loss(0.0, 0 * wanted) == 0
+    assert loss(2.0, 0 * wanted) == pytest.approx(2 * wanted.mean().item(), rel=1e-4)
+
+
 def test_the_better_autoencoder_rebuilds_the_clean_view_from_the_corrupted_one(cells: Cells) -> None:
     settings = replace(cells.study.method("cifar10", "autoencoder-plus"), augmentation=Augmentation(flip=True), corruption=NOISE, clean_fraction=0.0)
     images = floats("cifar10")
@@ -176,7 +206,7 @@ def shrunk_steps() -> list[tuple[Path, str, str]]:
 @pytest.mark.parametrize(("path", "dataset", "run"), shrunk_steps(), ids=lambda value: getattr(value, "stem", value))
 def test_one_shrunk_step_of_every_configuration_has_a_finite_loss_and_finite_gradients(path: Path, dataset: str, run: str) -> None:
     study = config.read(path)
-    model, settings, images = networks.build(study, dataset, run, 1), study.method(dataset, run), floats(dataset)
+    model, settings, images = build(study, dataset, run, 1), study.method(dataset, run), floats(dataset)
     model.encoder.fit(images)
     with torch.autocast("cpu", torch.bfloat16, enabled=study.precision == "bfloat16"):
         assert model.encoder(images).shape == (8, CODE_SIZE)
@@ -185,5 +215,6 @@ def test_one_shrunk_step_of_every_configuration_has_a_finite_loss_and_finite_gra
     assert loss.isfinite() and loss > 0
     learnt = [parameter for parameter in model.parameters() if parameter.requires_grad]
     assert all(parameter.grad is not None and parameter.grad.isfinite().all() for parameter in learnt)
-    optimizer_for(model, settings.optimisation, getattr(settings, "linear_rate", 1.0)).step()
+    for optimizer in optimizers_for(model, settings.optimisation, getattr(settings, "linear_rate", 1.0)):
+        optimizer.step()
     assert all(parameter.isfinite().all() for parameter in learnt)

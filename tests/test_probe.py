@@ -9,8 +9,8 @@ from tiny import Cells
 from torch import Tensor
 
 from latents import probe
-from latents.config import Probe
 from latents.probe import Outcome, Parts
+from latents.settings import Probe
 
 SIZES = {"train": 120, "val": 50, "test": 60}
 

@@ -13,11 +13,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import yaml
+from made_up import NOTE, call, inputs, plain_study, prepare, summarise
 from matplotlib.figure import Figure
 
 from latents import config, record
 from latents.report import gallery, speed, style, summarize, tables
-from made_up import NOTE, call, inputs, plain_study, prepare, summarise
 
 FIGURES = {  # script: its data set, where it takes one
     "reconstructions": "mnist", "tsne": "cifar10", "interpolations": "cifar10", "curves": "mnist",

@@ -15,10 +15,13 @@ from msgspec.structs import replace
 from tiny import TRAIN, TRAINED, Cells, floats, same, state, write_config
 from torch import Tensor, nn
 
-from latents import networks, record, train
-from latents.config import DATASETS, JUDGE, Optimisation, Problem
-from latents.networks import Model
-from latents.train import fit, rate_at
+from latents import loop, record, train
+from latents.config import DATASETS, JUDGE, Problem
+from latents.device import device_of
+from latents.loop import fit, rate_at
+from latents.model import Model, build, load_model
+from latents.optimise import optimizers_for
+from latents.settings import Optimisation
 
 SGD = Optimisation(epochs=3, batch_size=5, optimizer="sgd", learning_rate=0.4, weight_decay=0.0, warmup=0.25)
 STEPS = 12  # of SGD over 20 items
@@ -57,7 +60,7 @@ def test_training_lowers_the_loss_and_says_so_in_the_curve(cells: Cells) -> None
 
 
 def test_what_is_fitted_on_the_pixels_stays_as_it_was_fitted(cells: Cells) -> None:
-    fitted = networks.build(cells.study, "mnist", "guided", 1)
+    fitted = build(cells.study, "mnist", "guided", 1)
     images = train.data.load(cells.study, "mnist", with_test=False).train.images
     train.fit_to_pixels(fitted, None, torch.from_numpy(images))
     trained = cells.trained("guided")[0]
@@ -190,8 +193,7 @@ def test_the_rate_is_never_higher_than_the_configured_one() -> None:
 @pytest.mark.parametrize("slope", [1.0, -1.0, 0.0])
 def test_the_rate_depends_on_the_step_alone_whatever_the_loss_does(monkeypatch: pytest.MonkeyPatch, slope: float) -> None:
     module, made, rates = nn.Linear(1, 1), [], []
-    optimizer_for = train.optimizer_for
-    monkeypatch.setattr(train, "optimizer_for", lambda *arguments: made.append(optimizer_for(*arguments)) or made[-1])
+    monkeypatch.setattr(loop, "optimizers_for", lambda *arguments: made.extend(optimizers_for(*arguments)) or made)
 
     def loss(index: Tensor, _: torch.Generator) -> Tensor:
         rates.append(made[0].param_groups[0]["lr"])
@@ -203,8 +205,8 @@ def test_the_rate_depends_on_the_step_alone_whatever_the_loss_does(monkeypatch: 
 
 
 def test_a_linear_path_learns_at_its_share_of_the_rate(cells: Cells) -> None:
-    model = networks.build(cells.study, "mnist", "autoencoder-plus", 1)
-    optimizer = train.optimizer_for(model, SGD, 0.1)
+    model = build(cells.study, "mnist", "autoencoder-plus", 1)
+    (optimizer,) = optimizers_for(model, SGD, 0.1)
     linear = {id(p) for part in (model.encoder, model.decoder) for p in part.linear.parameters()}
     shares = {id(p): group["share"] for group in optimizer.param_groups for p in group["params"]}
     assert {shares[place] for place in linear} == {0.1} and {share for place, share in shares.items() if place not in linear} == {1.0}
@@ -243,7 +245,7 @@ def test_neither_training_nor_its_curve_reads_the_test_files_and_no_seed_moves_t
 
 
 def test_the_flops_of_a_training_are_counted_and_leave_the_model_as_it_was(cells: Cells) -> None:
-    model = networks.build(cells.study, "mnist", "guided", 1)
+    model = build(cells.study, "mnist", "guided", 1)
     settings, images, before = cells.study.method("mnist", "guided"), floats("mnist", TRAIN), state(model)
 
     def loss(index: Tensor, random: torch.Generator) -> Tensor:
@@ -274,7 +276,7 @@ def test_the_command_writes_weights_record_curve_and_timing_the_same_bytes_each_
     assert kept["config"] == json.loads(json.dumps(cells.study.training("mnist", "guided", 1)))
     assert {"split_sha256", "data_sha256", "source_sha256", "versions", "device", "threads", "parameters", "train_flops"} <= kept.keys()
     assert (tmp_path / "a/c.csv").read_text().splitlines()[0] == "epoch,step,loss,val_loss,lr"
-    assert same(state(networks.load_model(tmp_path / "a/w.safetensors", cells.study)[0]), state(cells.trained("guided")[0]))
+    assert same(state(load_model(tmp_path / "a/w.safetensors", cells.study)[0]), state(cells.trained("guided")[0]))
 
 
 @pytest.mark.parametrize(
@@ -303,4 +305,4 @@ def test_from_the_shell_bad_input_is_one_line_on_stderr_and_exit_status_1(tmp_pa
 def test_a_gpu_that_is_not_there_is_refused_by_key(cells: Cells, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     with pytest.raises(Problem, match="device: cuda is configured, but torch sees no GPU; set device: cpu or auto"):
-        train.device_of(replace(cells.study, device="cuda"))
+        device_of(replace(cells.study, device="cuda"))

@@ -12,9 +12,9 @@ import torch
 import yaml
 from torch import Tensor, nn
 
-from latents import config, data, networks, record, standin, train
+from latents import config, data, record, standin, train
 from latents.config import DATASETS, Study
-from latents.networks import Model
+from latents.model import Model, save_model
 
 torch.set_num_threads(1)
 
@@ -28,7 +28,7 @@ SMALL = {
     "measurement": {"silhouette-points": 20, "pairs": 5, "fewest-pairs": 1},
 }
 SMALL_DATASET = {
-    "train": TRAIN, "validation": VAL, "test": TEST, "seeds": [1, 2], "judge": {"optimisation": {"epochs": 10, "batch-size": 20}},
+    "train": TRAIN, "validation": VAL, "test": TEST, "seeds": [1, 2], "judge": {"optimisation": {"epochs": 60, "batch-size": 20}},
     "methods": {row: BUDGET for row in TRAINED} | {
         "autoencoder": {"optimisation": BUDGET["optimisation"] | {"learning-rate": 0.03}, "channels": [4, 4, 4]},
         "contrastive": BUDGET | {"projection": [16, 8]}, "supcon": BUDGET | {"projection": [16, 8]},
@@ -101,7 +101,7 @@ class Cells:
     def weights(self, run: str, seed: int = 1) -> Path:
         """A file with the weights of a trained MNIST cell."""
         path = self.folder / f"{run}-{seed}.safetensors"
-        networks.save_model(path, self.trained(run, seed)[0], self.study.training("mnist", run, seed))
+        save_model(path, self.trained(run, seed)[0], self.study.training("mnist", run, seed))
         return path
 
 

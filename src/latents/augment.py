@@ -10,7 +10,7 @@ import torch
 from torch import Generator, Tensor
 from torch.nn import functional
 
-from latents.config import Augmentation
+from latents.settings import Augmentation
 
 LUMA = (0.2989, 0.587, 0.114)  # ITU-R BT.601, as torchvision
 # RGB to YIQ (NTSC): hue is an angle in the plane of I and Q
@@ -38,9 +38,9 @@ def crop(images: Tensor, top: Tensor, left: Tensor, pad: int) -> Tensor:
     return padded.flatten(2).gather(2, flat.expand(-1, channels, -1)).view(n, channels, height, width)
 
 
-def warp(images: Tensor, matrix: Tensor) -> Tensor:
-    """Bilinear affine warp: matrix [n, 2, 3] maps output to input coordinates in [-1, 1]; outside is 0."""
-    n, _, height, width = images.shape
+def warp(images: Tensor, matrix: Tensor, size: tuple[int, int]) -> Tensor:
+    """Bilinear affine warp to a size: matrix [n, 2, 3] maps output to input coordinates in [-1, 1]; outside is 0."""
+    n, (height, width) = len(images), size
     y = torch.linspace(-1 + 1 / height, 1 - 1 / height, height, device=images.device).view(1, height, 1)
     x = torch.linspace(-1 + 1 / width, 1 - 1 / width, width, device=images.device).view(1, 1, width)
     m = matrix.view(n, 2, 3, 1, 1)
@@ -81,7 +81,7 @@ def geometry(images: Tensor, settings: Augmentation, generator: Generator) -> Te
     sign = torch.where(flip, -1.0, 1.0)
     cos, sin = angle.cos(), angle.sin()
     matrix = torch.stack([torch.stack([sign * w * cos, -h * sin, x], 1), torch.stack([sign * w * sin, h * cos, y], 1)], 1)
-    return warp(images, matrix)
+    return warp(images, matrix, (settings.size, settings.size) if settings.size else (height, width))
 
 
 def colour_matrix(brightness: Tensor, saturation: Tensor, hue: Tensor) -> Tensor:

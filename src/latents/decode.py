@@ -8,20 +8,22 @@ from torch import Tensor
 from torch.nn import functional
 
 from latents.config import DATASETS, Study
-from latents.networks import Decoder, forked
+from latents.device import to_float
+from latents.loop import fit
+from latents.model import forked
+from latents.networks import Decoder
 from latents.probe import scale
-from latents.train import fit, to_float
 
 
 def train_decoder(study: Study, dataset: str, codes: Tensor, images: Tensor) -> Decoder:
-    """A residual decoder trained with L1 on frozen codes [n, 128] of images uint8 [n, c, h, w]: one budget for every row.
+    """A residual decoder trained with L1 on frozen codes [n, d] of images uint8 [n, c, h, w]: one budget for every row.
 
     It starts as the least-squares linear map from codes to pixels, its convolutions adding nothing, and goes on from
     there: what a row's codes say linearly about the pixels is never lost to a short training.
     """
     settings, device = study.decoder, codes.device
     with forked(settings.seed):
-        decoder = StandardisedDecoder(Decoder(DATASETS[dataset], settings.channels, linear_path=True), codes)
+        decoder = StandardisedDecoder(Decoder(DATASETS[dataset], settings.channels, linear_path=True, code_size=codes.shape[1]), codes)
     decoder.start_from_least_squares(codes, images)
     decoder.to(device, memory_format=torch.channels_last)
 

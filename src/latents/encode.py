@@ -3,7 +3,7 @@
     python -m latents.encode --config config/study.yaml --weights checkpoints/cifar10/contrastive/seed1.safetensors \
         --images cat.png dog.jpg --out codes.npz
 
-writes `codes` float32 [n, 128] and `names` [n]. Images are brought to the data set's size and colours.
+writes `codes` float32 [n, d] and `names` [n]. Images are brought to the data set's size and colours.
 """
 
 import argparse
@@ -16,17 +16,17 @@ from PIL import Image
 from torch import Tensor
 from tqdm import tqdm
 
-from latents import config, networks, record
+from latents import config, record
 from latents.config import DATASETS, Problem, Study
-from latents.networks import Model
-from latents.train import device_of, to_float
+from latents.device import device_of, to_float
+from latents.model import Model, load_model
 
 BATCH = 500
 
 
 @torch.inference_mode()
 def encode(model: Model, images: Tensor, study: Study, views: Callable[[Tensor], Tensor] | None = None) -> Tensor:
-    """Codes float32 [n, 128] of images uint8 [n, c, h, w], on the images' device; `views` maps a float batch to views of it."""
+    """Codes float32 [n, d] of images uint8 [n, c, h, w], on the images' device; `views` maps a float batch to views of it."""
     model.eval()
     codes = []
     with torch.autocast(images.device.type, torch.bfloat16, enabled=study.precision == "bfloat16"):
@@ -38,7 +38,7 @@ def encode(model: Model, images: Tensor, study: Study, views: Callable[[Tensor],
 
 @torch.inference_mode()
 def draw(decode: torch.nn.Module, codes: Tensor, study: Study) -> Tensor:
-    """Images float32 [n, c, h, w] in [0, 1] of codes [n, 128]."""
+    """Images float32 [n, c, h, w] in [0, 1] of codes [n, d]."""
     with torch.autocast(codes.device.type, torch.bfloat16, enabled=study.precision == "bfloat16"):
         return torch.cat([decode(batch).float() for batch in codes.split(BATCH)])
 
@@ -71,7 +71,7 @@ def main() -> None:
     parser.add_argument("--images", nargs="+", required=True)
     options = parser.parse_args()
     study = config.read(options.config)
-    model, training = networks.load_model(options.weights, study)
+    model, training = load_model(options.weights, study)
     device = device_of(study)
     images = np.stack([read_image(path, training["dataset"]) for path in tqdm(options.images, desc="reading", disable=None)])
     codes = encode(model.to(device), torch.from_numpy(images).to(device), study)

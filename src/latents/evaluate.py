@@ -2,7 +2,7 @@
 
     python -m latents.evaluate --config config/study.yaml --dataset cifar10 --run guided --seed 1 --final \
         --weights guided.safetensors --trained guided.json --judge judge.safetensors \
-        --out record.json --codes codes.npz --pictures pictures.npz --timing timing.json
+        --out record.json --codes codes.npz --sample sample.npz --pictures pictures.npz --timing timing.json
 
 Without --final the test split is not read: what is tuned is tuned on val. Only the study's own rule sets it.
 """
@@ -16,12 +16,15 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn import functional
 
-from latents import augment, config, data, decode, geometry, interpolate, networks, probe, record
-from latents.config import JUDGE, SHOWN, Problem, Study
+from latents import augment, config, data, decode, geometry, interpolate, probe, record
+from latents.config import JUDGE, ROWS, SHOWN, Problem, Study
+from latents.device import device_of, generator, to_float
 from latents.encode import BATCH, draw, encode, npz
-from latents.networks import Model
-from latents.train import device_of, generator, timing, to_float
+from latents.model import Model, load_model
+from latents.probe import Parts
+from latents.train import timing
 
 PATHS = 4  # interpolations kept for the figures
 
@@ -70,6 +73,30 @@ def measure_probes(study: Study, model: Model, codes: dict[str, Tensor], labels:
     }
     chosen = {name: outcome.chosen for name, outcome in outcomes.items() if outcome.chosen is not None}
     return {"probe_named_by_val": named, "probe_settings_named_by_val": chosen, "correct": correct}
+
+
+def measure_few_labels(study: Study, dataset: str, codes: Parts, labels: Parts, metrics: Metrics) -> None:
+    """The linear probe and kNN on shares of the training labels; the MLP is left out, which a few hundred codes cannot train."""
+    unseen = {name: part for name, part in codes.items() if name != "train"}
+    for share in study.measurement.label_shares:
+        chosen = data.labelled(labels["train"].cpu().numpy(), share, study.dataset(dataset).split_seed)
+        index = torch.from_numpy(chosen).to(codes["train"].device)
+        few = {"train": codes["train"][index]} | unseen
+        named = labels | {"train": labels["train"][index]}
+        for name in ("linear", "knn"):
+            predictions = getattr(probe, name)(few, named, study.probe).predictions
+            for split in unseen:
+                metrics.add(f"accuracy_{name}_{100 * share:g}pct", split, probe.accuracy(predictions[split], labels[split]), "percent")
+
+
+def measure_projection(study: Study, model: Model, codes: Parts, labels: Parts, metrics: Metrics) -> None:
+    """The linear probe and kNN on the projection head's output instead of the code."""
+    with torch.inference_mode():
+        projected = {name: functional.normalize(model.projector(part), dim=1) for name, part in codes.items()}
+    for name in ("linear", "knn"):
+        predictions = getattr(probe, name)(projected, labels, study.probe).predictions
+        for split, part in predictions.items():
+            metrics.add(f"accuracy_{name}_projection", split, probe.accuracy(part, labels[split]), "percent")
 
 
 def measure_reconstruction(images: dict[str, Tensor], drawn: dict[str, Tensor], metrics: Metrics) -> None:
@@ -142,8 +169,8 @@ def to_uint8(images: Tensor) -> np.ndarray:
     return (images.movedim(-3, -1) * 255).round().clamp(0, 255).byte().cpu().numpy()
 
 
-def evaluate(study: Study, model: Model, judge: Model, dataset: str, *, final: bool) -> tuple[dict[str, Any], bytes, bytes, dict[str, float]]:
-    """Measure a model; returns the record's measured part, the codes and the pictures as npz, and the seconds of each part."""
+def evaluate(study: Study, model: Model, judge: Model, dataset: str, run: str, *, final: bool) -> tuple[dict[str, Any], dict[str, bytes], dict[str, float]]:
+    """Measure a model; returns the record's measured part, the codes, a sample of them and the pictures as npz, and the seconds of each part."""
     clock, metrics = Clock(), Metrics()
     device = device_of(study)
     model.to(device, memory_format=torch.channels_last).eval()
@@ -157,6 +184,10 @@ def evaluate(study: Study, model: Model, judge: Model, dataset: str, *, final: b
     codes = {name: encode(model, part, study) for name, part in images.items()}
     clock.lap("encode")
     facts = measure_probes(study, model, codes, labels, metrics)
+    if run in ROWS:
+        measure_few_labels(study, dataset, codes, labels, metrics)
+        if model.projector is not None:
+            measure_projection(study, model, codes, labels, metrics)
     clock.lap("probe")
     decoder = model.decode if model.decodes else decode.train_decoder(study, dataset, codes["train"], images["train"])
     clock.lap("train decoder")
@@ -182,36 +213,39 @@ def evaluate(study: Study, model: Model, judge: Model, dataset: str, *, final: b
     arrays = {name: part.cpu().numpy() for name, part in codes.items()}
     for name, part in parts.items():
         arrays |= {f"labels_{name}": part.labels, f"indices_{name}": part.indices}
-    codes_npz, pictures_npz = npz(**arrays), npz(**pictures)
+    # what rows and seeds are compared by: few codes of the same images in half precision, light enough to be kept
+    sampled = np.sort(np.random.default_rng(study.measurement.seed).permutation(len(codes[shown]))[: study.measurement.sample])
+    sample = {"codes": arrays[shown][sampled].astype(np.float16), "indices": parts[shown].indices[sampled]}
+    files = {"codes": npz(**arrays), "sample": npz(**sample), "pictures": npz(**pictures)}
     clock.lap("write")
-    facts |= {"metrics": metrics.rows, "test_read": final, "codes_sha256": record.sha256(codes_npz), "pictures_sha256": record.sha256(pictures_npz)}
-    return facts, codes_npz, pictures_npz, clock.parts
+    facts |= {"metrics": metrics.rows, "test_read": final} | {f"{name}_sha256": record.sha256(content) for name, content in files.items()}
+    return facts, files, clock.parts
 
 
 @config.command
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    for name in ("config", "dataset", "run", "weights", "trained", "judge", "out", "codes", "pictures", "timing"):
+    for name in ("config", "dataset", "run", "weights", "trained", "judge", "out", "codes", "sample", "pictures", "timing"):
         parser.add_argument(f"--{name}", required=True)
     parser.add_argument("--seed", type=int, required=True)
     parser.add_argument("--final", action="store_true", help="read the test split; set by the study's own rule alone")
     options = parser.parse_args()
     study = config.read(options.config)
     trained = record.read_json(options.trained)
-    model, training = networks.load_model(options.weights, study)
+    model, training = load_model(options.weights, study)
     if (training["dataset"], training["run"], training["seed"]) != (options.dataset, options.run, options.seed):
         raise Problem(f"{options.weights}: holds {training['dataset']}/{training['run']}/seed{training['seed']}, not the cell asked for; give its own file")
     if trained.get("weights_sha256") != record.sha256(Path(options.weights)):
         raise Problem(f"{options.weights}: not the weights that {options.trained} describes; delete both and run again")
-    judge, judging = networks.load_model(options.judge, study)
+    judge, judging = load_model(options.judge, study)
     if (judging["dataset"], judging["run"]) != (options.dataset, JUDGE):
         raise Problem(f"{options.judge}: holds {judging['dataset']}/{judging['run']}, not the judge of {options.dataset}; give the judge's own file")
-    facts, codes, pictures, parts = evaluate(study, model, judge, options.dataset, final=options.final)
+    facts, files, parts = evaluate(study, model, judge, options.dataset, options.run, final=options.final)
     facts["metrics"] += [
         {"metric": name, "split": "-", "value": trained[name], "unit": unit} for name, unit in (("parameters", ""), ("train_flops", "FLOP"))
     ]
-    record.write_bytes(options.codes, codes)
-    record.write_bytes(options.pictures, pictures)
+    for name, content in files.items():
+        record.write_bytes(getattr(options, name), content)
     record.write_json(options.timing, timing(parts, 0))
     measuring = study.measuring(options.dataset, options.run, options.seed)
     header = record.header(measuring)

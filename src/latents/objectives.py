@@ -1,11 +1,15 @@
-"""The objectives: L1, cross-entropy (both torch's own), NT-Xent and SupCon.
+"""The objectives: L1, cross-entropy (both torch's own), NT-Xent and SupCon; and the gradients that an autoencoder may rebuild.
 
 Two views of n images come as z [2n, d]: rows i and i + n are the two views of image i.
 """
 
+import math
+
 import torch
 from torch import Tensor
 from torch.nn import functional
+
+from latents.settings import CELL, DIRECTIONS
 
 
 def supcon(z: Tensor, labels: Tensor, temperature: float) -> Tensor:
@@ -27,3 +31,21 @@ def nt_xent(z: Tensor, temperature: float) -> Tensor:
     """NT-Xent (Chen et al. 2020, equation 1): the other view of the image is the one positive. z [2n, d]."""
     n = len(z) // 2
     return supcon(z, torch.arange(n, device=z.device), temperature)
+
+
+def gradient_histograms(images: Tensor) -> Tensor:
+    """Histograms of oriented gradients (Dalal & Triggs 2005): images float [n, c, h, w] in [0, 1] -> [n, 9, h / 4, w / 4].
+
+    One for each cell of 4x4 pixels: nine unsigned directions, each pixel's gradient (of the colour where it is largest) shared
+    between the two nearest; each histogram brought to length 1, weak ones to less. Sides must be multiples of 4.
+    """
+    with torch.autocast(images.device.type, enabled=False):
+        padded = functional.pad(images, (1, 1, 1, 1), mode="replicate")
+        across, down = padded[:, :, 1:-1, 2:] - padded[:, :, 1:-1, :-2], padded[:, :, 2:, 1:-1] - padded[:, :, :-2, 1:-1]
+        strength, strongest = (across.square() + down.square()).max(1, keepdim=True)  # [n, 1, h, w]
+        across, down = across.gather(1, strongest), down.gather(1, strongest)
+        bins = torch.arange(DIRECTIONS, device=images.device).view(1, DIRECTIONS, 1, 1)
+        apart = (torch.atan2(down, across) * (DIRECTIONS / math.pi) - bins) % DIRECTIONS
+        weight = (1 - torch.minimum(apart, DIRECTIONS - apart)).clamp_min(0)  # [n, 9, h, w]
+        histograms = functional.avg_pool2d(weight * strength.sqrt(), CELL)
+        return histograms / (histograms.norm(dim=1, keepdim=True) + 0.01)

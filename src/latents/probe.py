@@ -1,6 +1,6 @@
 """Probes: what a classifier reads from frozen codes. One protocol for every row.
 
-Codes are float32 [n, 128], labels int64 [n]. Linear and MLP probes see codes standardised with the training codes'
+Codes are float32 [n, d] (d is 128 but in a sweep of it), labels int64 [n]. Linear and MLP probes see codes standardised with the training codes'
 mean and standard deviation; their one grid is chosen on val. kNN sees codes centred on the training mean.
 """
 
@@ -14,9 +14,9 @@ from sklearn.linear_model import LogisticRegression
 from torch import Tensor, nn
 from torch.nn import functional
 
-from latents.config import CODE_SIZE, Optimisation, Probe
-from latents.networks import CLASSES, forked
-from latents.train import fit
+from latents.loop import fit
+from latents.model import forked
+from latents.settings import CLASSES, Optimisation, Probe
 
 Parts = dict[str, Tensor]  # split -> codes, or split -> labels
 
@@ -71,7 +71,7 @@ def mlp(codes: Parts, labels: Parts, settings: Probe) -> Outcome:
     outcomes = []
     for decay in settings.mlp_weight_decay:
         with forked(settings.seed):
-            widths = [CODE_SIZE, *settings.mlp_hidden]
+            widths = [parts["train"].shape[1], *settings.mlp_hidden]
             hidden = [
                 nn.Sequential(nn.Linear(a, b), nn.BatchNorm1d(b), nn.GELU(), nn.Dropout(settings.mlp_dropout))
                 for a, b in zip(widths, widths[1:], strict=False)

@@ -95,10 +95,12 @@ def processor() -> str:
     return f"{names[0] if names else platform.machine()} ({os.cpu_count()} cores)"
 
 
+def config_sha256(config: dict[str, Any]) -> str:
+    """Hash of a resolved configuration, as it stands in a record."""
+    return sha256(json.dumps(msgspec.to_builtins(config), sort_keys=True).encode())
+
+
 def header(config: dict[str, Any]) -> dict[str, Any]:
     """What every record begins with: format, resolved configuration and its hash, source hash, environment."""
-    plain = msgspec.to_builtins(config)
-    return {
-        "format": FORMAT, "config": plain, "config_sha256": sha256(json.dumps(plain, sort_keys=True).encode()),
-        "source_sha256": source_sha256(),
-    } | environment()  # fmt: skip
+    found = {"format": FORMAT, "config": msgspec.to_builtins(config), "config_sha256": config_sha256(config), "source_sha256": source_sha256()}
+    return found | environment()

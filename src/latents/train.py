@@ -9,12 +9,11 @@ All randomness of an epoch comes from one generator seeded by (seed, epoch), so 
 """
 
 import argparse
-import io
-import os
 import resource
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -23,41 +22,18 @@ import torch
 from torch import Generator, Tensor
 from torch.nn import functional
 from torch.utils.flop_counter import FlopCounterMode
-from tqdm import tqdm
 
 from latents import augment, config, data, networks, objectives, record
-from latents.config import Autoencoder, AutoencoderPlus, Contrastive, Guided, Optimisation, Problem, Study
-from latents.networks import Model
+from latents.config import Study
+from latents.device import device_of, generator, to_float
+from latents.loop import CURVE, fit
+from latents.model import Model, build, save_model
+from latents.settings import Autoencoder, AutoencoderPlus, Contrastive, Guided, Optimisation, Strict
 
-CURVE = ("epoch", "step", "loss", "val_loss", "lr")
 VAL_IMAGES = 2000  # of the validation images, for the curve
 
 
-def device_of(study: Study) -> torch.device:
-    """The configured device; 'auto' is the GPU where there is one. Sets threads and deterministic algorithms."""
-    available = torch.cuda.is_available()
-    if study.device == "cuda" and not available:
-        raise Problem("device: cuda is configured, but torch sees no GPU; set device: cpu or auto")
-    torch.set_num_threads(study.threads)
-    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
-    torch.use_deterministic_algorithms(True)
-    torch.backends.cudnn.allow_tf32 = False  # float32 means float32
-    torch.utils.deterministic.fill_uninitialized_memory = False  # a debugging aid that costs a tenth of a step
-    return torch.device("cuda" if available and study.device != "cpu" else "cpu")
-
-
-def generator(device: torch.device, *key: int) -> Generator:
-    """A generator whose stream is decided by a tuple of integers."""
-    seed = np.random.SeedSequence(key).generate_state(1, np.uint64)[0]
-    return Generator(device).manual_seed(int(seed) >> 1)
-
-
-def to_float(images: Tensor) -> Tensor:
-    """uint8 [n, c, h, w] -> float in [0, 1], channels last."""
-    return images.to(memory_format=torch.channels_last).float().div_(255)
-
-
-def loss_of(model: Model, settings: config.Strict, images: Tensor, labels: Tensor, random: Generator) -> Tensor:
+def loss_of(model: Model, settings: Strict, images: Tensor, labels: Tensor, random: Generator) -> Tensor:
     """The objective of a method on a batch: images float [n, c, h, w], labels [n]."""
     match settings:
         case Autoencoder():
@@ -66,7 +42,11 @@ def loss_of(model: Model, settings: config.Strict, images: Tensor, labels: Tenso
             target = augment.view(images, settings.augmentation, random)
             clean = augment.chance(len(target), settings.clean_fraction, random).view(-1, 1, 1, 1)
             seen = torch.where(clean, target, augment.view(target, settings.corruption, random))
-            return functional.l1_loss(model.decoder(model.encoder(seen)), target)
+            codes = model.encoder(seen)
+            loss = functional.l1_loss(model.decoder(codes), target)
+            if settings.gradient_weight:
+                loss = loss + settings.gradient_weight * functional.l1_loss(model.gradients(codes), objectives.gradient_histograms(target))
+            return loss
         case Guided():
             view = augment.view(images, settings.augmentation, random)
             return functional.cross_entropy(model.head(model.encoder(view)).float(), labels, label_smoothing=settings.label_smoothing)
@@ -82,104 +62,6 @@ def loss_of(model: Model, settings: config.Strict, images: Tensor, labels: Tenso
     raise TypeError(settings)
 
 
-def optimizer_for(module: torch.nn.Module, settings: Optimisation, linear_rate: float) -> torch.optim.Optimizer:
-    """The optimizer; parameters of a linear path (named `linear`) learn at `linear_rate` times the others' rate."""
-    groups: dict[float, list[Tensor]] = {1.0: []}
-    for name, parameter in module.named_parameters():
-        if parameter.requires_grad:
-            groups.setdefault(linear_rate if ".linear." in name else 1.0, []).append(parameter)
-    chosen = [{"params": parameters, "share": share} for share, parameters in groups.items()]
-    rate, decay = settings.learning_rate, settings.weight_decay
-    if settings.optimizer == "sgd":
-        return torch.optim.SGD(chosen, rate, momentum=0.9, nesterov=True, weight_decay=decay, fused=True)
-    return torch.optim.AdamW(chosen, rate, weight_decay=decay, fused=True)
-
-
-def rate_at(step: int, steps: int, settings: Optimisation) -> float:
-    """One cycle: up over `warmup` of the steps, then down to zero, both linear."""
-    up = max(1.0, settings.warmup * steps)
-    return settings.learning_rate * min(1.0, (step + 1) / up, (steps - step) / max(1.0, steps - up))
-
-
-def fit(
-    loss: Callable[[Tensor, Generator], Tensor],  # from an index of the batch's items
-    validate: Callable[[Generator], float],
-    module: torch.nn.Module,
-    settings: Optimisation,
-    items: int,
-    seed: int,
-    device: torch.device,
-    *,
-    name: str,
-    linear_rate: float = 1.0,
-    checkpoint: Path | None = None,
-    identity: str = "",
-) -> tuple[list[tuple[Any, ...]], float]:
-    """The loop: `settings.epochs` passes over `items` items in whole batches; returns the curve, a row an epoch, and its seconds.
-
-    With a checkpoint path, state is written there after each epoch and taken up from there if it has this identity.
-    """
-    optimizer = optimizer_for(module, settings, linear_rate)
-    batch = min(settings.batch_size, items)
-    per_epoch = items // batch
-    steps = settings.epochs * per_epoch
-    curve: list[tuple[Any, ...]] = []
-    started, before = time.perf_counter(), 0.0
-    if checkpoint and (state := read_checkpoint(checkpoint, identity, device)):
-        module.load_state_dict(state["module"])
-        optimizer.load_state_dict(state["optimizer"])
-        curve, before = [tuple(row) for row in state["curve"]], state["seconds"]
-    bar = tqdm(total=steps, initial=len(curve) * per_epoch, desc=name, unit="step", disable=not sys.stderr.isatty())
-    for epoch in range(len(curve), settings.epochs):
-        module.train()
-        random = generator(device, seed, epoch)
-        order = torch.randperm(items, generator=random, device=device)
-        total = torch.zeros((), device=device)
-        for i in range(per_epoch):
-            rate = rate_at(epoch * per_epoch + i, steps, settings)
-            for group in optimizer.param_groups:
-                group["lr"] = rate * group["share"]
-            value = loss(order[i * batch : (i + 1) * batch], random)
-            optimizer.zero_grad(set_to_none=True)
-            value.backward()
-            optimizer.step()
-            total += value.detach()
-            bar.update()
-            if not bar.disable and i % 20 == 0:
-                bar.set_postfix(loss=f"{value.item():.4f}")
-        mean = total.item() / per_epoch
-        if not np.isfinite(mean):
-            raise Problem(f"{name}: the loss is not finite in epoch {epoch + 1}; lower its learning-rate in the configuration")
-        module.eval()
-        with torch.inference_mode():
-            curve.append((epoch + 1, (epoch + 1) * per_epoch, mean, validate(generator(device, seed, 0, 1)), rate))
-        seconds = before + time.perf_counter() - started
-        if checkpoint:
-            print(f"{name}: epoch {epoch + 1}, loss {mean:.4f}, val {curve[-1][3]:.4f}, {seconds:.0f} s", flush=True)
-            state = {"identity": identity, "module": module.state_dict(), "optimizer": optimizer.state_dict()}
-            buffer = io.BytesIO()
-            torch.save(state | {"curve": curve, "seconds": seconds}, buffer)
-            record.write_bytes(checkpoint, buffer.getvalue())
-    bar.close()
-    module.eval()
-    return curve, before + time.perf_counter() - started
-
-
-def read_checkpoint(path: Path, identity: str, device: torch.device) -> dict[str, Any] | None:
-    """The checkpoint at path, or None, with a word on stderr, when it is broken or of another configuration or source."""
-    if not path.exists():
-        return None
-    try:
-        state = torch.load(path, map_location=device, weights_only=True)
-        if state["identity"] == identity:
-            return state
-        reason = "is of another configuration or source"
-    except Exception:  # torch.load has no error class of its own for a broken file
-        reason = "cannot be read"
-    print(f"{path}: {reason}; training starts from the beginning", file=sys.stderr)
-    return None
-
-
 class Prepared(NamedTuple):
     """A cell before its first step: the model fitted to the pixels, the data's split, and the objective on them."""
 
@@ -193,9 +75,11 @@ def prepare(study: Study, dataset: str, run: str, seed: int, device: torch.devic
     """Build and fit the model of a cell, and bring its images to the device as uint8."""
     settings = study.method(dataset, run)
     split = data.load(study, dataset, with_test=False)
+    seen = data.labelled(split.train.labels, getattr(settings, "labels", 1.0), study.dataset(dataset).split_seed)
+    split = replace(split, train=data.Part(split.train.images[seen], split.train.labels[seen], split.train.indices[seen]))
     images, labels = (torch.from_numpy(part).to(device) for part in (split.train.images, split.train.labels))
     val_images, val_labels = (torch.from_numpy(part[:VAL_IMAGES]).to(device) for part in (split.val.images, split.val.labels))
-    model = networks.build(study, dataset, run, seed)
+    model = build(study, dataset, run, seed)
     fit_to_pixels(model, settings, torch.from_numpy(split.train.images))
     model.to(device, memory_format=torch.channels_last)
 
@@ -224,7 +108,7 @@ def train(study: Study, dataset: str, run: str, seed: int, checkpoint: Path) -> 
         "method": run.partition(".")[0], "variant": run.partition(".")[2] or "main",
         "device": torch.cuda.get_device_name() if device.type == "cuda" else "cpu",
         "threads": study.threads, "precision": study.precision,
-        "split_sha256": split.split_sha256, "data_sha256": split.data_sha256,
+        "train_images": items, "split_sha256": split.split_sha256, "data_sha256": split.data_sha256,
         "parameters": sum(p.numel() for p in model.encoder.parameters()), "train_flops": 0,
     }  # fmt: skip
     if settings is None:
@@ -243,7 +127,7 @@ def train(study: Study, dataset: str, run: str, seed: int, checkpoint: Path) -> 
     return model, curve, facts, seconds
 
 
-def fit_to_pixels(model: Model, settings: config.Strict | None, images: Tensor) -> None:
+def fit_to_pixels(model: Model, settings: Strict | None, images: Tensor) -> None:
     """Fit what is fitted, not learnt, on the training images uint8 [n, c, h, w]: PCA, standardisation, whitening."""
     model.encoder.fit(images if isinstance(model.encoder, networks.PCA) else to_float(images[:5000]))
     if isinstance(settings, AutoencoderPlus) and settings.linear_path:
@@ -288,9 +172,9 @@ def main() -> None:
     model, curve, facts, seconds = train(study, options.dataset, options.run, options.seed, checkpoint)
     settings = study.method(options.dataset, options.run)
     training = study.training(options.dataset, options.run, options.seed)
-    networks.save_model(options.out, model, training)
+    save_model(options.out, model, training)
     record.write_text(options.curve, "\n".join(",".join(map(str, row)) for row in [CURVE, *curve]) + "\n")
-    seen = study.dataset(options.dataset).train * settings.optimisation.epochs if settings else 0
+    seen = facts["train_images"] * settings.optimisation.epochs if settings else 0
     parts = {"training": seconds, "preparing": time.perf_counter() - started - seconds}
     record.write_json(options.timing, timing(parts, seen))
     weights = record.sha256(Path(options.out))

@@ -25,7 +25,8 @@ import yaml
 
 from latents import config, record
 from latents.bench import loops, workflow
-from latents.config import ALLOCATOR, Positive, Rate, Seeds, Strict
+from latents.config import ALLOCATOR
+from latents.settings import Positive, Rate, Seeds, Strict
 
 METHODS = ("autoencoder", "autoencoder-plus", "guided", "contrastive")
 WORKERS = (0, 1, 2)  # of the ordinary loop's DataLoader

@@ -26,23 +26,28 @@ from torch.nn import functional
 
 from latents import augment, config, data, networks, train
 from latents.bench import ordinary
+from latents.device import device_of, generator
 from latents.encode import encode
+from latents.loop import fit
+from latents.model import load_model
+from latents.optimise import optimizers_for
+from latents.settings import Strict
 
 FEWEST, FEWEST_ORDINARY = 3, 6  # steps of a measurement: a loader's batches come in bursts
 
 
-def prepared(path: str, dataset: str, run: str) -> tuple[train.Prepared, config.Strict, torch.device]:
+def prepared(path: str, dataset: str, run: str) -> tuple[train.Prepared, Strict, torch.device]:
     """A cell of the study at `path` with its first weights, its settings and its device."""
     study = config.read(path)
     cell, start = kept(path, dataset, run)
     cell.model.load_state_dict(start)
-    return cell, study.method(dataset, run), train.device_of(study)
+    return cell, study.method(dataset, run), device_of(study)
 
 
 @functools.cache
 def kept(path: str, dataset: str, run: str) -> tuple[train.Prepared, dict[str, Tensor]]:
     study = config.read(path)
-    cell = train.prepare(study, dataset, run, 1, train.device_of(study))
+    cell = train.prepare(study, dataset, run, 1, device_of(study))
     return cell, {name: value.clone() for name, value in cell.model.state_dict().items()}
 
 
@@ -54,7 +59,7 @@ def rate(steps: Callable[[int], float], batch: int, seconds: float, fewest: int 
 
 
 def ours(path: str, dataset: str, run: str, seconds: float, *, channels_last: bool = True) -> float:
-    """Images a second of `train.fit` itself; without channels_last in the default memory format."""
+    """Images a second of `loop.fit` itself; without channels_last in the default memory format."""
     (model, split, loss, _), settings, device = prepared(path, dataset, run)
     once = replace(settings.optimisation, epochs=1)
     layout = torch.channels_last if channels_last else torch.contiguous_format
@@ -63,7 +68,7 @@ def ours(path: str, dataset: str, run: str, seconds: float, *, channels_last: bo
     def steps(k: int) -> float:
         items = k * once.batch_size
         with contextlib.redirect_stderr(io.StringIO()):  # no bar
-            return train.fit(loss, lambda _: 0.0, model, once, items, 1, device, name="bench", linear_rate=getattr(settings, "linear_rate", 1.0))[1]
+            return fit(loss, lambda _: 0.0, model, once, items, 1, device, name="bench", linear_rate=getattr(settings, "linear_rate", 1.0))[1]
 
     with mock.patch.object(train, "to_float", lambda images: images.to(memory_format=layout).float().div_(255)):
         return rate(steps, once.batch_size, seconds, most=len(split.train.labels) // once.batch_size)
@@ -96,7 +101,7 @@ def parts(path: str, dataset: str, run: str, seconds: float) -> dict[str, float]
     """Seconds of a step's parts (medians), of validating once, and its FLOPs; on a CPU, where a call ends when its work is done."""
     (model, split, loss, validate), settings, device = prepared(path, dataset, run)
     model.to(memory_format=torch.channels_last)
-    optimizer = train.optimizer_for(model, settings.optimisation, getattr(settings, "linear_rate", 1.0))
+    optimizers = optimizers_for(model, settings.optimisation, getattr(settings, "linear_rate", 1.0))
     batch, spent = settings.optimisation.batch_size, [0.0]
 
     def timed(function: Callable) -> Callable:
@@ -110,14 +115,15 @@ def parts(path: str, dataset: str, run: str, seconds: float) -> dict[str, float]
 
     def step(number: int) -> dict[str, float]:
         spent[0] = 0.0
-        index, random = torch.arange(batch, device=device), train.generator(device, 1, number)
+        index, random = torch.arange(batch, device=device), generator(device, 1, number)
         begun = time.perf_counter()
         value = loss(index, random)
         forward = time.perf_counter()
-        optimizer.zero_grad(set_to_none=True)
+        model.zero_grad(set_to_none=True)
         value.backward()
         backward = time.perf_counter()
-        optimizer.step()
+        for optimizer in optimizers:
+            optimizer.step()
         stages = {"data": spent[0], "forward": forward - begun - spent[0], "backward": backward - forward}
         return stages | {"optimizer": time.perf_counter() - backward, "step": time.perf_counter() - begun}
 
@@ -129,7 +135,7 @@ def parts(path: str, dataset: str, run: str, seconds: float) -> dict[str, float]
     model.eval()
     begun = time.perf_counter()
     with torch.inference_mode():
-        validate(train.generator(device, 1))
+        validate(generator(device, 1))
     result["validation"] = time.perf_counter() - begun
     return result | {"flops": train.flops_of_step(model, loss, settings.optimisation, device, len(split.train.labels))}
 
@@ -137,7 +143,7 @@ def parts(path: str, dataset: str, run: str, seconds: float) -> dict[str, float]
 def convolution(path: str, shape: tuple[int, int, int, int], seconds: float) -> float:
     """FLOP/s of one 3x3 convolution, forward and backward, in the study's precision, channels last."""
     study = config.read(path)
-    device = train.device_of(study)
+    device = device_of(study)
     inputs, outputs, side, batch = shape
     kind = torch.bfloat16 if study.precision == "bfloat16" else torch.float32
     x = torch.randn(batch, inputs, side, side, device=device).to(kind, memory_format=torch.channels_last).requires_grad_()
@@ -184,8 +190,8 @@ def tsne(path: str, points: int, *, other: bool) -> dict[str, float]:
 def head_accuracy(path: str, weights: str, dataset: str, *, final: bool) -> float:
     """Accuracy in percent of a model's own head, on val, or on test when it is the final reading."""
     study = config.read(path)
-    model, _ = networks.load_model(weights, study)
-    device = train.device_of(study)
+    model, _ = load_model(weights, study)
+    device = device_of(study)
     split = data.load(study, dataset, with_test=final)
     part = split.test if final else split.val
     with torch.inference_mode():

@@ -16,8 +16,10 @@ from torchvision import datasets
 from torchvision import transforms as tv
 
 from latents import objectives
-from latents.config import DATASETS, Augmentation, Autoencoder, AutoencoderPlus, Contrastive, Guided, Optimisation, Strict
-from latents.networks import Model
+from latents.config import DATASETS
+from latents.model import Model
+from latents.optimise import optimizers_for
+from latents.settings import Augmentation, Autoencoder, AutoencoderPlus, Contrastive, Guided, Optimisation, Strict
 
 Transform = Callable[[object], object]
 
@@ -28,9 +30,10 @@ def transforms(settings: Augmentation, dataset: str) -> list[Transform]:
     Those of `torchvision.transforms`: its newer `v2` is slower on images as small as these (docs/lab-log.md).
     """
     height, width, channels = DATASETS[dataset]
+    size = (settings.size, settings.size) if settings.size else (height, width)
     steps: list[Transform] = []
     if settings.resized_crop:
-        steps.append(tv.RandomResizedCrop((height, width), scale=settings.resized_crop))
+        steps.append(tv.RandomResizedCrop(size, scale=settings.resized_crop))
     if settings.rotate:
         shift = (settings.pad_crop / width, settings.pad_crop / height) if settings.pad_crop else None
         steps.append(tv.RandomAffine(settings.rotate, translate=shift, interpolation=tv.InterpolationMode.BILINEAR))
@@ -96,7 +99,11 @@ def loss_of(model: Model, settings: Strict, batch: Tensor | list[Tensor], labels
             return functional.l1_loss(model.decoder(model.encoder(batch)), batch)
         case AutoencoderPlus():
             seen, target = batch
-            return functional.l1_loss(model.decoder(model.encoder(seen)), target)
+            codes = model.encoder(seen)
+            loss = functional.l1_loss(model.decoder(codes), target)
+            if settings.gradient_weight:
+                loss = loss + settings.gradient_weight * functional.l1_loss(model.gradients(codes), objectives.gradient_histograms(target))
+            return loss
         case Guided():
             return functional.cross_entropy(model.head(model.encoder(batch)), labels, label_smoothing=settings.label_smoothing)
         case Contrastive():
@@ -104,29 +111,33 @@ def loss_of(model: Model, settings: Strict, batch: Tensor | list[Tensor], labels
     raise TypeError(settings)
 
 
-def optimizer_for(module: nn.Module, settings: Strict) -> torch.optim.Optimizer:
-    """The optimizer as torch builds it by default; a linear path has its own rate."""
+def optimizers_of(module: nn.Module, settings: Strict) -> list[torch.optim.Optimizer]:
+    """The optimizer as torch builds it by default; a linear path has its own rate. Muon, which torch does not have for filters, is ours."""
     optimisation: Optimisation = settings.optimisation
     rate, decay = optimisation.learning_rate, optimisation.weight_decay
+    if optimisation.optimizer == "muon":
+        return optimizers_for(module, optimisation, getattr(settings, "linear_rate", 1.0))
     parameters = dict(module.named_parameters())
     paths = [value for name, value in parameters.items() if ".linear." in name]
     others = [value for name, value in parameters.items() if ".linear." not in name]
     groups = [{"params": others}, {"params": paths, "lr": rate * getattr(settings, "linear_rate", 1.0)}]
     if optimisation.optimizer == "sgd":
-        return torch.optim.SGD(groups, rate, momentum=0.9, nesterov=True, weight_decay=decay)
-    return torch.optim.AdamW(groups, rate, weight_decay=decay)
+        return [torch.optim.SGD(groups, rate, momentum=0.9, nesterov=True, weight_decay=decay)]
+    return [torch.optim.AdamW(groups, rate, weight_decay=decay)]
 
 
 def steps(model: Model, settings: Strict, loader: DataLoader, rates: Callable[[int], float]) -> Iterator[float]:
     """Train on the loader's batches, one epoch after the other, and yield each step's loss; `rates`: step -> learning rate."""
-    optimizer = optimizer_for(model, settings)
-    scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: rates(step) / settings.optimisation.learning_rate)
+    optimizers = optimizers_of(model, settings)
+    whole = settings.optimisation.learning_rate
+    schedulers = [torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: rates(step) / whole) for optimizer in optimizers]
     model.train()
     while True:
         for batch, labels in loader:
-            optimizer.zero_grad()
+            model.zero_grad()
             loss = loss_of(model, settings, batch, labels)
             loss.backward()
-            optimizer.step()
-            scheduler.step()
+            for optimizer, scheduler in zip(optimizers, schedulers, strict=True):
+                optimizer.step()
+                scheduler.step()
             yield loss.item()

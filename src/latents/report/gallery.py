@@ -25,7 +25,7 @@ INPUTS = {
     "similarity": ["similarity/*.csv"],
     "speed": ["bench.json"],
     "reconstructions": ["pictures/{dataset}/*/seed*.npz"],
-    "tsne": ["tsne/{dataset}.csv", "tsne/{dataset}.json"],
+    "tsne": ["tsne/{dataset}/*.csv", "tsne/{dataset}/*.json"],
     "interpolations": ["pictures/{dataset}/*/seed*.npz"],
     "curves": ["curves/{dataset}/*/seed*.csv"],
 }

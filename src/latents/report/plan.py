@@ -15,7 +15,8 @@ from typing import Any
 import msgspec
 
 from latents import config, data, record
-from latents.config import CODE_SIZE, DATASETS, Study
+from latents.config import DATASETS, ROWS, Study
+from latents.settings import CODE_SIZE
 
 IMAGES = {"mnist": 70_000, "cifar10": 60_000}  # in the published files
 FIGURES, FIGURES_PER_DATASET = 5, 4  # figure scripts over all data sets, and for each
@@ -29,7 +30,7 @@ def jobs(study: Study) -> dict[str, int]:
     n = len(study.datasets)
     cells = len(study.cells())
     return {
-        "data": n, "train": cells + n, "evaluate": cells, "tsne": n, "similarity": n, "summarize": 1,
+        "data": n, "train": cells + n, "evaluate": cells, "tsne": n * len(ROWS), "similarity": n, "summarize": 1,
         "figures": FIGURES + FIGURES_PER_DATASET * n, "tables": 1, "speed_table": 1, "paper": 1,
     }  # fmt: skip
 

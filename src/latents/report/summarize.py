@@ -60,14 +60,13 @@ def records(study: Study, results: Path) -> Iterator[dict[str, Any]]:
         yield cell
 
 
-def trustworthiness(results: Path, dataset: str) -> dict[str, float]:
-    """Of each row's t-SNE, from its record."""
-    path = results / "tsne" / f"{dataset}.json"
-    trust = record.read_json(path).get("trustworthiness", {})
-    missing = [row for row in ROWS if row not in trust]
-    if missing:
-        raise Problem(f"{path}: row {missing[0]!r} is missing; delete it and run again")
-    return trust
+def trustworthiness(results: Path, dataset: str, row: str) -> float:
+    """Of a row's t-SNE, from its record."""
+    path = results / "tsne" / dataset / f"{row}.json"
+    found = record.read_json(path).get("trustworthiness")
+    if found is None:
+        raise Problem(f"{path}: holds no trustworthiness; delete it and run again")
+    return found
 
 
 def read_csv(path: Path, columns: Iterable[str] = ()) -> list[dict[str, str]]:
@@ -94,14 +93,13 @@ def write_csv(path: Path, header: tuple[str, ...], lines: Iterable[tuple]) -> No
 
 def gather(study: Study, results: Path) -> list[Value]:
     """All numbers of all cells, in the order of the cells and of their measurement; t-SNE's belong to the first seed."""
-    trust = {dataset: trustworthiness(results, dataset) for dataset in study.datasets}
     values = []
     for cell in records(study, results):
         dataset, run, seed = cell["dataset"], cell["run"], cell["seed"]
         method, _, variant = run.partition(".")
         metrics = [(m["metric"], m["split"], m["value"], m["unit"]) for m in cell["metrics"]]
         if run in ROWS and seed == study.datasets[dataset].seeds[0]:
-            metrics.append(("tsne_trustworthiness", "test", trust[dataset][run], ""))
+            metrics.append(("tsne_trustworthiness", "test", trustworthiness(results, dataset, run), ""))
         values += [Value(dataset, method, variant or "main", seed, *metric) for metric in metrics]
     return values
 

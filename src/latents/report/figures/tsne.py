@@ -3,7 +3,7 @@
     python -m latents.report.figures.tsne --config config/study.yaml --results results \
         --dataset cifar10 --note "" --out figures/tsne_cifar10.pdf
 
-Reads tsne/<dataset>.csv and .json (first seed). A class is written where the median of its points lies.
+Reads tsne/<dataset>/<row>.csv and .json (first seed). A class is written where the median of its points lies.
 """
 
 from pathlib import Path
@@ -19,22 +19,19 @@ from latents.report.summarize import read_csv, trustworthiness
 
 
 def draw(study: Study, results: Path, dataset: str) -> Figure:
-    path = results / "tsne" / f"{dataset}.csv"
-    lines = read_csv(path, ["label", *(f"{row}_{axis}" for row in ROWS for axis in "xy")])
-    trust = trustworthiness(results, dataset)
-    labels = np.array([int(line["label"]) for line in lines])
-    colors = np.array(style.CLASSES)[labels]
-
     figure = style.figure(2.3)
     grid = figure.subplots(2, 4).ravel()
     for axes, row in zip(grid, ROWS, strict=False):
-        points = np.array([(float(line[f"{row}_x"]), float(line[f"{row}_y"])) for line in lines])
+        lines = read_csv(results / "tsne" / dataset / f"{row}.csv", ("label", "x", "y"))
+        points = np.array([(float(line["x"]), float(line["y"])) for line in lines])
+        labels = np.array([int(line["label"]) for line in lines])
+        colors = np.array(style.CLASSES)[labels]
         axes.scatter(*points.T, s=max(0.8, min(6, 4000 / len(points))), c=colors, linewidths=0, rasterized=True)
         for label in np.unique(labels):
             x, y = np.median(points[labels == label], axis=0)
             halo = [patheffects.withStroke(linewidth=2, foreground="white")]
             axes.text(x, y, str(label), ha="center", va="center", fontsize=8.5, weight="bold", path_effects=halo)
-        axes.set_title(f"{style.name(row)}, $T = {trust[row]:.3f}$")
+        axes.set_title(f"{style.name(row)}, $T = {trustworthiness(results, dataset, row):.3f}$")
         axes.margins(0.03)
         axes.set(xticks=[], yticks=[])
         axes.set_aspect("equal", adjustable="datalim")  # a unit is as long either way, and the panel is filled

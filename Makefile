@@ -7,7 +7,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help demo test plan bench study from-reference reference lint clean tex
+.PHONY: help demo test plan bench study from-reference reference keep lint clean tex
 
 PYTHON := $(shell command -v python3.11 || command -v python3)
 CONFIG := config/study.yaml
@@ -45,17 +45,22 @@ from-reference: tex $(ENVIRONMENT)
 
 # For maintainers: what the finished study leaves in reference/, then the gallery and the README's table from it. A new
 # benchmark is copied to reference/bench.json by hand, before the study's figures and paper are made.
-KEPT := records train curves timing pictures tsne similarity runs.csv summary.csv
+LIGHT := records train curves timing pictures tsne similarity runs.csv summary.csv
 reference: $(ENVIRONMENT)
 	@foreign=$$(grep -rL '"study": "study"' results/records || true); \
 	if [ -n "$$foreign" ]; then echo "error: only the study goes to reference/, these are other records:" $$foreign >&2; exit 1; fi
 	@$(SNAKEMAKE) --dry-run 2>&1 | grep 'Nothing to be done' > /dev/null || \
 	{ echo 'error: the study has not run to its end here; make study first' >&2; exit 1; }
 	mkdir -p reference/figures
-	for part in $(KEPT); do rm -rf reference/$$part; cp -R results/$$part reference/$$part; done
+	cp config/study.yaml config/sweeps.yaml reference/
+	for part in $(LIGHT); do rm -rf reference/$$part; cp -R results/$$part reference/$$part; done
 	cp figures/*.png reference/figures/
 	cp paper/paper.pdf reference/paper.pdf
-	.venv/bin/python -m latents.report.gallery --config config/study.yaml --reference reference --out figures/README.md --readme README.md
+	.venv/bin/python -m latents.report.gallery --config reference/study.yaml --reference reference --out figures/README.md --readme README.md
+
+# Between sittings: the light results of finished cells go to kept/, from where the workflow takes them.
+keep: $(ENVIRONMENT)
+	.venv/bin/python -m latents.report.kept --config $(CONFIG) --results results --out kept
 
 lint: $(ENVIRONMENT)
 	$(SNAKEMAKE) --lint

@@ -13,14 +13,14 @@ import sys
 from pathlib import Path
 
 from latents.config import ALLOCATOR, ROWS, digest, read
-from latents.kept import LIGHT, LIGHT_TSNE, embedded, finished
+from latents.report.kept import LIGHT, LIGHT_TSNE, embedded, finished
 
 assert config.keys() <= {"study", "results"}, f"--config knows study= and results=reference, but was given {', '.join(config)}"
 assert config.get("results", "reference") == "reference", "--config results= takes one value, reference"
 
-CONFIG = config.get("study", "config/study.yaml")
-STUDY = read(CONFIG)
 REFERENCE = "results" in config
+CONFIG = config.get("study", "reference/study.yaml" if REFERENCE else "config/study.yaml")  # what is in reference/ was made with the one there
+STUDY = read(CONFIG)
 PRE = "from-reference/" if REFERENCE else STUDY.folder
 OUT = f"{PRE}results"  # what training and measuring write; nothing ever writes to reference/
 R = "reference" if REFERENCE else OUT  # what figures, tables and the paper read
@@ -30,7 +30,7 @@ CELLS = [f"{dataset}/{run}/seed{seed}" for dataset, run, seed in STUDY.cells()]
 JUDGES = {dataset: f"{dataset}/{run}/seed{seed}" for dataset, run, seed in STUDY.judges()}
 BUILD = [*Path("src").rglob("*.py"), *Path("config").glob("*.yaml"), "Snakefile", "requirements.lock"]  # the paper prints their hash
 REPORT = "src/latents/report"
-NAMES = ["accuracy", "reconstruction_error", "separability", "similarity", "speed"] + expand(
+NAMES = ["accuracy", "few_labels", "reconstruction_error", "separability", "similarity", "speed"] + expand(
     "{figure}_{dataset}", figure=["reconstructions", "tsne", "interpolations", "curves"], dataset=STUDY.datasets
 )
 TABLES = ["settings", "accuracy", "splits", "reconstruction", "separability", "interpolation", "ablation", "cost"]
@@ -259,6 +259,15 @@ rule accuracy:
     shell:
         "python -m latents.report.figures.{params.figure} --config {params.config} --results {params.results}"
         " --note={params.note:q} --out {output.pdf} > {log}"
+
+use rule accuracy as few_labels with:
+    input:
+        runs=f"{R}/runs.csv",
+        code=[f"{REPORT}/figures/few_labels.py", f"{REPORT}/style.py"],
+    output:
+        multiext(f"{PRE}figures/few_labels", pdf=".pdf", png=".png"),
+    log:
+        f"{PRE}logs/few_labels.log",
 
 use rule accuracy as reconstruction_error with:
     input:

@@ -58,6 +58,9 @@ def stub_reference(folder: Path, study: Study) -> None:
         names += [f"records/{cell}.json", f"pictures/{cell}.npz", f"curves/{cell}.csv", f"timing/{cell}.evaluate.json"]
     for dataset in study.datasets:
         names += [f"similarity/{dataset}.csv", *(f"tsne/{dataset}/{row}.{kind}" for row in ROWS for kind in ("csv", "json"))]
+    (folder / "reference").mkdir()
+    for name in ("study.yaml", "sweeps.yaml"):
+        shutil.copy(folder / "config" / name, folder / "reference" / name)
     for name in names:
         path = folder / "reference" / name
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -22,7 +22,8 @@ def plain_study(folder: str = "") -> dict:
     plain["datasets"]["mnist"] |= {"seeds": [1, 2, 3]}
     variants = {"full": {}, "no-corruption": {"clean-fraction": 1.0}, "plain-decoder": {"residual-decoder": False}}
     ablation = {"seeds": [1], "base": {"optimisation": {"epochs": 4}}, "variants": variants}
-    plain["datasets"]["cifar10"] |= {"seeds": [1], "sweeps": {"autoencoder-plus": {"ablation": ablation}}}
+    labels = {"seeds": [1], "base": {}, "variants": {"1pct": {"labels": 0.01}, "10pct": {"labels": 0.1}}}
+    plain["datasets"]["cifar10"] |= {"seeds": [1], "sweeps": {"autoencoder-plus": {"ablation": ablation}, "guided": {"labels": labels}}}
     plain["measurement"]["tsne-points"] = 600
     return plain | ({"study": "demo", "folder": folder, "note": NOTE, "source": "stand-in"} if folder else {})
 
@@ -34,10 +35,15 @@ def numbers(draw: np.random.Generator, dataset: str, run: str) -> list[dict]:
     near = lambda value, spread=0.01: float(value * (1 + spread * draw.standard_normal()))  # noqa: E731
     found = {}
     for shift, split in enumerate(("train", "val", "test")):
-        probes = {"linear": -8, "mlp": 0, "knn": -6, "best": 0} | ({"head": 1} if run in config.ROWS_WITH_LABELS else {})
+        probes = {"linear": -8, "mlp": 0, "knn": -6, "best": 0} | ({"head": 1} if run.partition(".")[0] in config.ROWS_WITH_LABELS else {})
         for probe, offset in probes.items():
             value = base + offset * (100 - base) / 40 - 0.3 * shift + 0.15 * draw.standard_normal()
             found[f"accuracy_{probe}", split] = (min(99.97, float(value)), "percent")
+        for probe, share in itertools.product(("linear", "knn"), (1, 10)):
+            if split != "train" and "." not in run:
+                found[f"accuracy_{probe}_{share}pct", split] = (float(base - 20 / share + draw.standard_normal()), "percent")
+        if split != "train" and run in ("contrastive", "supcon"):
+            found["accuracy_linear_projection", split] = (float(base - 8 + draw.standard_normal()), "percent")
         mae = [0.0503, 0.081, 0.0632, 0.0447, 0.1274, 0.1105, 0.1312][rank] / (2 if dataset == "mnist" else 1)
         found["mae", split] = (near(mae), "pixel range")
         found["psnr", split] = (near(-20 * np.log10(mae) - 3), "dB")

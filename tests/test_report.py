@@ -21,7 +21,7 @@ from latents.report import gallery, speed, style, summarize, tables
 
 FIGURES = {  # script: its data set, where it takes one
     "reconstructions": "mnist", "tsne": "cifar10", "interpolations": "cifar10", "curves": "mnist",
-    "accuracy": None, "reconstruction_error": None, "separability": None, "similarity": None, "speed": None,
+    "accuracy": None, "few_labels": None, "reconstruction_error": None, "separability": None, "similarity": None, "speed": None,
 }  # fmt: skip
 
 
@@ -58,9 +58,9 @@ def test_every_number_of_every_record_is_in_runs_in_the_order_of_the_cells(whole
     named = [(d, run.split(".")[0], run.partition(".")[2] or "main", seed) for d, run, seed in study.cells()]
     assert cells == named
     found = {(*(line[key] for key in ("dataset", "method", "variant", "seed", "metric", "split")),): float(line["value"]) for line in runs}
-    content = json.loads((whole / "results/records/cifar10/autoencoder-plus.full/seed1.json").read_text())
+    content = json.loads((whole / "results/records/cifar10/autoencoder-plus.ablation.full/seed1.json").read_text())
     for one in content["metrics"]:
-        assert found["cifar10", "autoencoder-plus", "full", "1", one["metric"], one["split"]] == one["value"]
+        assert found["cifar10", "autoencoder-plus", "ablation.full", "1", one["metric"], one["split"]] == one["value"]
     assert found["mnist", "pca", "main", "1", "tsne_trustworthiness", "test"] == 0.9
 
 
@@ -111,7 +111,7 @@ def test_a_record_that_does_not_belong_is_refused_by_name(spoilt: Path, values: 
     assert (spoilt / "results/runs.csv").read_bytes() == kept
 
 
-@pytest.mark.parametrize("name", ["records/mnist/pca/seed1.json", "tsne/mnist.json"])
+@pytest.mark.parametrize("name", ["records/mnist/pca/seed1.json", "tsne/mnist/guided.json"])
 def test_a_missing_input_of_the_summary_is_named(spoilt: Path, name: str) -> None:
     (spoilt / "results" / name).unlink()
     with pytest.raises(SystemExit, match=re.escape(f"{name}: missing")):
@@ -167,8 +167,8 @@ def test_a_figure_is_as_wide_as_the_text_and_nothing_of_it_is_cut_off_in_the_pdf
     ("name", "missing"),
     [
         ("reconstructions", "pictures/mnist/guided/seed1.npz"), ("interpolations", "pictures/cifar10/random/seed1.npz"),
-        ("tsne", "tsne/cifar10.csv"), ("curves", "curves/mnist/supcon/seed3.csv"), ("accuracy", "summary.csv"),
-        ("reconstruction_error", "summary.csv"), ("separability", "summary.csv"), ("similarity", "similarity/mnist.csv"),
+        ("tsne", "tsne/cifar10/pca.csv"), ("curves", "curves/mnist/supcon/seed3.csv"), ("accuracy", "summary.csv"),
+        ("few_labels", "runs.csv"), ("reconstruction_error", "summary.csv"), ("separability", "summary.csv"), ("similarity", "similarity/mnist.csv"),
         ("speed", "bench.json"),
     ],
 )  # fmt: skip
@@ -212,7 +212,7 @@ def test_every_line_of_the_summary_and_every_ablation_has_its_macros(whole: Path
         if line["metric"] == "accuracy_mlp":
             assert macros[name] == f"{float(line['mean']):.1f}"
             assert not line["ci95_low"] or macros[f"{name}@ci"] == f"{float(line['ci95_low']):.1f} to {float(line['ci95_high']):.1f}"
-    assert "res@cifar10/autoencoder-plus.plain-decoder/mae/val" in macros
+    assert "res@cifar10/autoencoder-plus.ablation.plain-decoder/mae/val" in macros
     assert macros["res@cifar10/contrastive/train_flops/-"] == "14000"
 
 
@@ -230,7 +230,7 @@ def test_the_facts_of_the_study_are_macros(whole: Path) -> None:
         "config-name": "study", "note": "", "is-demo": "0", "from-reference": "0", "source-hash": "c3" * 6, "seeds/mnist": "1, 2, 3",
         "data-hash/mnist": "b2" * 6, "split-hash/cifar10": "a1" * 6, "train-images/cifar10": "45000", "threads": "2",
         "processor": r"Made\_up CPU @ 2 GHz, 100 \% busy", "torch-version": "2.14.1", "minutes/mnist/guided": "20.6",
-        "epochs/cifar10/autoencoder-plus.full": "4",
+        "epochs/cifar10/autoencoder-plus.ablation.full": "4",
     }  # fmt: skip
     assert expected == {name: macros[f"fact@{name}"] for name in expected}
     assert re.fullmatch("[0-9a-f]{12}", macros["fact@build-hash"])
@@ -264,7 +264,7 @@ def test_the_tables_hold_the_values(whole: Path) -> None:
     assert accuracy[r"Guided\textdagger{}"][7] == f"{mean('cifar10', 'guided', 'accuracy_head', 'test'):.1f}"
     assert rows("splits")["Random"][5] == f"{mean('cifar10', 'random', 'accuracy_best', 'train'):.1f}"
     assert rows("reconstruction")["Contrastive"][3] == f"{mean('cifar10', 'contrastive', 'mae', 'test'):.4f}"
-    assert rows("ablation")["plain decoder"][0] == f"{mean('cifar10', 'autoencoder-plus.plain-decoder', 'mae', 'val'):.4f}"
+    assert rows("ablation")["plain decoder"][0] == f"{mean('cifar10', 'autoencoder-plus.ablation.plain-decoder', 'mae', 'val'):.4f}"
     assert rows("separability")["SupCon\\textdagger{}"][6] == f"{mean('cifar10', 'supcon', 'silhouette', 'test'):.3f}"
     assert rows("interpolation")["Cross-fade"] == ["1.00", "2.40", "231", "92.4"] * 2
     assert rows("cost")["Autoencoder+"][:4] == ["2.29", "9100", "20.6", "3.0"]

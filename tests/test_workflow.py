@@ -17,7 +17,7 @@ from latents.record import FORMAT, ROOT, write_json
 from latents.report import gallery, plan
 
 STUDY, DEMO = "config/study.yaml", "config/demo.yaml"
-FIGURE_RULES = {*"accuracy reconstruction_error separability similarity_figure speed reconstructions tsne_figure interpolations curves".split()}
+FIGURE_RULES = {*"accuracy few_labels reconstruction_error separability similarity_figure speed reconstructions tsne_figure interpolations curves".split()}
 
 
 def text(name: str) -> str:

@@ -36,8 +36,8 @@ ROWS = ("pca", "random", "autoencoder", "autoencoder-plus", "guided", "contrasti
 ROWS_WITH_LABELS = ("guided", "supcon")
 SHOWN = 12  # images of a split that the figures show
 JUDGE = "judge"  # the classifier that is no row; it judges interpolations
-# glibc returns every large tensor to the kernel and faults it in again; with these settings of its malloc it keeps them
-ALLOCATOR = {"MALLOC_TRIM_THRESHOLD_": "17179869184", "MALLOC_TOP_PAD_": "67108864", "MALLOC_MMAP_MAX_": "0"}
+# glibc returns every large tensor to the kernel and faults it in again; with these settings of its malloc it keeps them, in one arena
+ALLOCATOR = {"MALLOC_TRIM_THRESHOLD_": "17179869184", "MALLOC_TOP_PAD_": "67108864", "MALLOC_MMAP_MAX_": "0", "MALLOC_ARENA_MAX": "1"}
 DATASETS = {"mnist": (28, 28, 1), "cifar10": (32, 32, 3)}  # height, width, channels
 
 Settings = TypeVar("Settings")

@@ -20,6 +20,7 @@ from latents.report.summarize import Estimate
 # script: what it reads, below results/ or reference/; a test holds this against the Snakefile
 INPUTS = {
     "accuracy": ["summary.csv"],
+    "few_labels": ["runs.csv"],
     "reconstruction_error": ["summary.csv"],
     "separability": ["summary.csv"],
     "similarity": ["similarity/*.csv"],

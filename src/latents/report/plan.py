@@ -19,7 +19,7 @@ from latents.config import DATASETS, ROWS, Study
 from latents.settings import CODE_SIZE
 
 IMAGES = {"mnist": 70_000, "cifar10": 60_000}  # in the published files
-FIGURES, FIGURES_PER_DATASET = 5, 4  # figure scripts over all data sets, and for each
+FIGURES, FIGURES_PER_DATASET = 6, 4  # figure scripts over all data sets, and for each
 GB, MB = 1e9, 1e6
 
 Job = tuple[str, str, str, int]  # step, data set, run, seed

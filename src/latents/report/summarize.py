@@ -121,7 +121,7 @@ def interval(values: list[float]) -> tuple[float | None, float | None]:
 
 
 def estimates(values: list[Value]) -> dict[tuple[str, str, str, str], Estimate]:
-    """(data set, run, metric, split) -> mean and interval over seeds; an ablation's run is `<row>.<variant>`."""
+    """(data set, run, metric, split) -> mean and interval over seeds; a variant's run is `<row>.<sweep>.<variant>`."""
 
     def key(value: Value) -> tuple[str, str, str, str]:
         run = value.method if value.variant == "main" else f"{value.method}.{value.variant}"

@@ -3,7 +3,7 @@
     python -m latents.report.tables --config config/study.yaml --results results --out paper/generated
 
 Writes table_*.tex (tabulars alone: floats and captions are the paper's) and macros.tex, which defines for each line of
-summary.csv, and for each ablation as <row>.<variant>,
+summary.csv, and for each variant of a sweep as <row>.<sweep>.<variant>,
 
     res@<dataset>/<row>/<metric>/<split>      the mean, rounded; `train_flops` in TFLOP
     res@<...>@ci                              `90.1 to 91.2`, or `n = 1` where the seeds give no interval
@@ -35,7 +35,7 @@ DECIMALS |= {"class_changes_pixels": 2, "parameters": 0, "class_changes_pairs": 
 # every table opens with this and closes its brace; the widest then fit a text block of 6.3 inches at 10 pt
 SMALL = r"{\footnotesize\setlength{\tabcolsep}{3pt}\sisetup{separate-uncertainty=true,table-align-uncertainty=false}"
 PROBES = {"linear": "linear", "mlp": "MLP"}
-OPTIMIZERS = {"sgd": "SGD", "adamw": "AdamW"}
+OPTIMIZERS = {"sgd": "SGD", "adamw": "AdamW", "muon": "Muon"}
 SPECIAL = {character: f"\\{character}" for character in "&%$#_{}"}
 SPECIAL |= {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "†": r"\textdagger{}"}
 
@@ -126,9 +126,11 @@ def ablation(study: Study, found: Estimates) -> str:
     columns = [(metric, "val") for metric in ("mae", "accuracy_linear", "accuracy_mlp", "accuracy_knn")]
     columns += [("mae", "test"), ("accuracy_best", "test")]
     groups = []
-    for d, one in ((d, dataset.ablation) for d, dataset in study.datasets.items() if dataset.ablation):
-        lines = [[name.replace("-", " "), *(cell(found, d, f"{one.method}.{name}", *column) for column in columns)] for name in one.variants]
-        groups.append((style.dataset_name(study, d), lines))
+    for d, dataset in study.datasets.items():
+        for row, sweeps in dataset.sweeps.items():
+            variants = sweeps["ablation"].variants if "ablation" in sweeps else {}
+            lines = [[name.replace("-", " "), *(cell(found, d, f"{row}.ablation.{name}", *column) for column in columns)] for name in variants]
+            groups += [(style.dataset_name(study, d), lines)] if lines else []
     heads = ["", "MAE", "linear", "MLP", "kNN", "MAE", "probe"]
     return tabular(heads, groups or [("none in this configuration", [])], [("val", 4), ("test", 2)])
 

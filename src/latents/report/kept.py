@@ -1,6 +1,6 @@
 """Finished cells of a study in progress: their light results, kept between sittings or machines.
 
-    python -m latents.kept --config config/study.yaml --results results --out kept
+    python -m latents.report.kept --config config/study.yaml --results results --out kept
 
 copies what is light of every finished cell (all but weights and codes, some 0.4 MB) from results/ to kept/. The
 workflow takes a cell from there instead of training it, where configuration, data and source are those of now.

@@ -1,0 +1,57 @@
+"""Test accuracy against the share of the labels: the linear probe on each code, and the rows with labels trained anew on that share.
+
+    python -m latents.report.figures.few_labels --config config/study.yaml --results results \
+        --note "" --out figures/few_labels.pdf
+
+Reads runs.csv. Guided and SupCon are shown by their own head, trained on the share alone; the dotted lines are linear
+probes on their codes that were learnt from all labels: bounds from above, since the encoder has seen what the probe has not.
+"""
+
+from pathlib import Path
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from latents.config import ROWS, ROWS_WITH_LABELS, Study
+from latents.report import style
+from latents.report.summarize import Estimate, estimates, read_runs
+
+SWEEP = "labels"  # its variants are named by their share in percent: 1pct, 10pct
+
+
+def line(axes: Axes, points: dict[float, Estimate], row: str, label: str | None, **look: object) -> None:
+    """One row over shares in percent, with intervals where there are several seeds."""
+    values = list(points.values())
+    axes.errorbar(list(points), [e.mean for e in values], yerr=style.spans(values), color=style.ROWS[row].color,
+                  marker=style.ROWS[row].marker, elinewidth=0.8, capsize=1.5, label=label, **look)  # fmt: skip
+
+
+def draw(study: Study, results: Path) -> Figure:
+    found = estimates(read_runs(results / "runs.csv"))
+    shares = [f"{100 * share:g}" for share in study.measurement.label_shares]
+    figure = style.figure(2.0)
+    panels = figure.subplots(1, len(study.datasets), squeeze=False)[0]
+    for axes, (dataset, settings) in zip(panels, study.datasets.items(), strict=True):
+        for row in ROWS:
+            whole = found[dataset, row, "accuracy_linear", "test"]
+            probed = {float(share): found[dataset, row, f"accuracy_linear_{share}pct", "test"] for share in shares} | {100.0: whole}
+            if row not in ROWS_WITH_LABELS:
+                line(axes, probed, row, style.name(row))
+                continue
+            line(axes, probed, row, None, linestyle=":", markerfacecolor="white", alpha=0.6)
+            swept = settings.sweeps.get(row, {}).get(SWEEP)
+            variants = [share for share in shares if swept and f"{share}pct" in swept.variants]
+            anew = {float(share): found[dataset, f"{row}.{SWEEP}.{share}pct", "accuracy_head", "test"] for share in variants}
+            line(axes, anew | {100.0: found[dataset, row, "accuracy_head", "test"]}, row, style.name(row))
+        axes.set(title=style.dataset_name(study, dataset), xlabel="labels (%)", xscale="log")
+        axes.set_xticks([*map(float, shares), 100], [*shares, "100"])
+        axes.minorticks_off()
+    panels[0].set_ylabel("test accuracy (%)")
+    handles, labels = panels[0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside right center", handletextpad=0.3)
+    return figure
+
+
+main = style.script(draw)
+if __name__ == "__main__":
+    main()

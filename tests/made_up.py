@@ -1,5 +1,6 @@
 """A whole results folder of made-up numbers and pictures, in the format of every step; not one of them was measured."""
 
+import base64
 import itertools
 import sys
 from pathlib import Path
@@ -20,10 +21,10 @@ def plain_study(folder: str = "") -> dict:
     plain = yaml.safe_load((record.ROOT / "config/study.yaml").read_text())
     del plain["sweeps"]
     plain["datasets"]["mnist"] |= {"seeds": [1, 2, 3]}
-    variants = {"full": {}, "no-corruption": {"clean-fraction": 1.0}, "plain-decoder": {"residual-decoder": False}}
+    variants = {"full": {}, "no-corruption": {"clean-fraction": 1.0}, "no-gradients": {"gradient-weight": 0.0}, "plain-decoder": {"residual-decoder": False}}
     ablation = {"seeds": [1], "base": {"optimisation": {"epochs": 4}}, "variants": variants}
     labels = {"seeds": [1], "base": {}, "variants": {"1pct": {"labels": 0.01}, "10pct": {"labels": 0.1}}}
-    plain["datasets"]["cifar10"] |= {"seeds": [1], "sweeps": {"autoencoder-plus": {"ablation": ablation}, "guided": {"labels": labels}}}
+    plain["datasets"]["cifar10"] |= {"seeds": [1], "sweeps": {"autoencoder-plus": {"ablation": ablation}, "guided": {"labels": labels}, "supcon": {"labels": labels}}}
     plain["measurement"]["tsne-points"] = 600
     return plain | ({"study": "demo", "folder": folder, "note": NOTE, "source": "stand-in"} if folder else {})
 
@@ -78,6 +79,15 @@ def times(seconds: float) -> dict:
     return {"format": record.FORMAT, "seconds": seconds, "parts": {}, "images_per_second": None, "peak_memory_bytes": 10**9}
 
 
+def each_image(n: int, metrics: list[dict]) -> dict:
+    """Which of n test images a probe names rightly, and each one's error, in keeping with the metrics; the same images are hard for all."""
+    on_test = {one["metric"]: one["value"] for one in metrics if one["split"] == "test"}
+    hard = np.random.default_rng(8).permutation(n)
+    correct = {name: np.packbits(hard < on_test[f"accuracy_{name}"] / 100 * n) for name in ("linear", "mlp", "knn")}
+    errors = (on_test["mae"] * (0.5 + hard / n)).astype("<f2")
+    return {"correct": {name: base64.b64encode(bits).decode() for name, bits in correct.items()}, "errors": base64.b64encode(errors).decode()}
+
+
 def synthesise(study: Study, results: Path) -> None:
     """Write a complete results folder, every file in the format of the step that makes it."""
     for dataset in study.datasets:
@@ -95,8 +105,9 @@ def synthesise(study: Study, results: Path) -> None:
                 "split_sha256": "a1" * 32, "data_sha256": "b2" * 32, "source_sha256": "c3" * 32, "weights_sha256": "d4" * 32,
                 "codes_sha256": "e5" * 32, "versions": {"python": "3.11.2", "torch": "2.14.1"}, "device": "cpu",
                 "processor": "Made_up CPU @ 2 GHz, 100 % busy", "threads": 2, "precision": study.precision, "test_read": True,
-                "probe_named_by_val": "mlp", "correct": {}, "metrics": numbers(draw, dataset, run),
+                "probe_named_by_val": "mlp", "metrics": numbers(draw, dataset, run),
             }  # fmt: skip
+            content |= each_image(study.datasets[dataset].test, content["metrics"])
             record.write_json(results / "records" / f"{place}.json", content)
             trained = study.method(dataset, run) is not None
             noise = 0.02 * draw.standard_normal(12)

@@ -139,6 +139,14 @@ def test_the_bits_of_correctness_are_the_accuracies_on_test(measured: Callable[[
         assert 100 * right[:TEST].mean() == pytest.approx(values(facts)[f"accuracy_{name}", "test"])
 
 
+@pytest.mark.parametrize("run", MEASURED)
+def test_the_error_of_each_test_image_is_kept_for_paired_comparisons(measured: Callable[[str], Found], run: str) -> None:
+    facts = measured(run)[0]
+    errors = np.frombuffer(base64.b64decode(facts["errors"]), np.float16)
+    assert len(errors) == SIZES["test"] and errors.astype(float).mean() == pytest.approx(values(facts)["mae", "test"], rel=1e-3)
+    assert len(set(errors.tolist())) > 1
+
+
 def test_the_head_is_the_models_own(cells: Cells, measured: Callable[[str], Found]) -> None:
     model, split = cells.trained("guided")[0], data.load(cells.study, "mnist", with_test=True)
     with torch.inference_mode():

@@ -99,12 +99,17 @@ def measure_projection(study: Study, model: Model, codes: Parts, labels: Parts, 
             metrics.add(f"accuracy_{name}_projection", split, probe.accuracy(part, labels[split]), "percent")
 
 
-def measure_reconstruction(images: dict[str, Tensor], drawn: dict[str, Tensor], metrics: Metrics) -> None:
+def measure_reconstruction(images: dict[str, Tensor], drawn: dict[str, Tensor], metrics: Metrics) -> dict[str, Tensor]:
+    """Returns the mean absolute error of each image [n] of each split."""
+    errors = {}
     measures = (("mae", decode.mae, "pixel range"), ("psnr", decode.psnr, "dB"), ("ssim", decode.ssim, ""))
     for split in images:
         pairs = list(zip(drawn[split].split(2000), images[split].split(2000), strict=True))
         for name, measure, unit in measures:
-            metrics.add(name, split, torch.cat([measure(a, to_float(b)) for a, b in pairs]).double().mean().item(), unit)
+            found = torch.cat([measure(a, to_float(b)) for a, b in pairs])
+            metrics.add(name, split, found.double().mean().item(), unit)
+            errors[split] = found if name == "mae" else errors[split]
+    return errors
 
 
 def measure_geometry(
@@ -193,7 +198,7 @@ def evaluate(study: Study, model: Model, judge: Model, dataset: str, run: str, *
     clock.lap("train decoder")
     drawn = {name: draw(decoder, part, study) for name, part in codes.items()}
     clock.lap("decode")
-    measure_reconstruction(images, drawn, metrics)
+    errors = measure_reconstruction(images, drawn, metrics)
     clock.lap("reconstruct")
     measure_geometry(study, model, codes, images, labels, metrics, clock)
     # without --final the pictures are of val, and nothing is interpolated
@@ -204,6 +209,7 @@ def evaluate(study: Study, model: Model, judge: Model, dataset: str, run: str, *
         "indices": parts[shown].indices[chosen], "labels": parts[shown].labels[chosen],
     }  # fmt: skip
     if final:
+        facts["errors"] = base64.b64encode(errors["test"].half().cpu().numpy().tobytes()).decode()
         ends, path_codes, path_pixels = measure_interpolation(
             study, judge, decoder, codes["test"], images["test"], labels["test"], drawn["test"], metrics, clock
         )

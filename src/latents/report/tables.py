@@ -225,7 +225,7 @@ def facts(study: Study, results: Path, cells: list[dict[str, Any]], times: dict[
     found |= {
         "knn-k": str(probe.knn_k), "linear-iterations": str(probe.linear_iterations), "knn-temperature": plain(probe.knn_temperature), "mlp-hidden": " and ".join(map(str, probe.mlp_hidden)),
         "pairs": str(measurement.pairs), "fewest-pairs": str(measurement.fewest_pairs), "silhouette-points": str(measurement.silhouette_points),
-        "tsne-points": str(measurement.tsne_points), "tsne-perplexity": plain(measurement.tsne_perplexity),
+        "tsne-points": str(measurement.tsne_points), "sample": str(measurement.sample), "tsne-perplexity": plain(measurement.tsne_perplexity),
         "tsne-neighbours": str(measurement.tsne_neighbours),
         "decoder-epochs": str(study.decoder.optimisation.epochs), "encoder-widths": "{}, {} and {}".format(*study.encoder.widths),
     }  # fmt: skip

@@ -1,0 +1,136 @@
+"""Test the paper's claims on the run at hand: each says that one row has more of something than another.
+
+    python -m latents.report.claims --config config/study.yaml --claims paper/claims.yaml --results results \
+        --out paper/generated/macros_claims.tex --record paper/generated/claims.json
+
+A hierarchical bootstrap: seeds are drawn anew for each row, test images anew for both rows alike, and the rows' means
+compared. The interval holds the middle 95 % of the differences; p is two-sided; Holm's step-down correction is over all
+claims of the file. A claim is supported when the corrected p is below the level and the difference has the claimed sign.
+With one seed a row only the images are drawn. Writes macros claim@<id> (1 or 0) and claim@<id>@found (the difference in
+words). With --strict an unsupported claim is an error. Takes about two seconds.
+"""
+
+import argparse
+import base64
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import numpy as np
+from msgspec import Meta
+
+from latents import config, record
+from latents.config import Problem, Study
+from latents.report.summarize import records
+from latents.settings import Positive, Seed, Strict
+
+METRICS = ("mae", "accuracy_linear", "accuracy_mlp", "accuracy_knn", "accuracy_best")
+
+
+class Claim(Strict, frozen=True):
+    """`more` has a larger mean of the metric on test than `less`."""
+
+    dataset: str
+    metric: Literal[METRICS]
+    more: str
+    less: str
+
+
+class Claims(Strict, frozen=True):
+    """What is claimed, and how it is tested."""
+
+    level: Annotated[float, Meta(gt=0, lt=1)]
+    resamples: Positive
+    seed: Seed
+    claims: dict[str, Claim]
+
+
+def by_image(path: str, cell: dict[str, Any], metric: str, n: int) -> np.ndarray:
+    """The metric of each of n test images: percent right or wrong as 100 or 0, or the absolute error."""
+    try:
+        if metric == "mae":
+            found = np.frombuffer(base64.b64decode(cell["errors"]), "<f2").astype(np.float64)
+        else:
+            probe = metric.removeprefix("accuracy_")
+            bits = cell["correct"][cell["probe_named_by_val"] if probe == "best" else probe]
+            found = 100.0 * np.unpackbits(np.frombuffer(base64.b64decode(bits), np.uint8), count=n)
+    except (KeyError, ValueError) as error:
+        raise Problem(f"{path}: holds no {metric} of each image ({error}); delete it and run again") from None
+    if len(found) != n:
+        raise Problem(f"{path}: {metric} of {len(found)} images, not of {n}; delete it and run again")
+    return found
+
+
+def differences(more: np.ndarray, less: np.ndarray, resamples: int, seed: int) -> np.ndarray:
+    """Bootstrapped differences of means [resamples] of two rows [seeds, n] over the same n images."""
+    draw = np.random.default_rng(seed)
+    n = more.shape[1]
+    counts = draw.multinomial(n, np.full(n, 1 / n), size=resamples)  # how often each image is drawn: the same for both rows
+    means = []
+    for row in (more, less):
+        of_seeds = counts @ row.T / n  # [resamples, seeds]
+        chosen = draw.integers(len(row), size=of_seeds.shape)
+        means.append(np.take_along_axis(of_seeds, chosen, 1).mean(1))
+    return means[0] - means[1]
+
+
+def holm(values: list[float]) -> list[float]:
+    """Holm's correction (1979) of p-values, in their order."""
+    corrected, largest = [0.0] * len(values), 0.0
+    for rank, place in enumerate(np.argsort(values, kind="stable")):
+        largest = max(largest, min(1.0, (len(values) - rank) * values[place]))
+        corrected[place] = largest
+    return corrected
+
+
+def evaluate(study: Study, claims: Claims, results: Path) -> dict[str, dict[str, Any]]:
+    """Each claim with its difference, interval, p, corrected p and whether it is supported."""
+    cells = list(records(study, results))
+    found: dict[str, dict[str, Any]] = {}
+    for name, claim in claims.claims.items():
+        rows = []
+        for run in (claim.more, claim.less):
+            n = study.dataset(claim.dataset).test
+            own = [cell for cell in cells if (cell["dataset"], cell["run"]) == (claim.dataset, run)]
+            if not own:
+                raise Problem(f"claims.{name}: {claim.dataset}/{run} is not in this study; name a run that is")
+            rows.append(np.stack([by_image(f"{results}/records/{claim.dataset}/{run}/seed{one['seed']}.json", one, claim.metric, n) for one in own]))
+        drawn = differences(*rows, claims.resamples, claims.seed)
+        tail = min((drawn <= 0).sum(), (drawn >= 0).sum())
+        low, high = np.percentile(drawn, [2.5, 97.5])
+        found[name] = {
+            "difference": float(rows[0].mean() - rows[1].mean()), "low": float(low), "high": float(high), "seeds": [len(row) for row in rows],
+            "p": float(min(1.0, 2 * (tail + 1) / (len(drawn) + 1))), "metric": claim.metric,
+        }  # fmt: skip
+    for one, corrected in zip(found.values(), holm([one["p"] for one in found.values()]), strict=True):
+        one |= {"p_holm": corrected, "supported": bool(corrected < claims.level and one["difference"] > 0)}
+    return found
+
+
+def macros(found: dict[str, dict[str, Any]]) -> str:
+    lines = []
+    for name, one in found.items():
+        digits = 4 if one["metric"] == "mae" else 1
+        words = "difference {difference:.{d}f}, {low:.{d}f} to {high:.{d}f}".format(**one, d=digits)
+        lines += [rf"\expandafter\def\csname claim@{name}\endcsname{{{int(one['supported'])}}}",
+                  rf"\expandafter\def\csname claim@{name}@found\endcsname{{{words}}}"]  # fmt: skip
+    return "\n".join(lines) + "\n"
+
+
+@config.command
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    for name in ("config", "claims", "results", "out", "record"):
+        parser.add_argument(f"--{name}", type=Path, required=True)
+    parser.add_argument("--strict", action="store_true", help="an unsupported claim is an error")
+    options = parser.parse_args()
+    claims = config.parse(options.claims, Claims)
+    found = evaluate(config.read(options.config), claims, options.results)
+    unsupported = [name for name, one in found.items() if not one["supported"]]
+    if options.strict and unsupported:
+        raise Problem(f"{options.claims}: {', '.join(unsupported)}: not supported by {options.results}; change the sentence and the claim")
+    record.write_text(options.out, macros(found))
+    record.write_json(options.record, {"format": record.FORMAT, "level": claims.level, "resamples": claims.resamples, "claims": found})
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,99 @@
+"""Claims: what the bootstrap and Holm's correction say of differences that are there, and of some that are not."""
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+from made_up import call, inputs, plain_study, prepare
+
+from latents.record import ROOT
+from latents.report import claims
+
+SHIPPED = ROOT / "paper/claims.yaml"
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return prepare(tmp_path_factory.mktemp("claims"), plain_study())
+
+
+def written(folder: Path, **some: dict) -> Path:
+    path = folder / "claims.yaml"
+    path.write_text(yaml.safe_dump({"level": 0.05, "resamples": 400, "seed": 1, "claims": some}))
+    return path
+
+
+def outcome(made: Path, folder: Path, path: Path, *more: str) -> dict:
+    call(claims, *inputs(made)[:2], "--claims", path, *inputs(made)[2:], "--out", folder / "c.tex", "--record", folder / "c.json", *more)
+    return json.loads((folder / "c.json").read_text())["claims"]
+
+
+def claim(metric: str, more: str, less: str, dataset: str = "cifar10") -> dict:
+    return {"dataset": dataset, "metric": metric, "more": more, "less": less}
+
+
+def test_a_difference_that_is_there_is_supported_and_its_opposite_and_a_row_against_itself_are_not(made: Path, tmp_path: Path) -> None:
+    path = written(
+        tmp_path, right=claim("accuracy_mlp", "guided", "pca"), wrong=claim("accuracy_mlp", "pca", "guided"), same=claim("accuracy_knn", "pca", "pca"),
+        drawn=claim("mae", "guided", "autoencoder-plus"), several=claim("accuracy_best", "guided", "pca", "mnist"),
+    )  # fmt: skip
+    found = outcome(made, tmp_path, path)
+    assert {name for name, one in found.items() if one["supported"]} == {"right", "drawn", "several"}
+    assert found["right"]["low"] < found["right"]["difference"] < found["right"]["high"] and found["right"]["low"] > 0
+    assert found["wrong"]["difference"] == -found["right"]["difference"] and found["same"]["difference"] == 0 and found["same"]["p_holm"] == 1
+    assert found["several"]["seeds"] == [3, 1] and all(one["p_holm"] >= one["p"] for one in found.values())
+    macros = (tmp_path / "c.tex").read_text()
+    assert r"\csname claim@right\endcsname{1}" in macros and r"\csname claim@wrong\endcsname{0}" in macros
+
+
+def test_with_strict_an_unsupported_claim_is_an_error_that_names_it(made: Path, tmp_path: Path) -> None:
+    path = written(tmp_path, right=claim("accuracy_mlp", "guided", "pca"), wrong=claim("mae", "pca", "guided"))
+    with pytest.raises(SystemExit, match=r"^error: .*claims\.yaml: wrong: not supported by .*; change the sentence and the claim$"):
+        outcome(made, tmp_path, path, "--strict")
+    assert not (tmp_path / "c.tex").exists()
+
+
+@pytest.mark.parametrize(
+    ("fault", "said"),
+    [
+        (claim("accuracy_mlp", "guided.labels.50pct", "pca"), "claims.one: cifar10/guided.labels.50pct is not in this study"),
+        (claim("accuracy_mlp", "guided", "pca", "svhn"), "data set 'svhn' is not in this study"),
+        (claim("silhouette", "guided", "pca"), "metric"),
+    ],
+)
+def test_a_claim_of_what_is_not_there_is_refused_by_name(made: Path, tmp_path: Path, fault: dict, said: str) -> None:
+    with pytest.raises(SystemExit, match=said):
+        outcome(made, tmp_path, written(tmp_path, one=fault))
+
+
+def test_a_record_without_its_images_is_refused_by_name(made: Path, tmp_path: Path) -> None:
+    shutil.copytree(made, tmp_path / "made")
+    path = tmp_path / "made/results/records/cifar10/guided/seed1.json"
+    content = json.loads(path.read_text())
+    del content["errors"]
+    path.write_text(json.dumps(content))
+    with pytest.raises(SystemExit, match=r"records/cifar10/guided/seed1\.json: holds no mae of each image"):
+        outcome(tmp_path / "made", tmp_path, written(tmp_path, one=claim("mae", "guided", "pca")))
+
+
+def test_the_bootstrap_has_the_spread_of_the_mean_over_images_and_over_seeds() -> None:
+    draw = np.random.default_rng(2)
+    one, other = 100.0 * (draw.random((1, 4000)) < 0.8), 100.0 * (draw.random((1, 4000)) < 0.7)
+    found = claims.differences(one, other, 3000, 1)
+    assert found.mean() == pytest.approx(one.mean() - other.mean(), abs=0.05)
+    assert found.std() == pytest.approx((one - other).std() / 4000**0.5, rel=0.05)  # paired: the same images for both rows
+    seeds = np.array([[0.0], [4.0], [8.0]]).repeat(50, 1)  # rows that differ by seed alone
+    spread = claims.differences(seeds, np.zeros((1, 50)), 3000, 1).std()
+    assert spread == pytest.approx(np.std([0, 4, 8]) / 3**0.5, rel=0.05)
+
+
+def test_holms_correction_of_a_worked_example() -> None:
+    assert claims.holm([0.01, 0.04, 0.03, 0.005]) == pytest.approx([0.03, 0.06, 0.06, 0.02])
+    assert claims.holm([0.9, 0.8]) == [1.0, 1.0]
+
+
+def test_the_shipped_claims_are_read_and_name_rows_of_the_shipped_study(made: Path, tmp_path: Path) -> None:
+    assert len(outcome(made, tmp_path, SHIPPED)) >= 5

@@ -7,7 +7,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help demo test plan bench study from-reference reference keep lint clean tex
+.PHONY: help demo test plan bench study from-reference reference keep bars lint clean tex
 
 PYTHON := $(shell command -v python3.11 || command -v python3)
 CONFIG := config/study.yaml
@@ -57,6 +57,10 @@ reference: $(ENVIRONMENT)
 	cp figures/*.png reference/figures/
 	cp paper/paper.pdf reference/paper.pdf
 	.venv/bin/python -m latents.report.gallery --config reference/study.yaml --reference reference --out figures/README.md --readme README.md
+
+# What the study set itself to reach, beside what the committed run reached.
+bars: $(ENVIRONMENT)
+	@.venv/bin/python -m latents.report.bars --bars config/bars.yaml --summary reference/summary.csv
 
 # Between sittings: the light results of finished cells go to kept/, from where the workflow takes them.
 keep: $(ENVIRONMENT)

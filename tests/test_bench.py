@@ -21,6 +21,7 @@ from latents.bench import loops, ordinary, workflow
 from latents.device import generator
 from latents.loop import fit, rate_at
 from latents.report import speed
+from latents.report.bars import Bar
 from latents.settings import Augmentation
 
 METHODS = bench.METHODS
@@ -28,12 +29,15 @@ REAL = os.environ.get("LATENTS_DATA")
 
 
 def still(cells: Cells, dataset: str) -> config.Study:
-    """The tiny study with every augmentation and corruption off."""
+    """The tiny study with every augmentation and corruption off, and without Muon."""
     chosen = cells.study.datasets[dataset]
     methods = {}
     for name in ("autoencoder_plus", "guided", "contrastive"):
         off = {key: Augmentation() for key in ("augmentation", "corruption") if hasattr(getattr(chosen.methods, name), key)}
-        methods[name] = replace(getattr(chosen.methods, name), **off)
+        one = getattr(chosen.methods, name)
+        # Muon orthogonalises in bfloat16, which makes steps of another rounding: its place is taken by AdamW
+        plain = replace(one.optimisation, optimizer="adamw", learning_rate=0.003) if one.optimisation.optimizer == "muon" else one.optimisation
+        methods[name] = replace(one, optimisation=plain, **off)
     # 128 components rebuild 60 images exactly: from that start the gradient of L1 would be the sign of rounding
     methods["autoencoder_plus"] = replace(methods["autoencoder_plus"], linear_path=False)
     return replace(cells.study, datasets={dataset: replace(chosen, methods=replace(chosen.methods, **methods))})
@@ -146,12 +150,12 @@ def test_a_process_of_the_benchmark_has_the_allocators_settings_or_none_of_them(
     for tuned in (True, False):
         with bench.Worker(tuned=tuned) as one:
             seen[tuned] = [one(os.getenv, name) for name in config.ALLOCATOR]
-    assert seen == {True: list(config.ALLOCATOR.values()), False: [None] * 3}
+    assert seen == {True: list(config.ALLOCATOR.values()), False: [None] * len(config.ALLOCATOR)}
     assert os.environ["MALLOC_MMAP_MAX_"] == "7"
 
 
 def test_bars_hold_at_their_edge_and_a_number_that_was_not_reached_falls_short() -> None:
-    least, most = bench.Bar(at_least=3.0), bench.Bar(at_most=6.0)
+    least, most = Bar(at_least=3.0), Bar(at_most=6.0)
     assert [least.holds(value) for value in (2.9, 3.0, None)] == [False, True, False]
     assert [most.holds(value) for value in (6.0, 6.1, None)] == [True, False, False]
     told = bench.report({"a": 3.5, "b": None}, {"a": least, "b": most}).splitlines()

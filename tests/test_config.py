@@ -12,7 +12,7 @@ from latents import config
 from latents.config import ROWS, Problem
 from latents.record import ROOT
 
-STUDIES = sorted(path for path in (ROOT / "config").glob("*.yaml") if path.name not in ("data.yaml", "bench.yaml", "sweeps.yaml"))
+STUDIES = sorted(path for path in (ROOT / "config").glob("*.yaml") if path.name not in ("data.yaml", "bench.yaml", "sweeps.yaml", "bars.yaml"))
 
 
 ABLATION = "datasets.cifar10.sweeps.autoencoder-plus.ablation"

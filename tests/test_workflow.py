@@ -7,14 +7,15 @@ import shutil
 import subprocess
 import sys
 
+import made_up
 import pytest
 import yaml
 from conftest import COPIED, SNAKEMAKE, run, stub_reference
 
-from latents import config
+from latents import config, data, record
 from latents.config import ROWS
 from latents.record import FORMAT, ROOT, write_json
-from latents.report import gallery, plan
+from latents.report import gallery, kept, plan
 
 STUDY, DEMO = "config/study.yaml", "config/demo.yaml"
 FIGURE_RULES = {*"accuracy few_labels reconstruction_error separability similarity_figure speed reconstructions tsne_figure interpolations curves".split()}
@@ -44,16 +45,58 @@ def test_lint_finds_nothing(name, checkout):
     assert "your workflow is in a good condition" in run(checkout, SNAKEMAKE, "--lint", "--config", f"study={name}").stdout
 
 
+def test_a_finished_cell_that_was_kept_is_taken_from_there_while_it_is_of_this_configuration_data_and_source(checkout, dry_run):
+    study = config.read(ROOT / STUDY)
+    cell, place, asked = "mnist/guided/seed1", "mnist/guided", ["results/records/mnist/guided/seed1.json", "results/tsne/mnist/guided.csv"]
+    for name in [*(name.format(cell) for name in kept.LIGHT), *(name.format(place) for name in kept.LIGHT_TSNE)]:
+        (checkout / "kept" / name).parent.mkdir(parents=True, exist_ok=True)
+        (checkout / "kept" / name).write_text("light")
+    made = {
+        "format": FORMAT, "config_sha256": record.config_sha256(study.measuring("mnist", "guided", 1)), "source_sha256": record.source_sha256(),
+        "data_sha256": config.digest(data.pins(study, "mnist")),
+    }  # fmt: skip
+    write_json(checkout / f"kept/records/{cell}.json", made)
+    assert dry_run(checkout, *asked) == {"kept": 1, "kept_tsne": 1}
+    done = run(checkout, SNAKEMAKE, "--cores", "1", *asked)
+    assert done.returncode == 0, done.stdout[-3000:]
+    assert (checkout / asked[1]).read_text() == "light" and (checkout / f"results/curves/{cell}.csv").read_text() == "light"
+    assert dry_run(checkout, *asked) == {}
+    assert dry_run(checkout, "results/records/mnist/supcon/seed1.json")["train"] == 2  # another cell is trained, with the judge
+    shutil.rmtree(checkout / "results")
+    for name in ("config_sha256", "source_sha256", "data_sha256"):
+        write_json(checkout / f"kept/records/{cell}.json", made | {name: "0" * 64})
+        assert dry_run(checkout, *asked) == {"data": 1, "train": 2, "evaluate": 1, "tsne": 1}
+
+
+def test_keeping_copies_what_is_light_of_finished_cells_alone(tmp_path, capsys):
+    folder = made_up.prepare(tmp_path, made_up.plain_study())
+    study = config.read(folder / "study.yaml")
+    cells = [f"{dataset}/{run}/seed{seed}" for dataset, run, seed in study.cells()]
+    for cell in cells:  # as evaluation leaves a record, but for the last one, which another source made
+        path = folder / f"results/records/{cell}.json"
+        changed = {"source_sha256": record.source_sha256() if cell != cells[-1] else "0" * 64}
+        changed |= {"data_sha256": config.digest(data.pins(study, cell.split("/")[0]))}
+        write_json(path, json.loads(path.read_text()) | changed)
+        for name in kept.LIGHT[1:]:
+            (folder / "results" / name.format(cell)).parent.mkdir(parents=True, exist_ok=True)
+            (folder / "results" / name.format(cell)).touch()
+    (folder / "results/samples/mnist/pca/seed1.npz").unlink()  # not whole
+    made_up.call(kept, *made_up.inputs(folder), "--out", folder / "kept")
+    assert f"{len(cells) - 2} of {len(cells)} cells are finished" in capsys.readouterr().out
+    assert kept.finished(study, folder / "kept") == [cell for cell in cells[:-1] if cell != "mnist/pca/seed1"]
+    assert not list((folder / "kept").rglob("*.safetensors")) and not (folder / "kept/codes").exists()
+
+
 def test_one_figure_asks_for_just_what_it_needs(checkout, dry_run):
     jobs = dry_run(checkout, "figures/tsne_cifar10.pdf")
-    assert jobs == {"data": 1, "train": len(ROWS) + 1, "evaluate": len(ROWS), "tsne": 1, "tsne_figure": 1}
+    assert jobs == {"data": 1, "train": len(ROWS) + 1, "evaluate": len(ROWS), "tsne": len(ROWS), "tsne_figure": 1}
     assert dry_run(checkout, "figures/curves_mnist.pdf").keys() == {"data", "train", "curves"}
 
 
 def test_from_reference_nothing_is_trained_and_nothing_is_written_there(checkout, dry_run):
     stub_reference(checkout, config.read(ROOT / STUDY))
     jobs = dry_run(checkout, "--config", "results=reference")
-    assert jobs.keys() == FIGURE_RULES | {"tables", "speed_table", "paper", "all"}
+    assert jobs.keys() == FIGURE_RULES | {"tables", "claims", "speed_table", "paper", "all"}
     done = run(checkout, SNAKEMAKE, "--dry-run", "--config", "results=reference")
     outputs = [name for line in re.findall(r"^    output: (.*)$", done.stdout, re.MULTILINE) for name in line.split(", ")]
     assert outputs
@@ -61,11 +104,11 @@ def test_from_reference_nothing_is_trained_and_nothing_is_written_there(checkout
     assert dry_run(checkout, "from-reference/figures/tsne_mnist.pdf", "--config", "results=reference") == {"tsne_figure": 1}
 
 
-@pytest.mark.parametrize("target", ["reference/summary.csv", "reference/records/mnist/pca/seed1.json", "reference/tsne/mnist.csv"])
+@pytest.mark.parametrize("target", ["reference/summary.csv", "reference/records/mnist/pca/seed1.json", "reference/tsne/mnist/pca.csv"])
 def test_no_rule_writes_to_reference(target, checkout):
     shutil.rmtree(checkout / "reference", ignore_errors=True)
-    for settings in (["--config", "results=reference"], []):
-        done = run(checkout, SNAKEMAKE, "--dry-run", target, *settings)
+    for settings in (["results=reference"], []):
+        done = run(checkout, SNAKEMAKE, "--dry-run", target, "--config", f"study={STUDY}", *settings)
         assert done.returncode != 0
         assert "MissingRuleException" in done.stdout
 
@@ -228,7 +271,7 @@ def test_the_plan_tells_recorded_hours_and_names_what_was_never_timed(tmp_path):
 
 @pytest.mark.skipif(not (ROOT / "reference/summary.csv").exists(), reason="reference/ holds no finished run yet")
 def test_gallery_and_readme_are_those_of_the_committed_run():
-    study = config.read(ROOT / STUDY)
+    study = config.read(ROOT / "reference/study.yaml")
     readme = text("README.md")
     assert gallery.between_marks(readme, gallery.results(study, ROOT / "reference"), ROOT / "README.md") == readme
     assert gallery.gallery(study, ROOT / "reference") == text("figures/README.md")
@@ -282,8 +325,8 @@ def test_a_changed_setting_repeats_just_the_cells_that_it_decides(demo, dry_run)
     (folder / "config/changed.yaml").write_text(yaml.safe_dump(changed))
     jobs = dry_run(folder, "--config", "study=config/changed.yaml")
     (folder / "config/changed.yaml").unlink()
-    seeds = len(changed["datasets"]["cifar10"]["seeds"])
-    assert {rule: jobs.get(rule) for rule in ("data", "train", "evaluate", "tsne")} == {"data": None, "train": seeds, "evaluate": seeds, "tsne": 1}
+    cells = len(changed["datasets"]["cifar10"]["seeds"]) + len(changed["datasets"]["cifar10"]["sweeps"]["guided"]["labels"]["variants"])
+    assert {rule: jobs.get(rule) for rule in ("data", "train", "evaluate", "tsne")} == {"data": None, "train": cells, "evaluate": cells, "tsne": 1}
 
 
 def test_everything_printed_comes_from_reference_without_data_or_torch(demo, checkout, tmp_path):

@@ -26,6 +26,7 @@ import yaml
 from latents import config, record
 from latents.bench import loops, workflow
 from latents.config import ALLOCATOR
+from latents.report.bars import Bar
 from latents.settings import Positive, Rate, Seeds, Strict
 
 METHODS = ("autoencoder", "autoencoder-plus", "guided", "contrastive")
@@ -52,22 +53,6 @@ class Sprint(Strict, frozen=True):
     seeds: Seeds
     changes: dict[str, Any]
     accuracy: Rate
-
-
-class Bar(Strict, frozen=True):
-    """What a number is held against."""
-
-    at_least: float | None = None
-    at_most: float | None = None
-
-    def __post_init__(self) -> None:
-        if (self.at_least is None) == (self.at_most is None):
-            raise ValueError("a bar is at-least or at-most")
-
-    def holds(self, value: float | None) -> bool:
-        if value is None:
-            return False
-        return (self.at_least is None or value >= self.at_least) and (self.at_most is None or value <= self.at_most)
 
 
 class Bench(Strict, frozen=True):
@@ -212,8 +197,7 @@ def report(found: dict[str, Any], bars: dict[str, Bar]) -> str:
     lines = []
     for name, bar in bars.items():
         value = found[name]
-        limit = f"at least {bar.at_least:g}" if bar.at_least is not None else f"at most {bar.at_most:g}"
-        lines.append(f"  {name:28}{'not reached' if value is None else f'{value:.3g}':>12}   {limit:16}{'holds' if bar.holds(value) else 'FALLS SHORT'}")
+        lines.append(f"  {name:28}{'not reached' if value is None else f'{value:.3g}':>12}   {bar!s:16}{'holds' if bar.holds(value) else 'FALLS SHORT'}")
     return "\n".join(lines)
 
 

@@ -58,6 +58,7 @@ def facts(bench: dict[str, Any]) -> dict[str, str]:
     peak, sprint, growth, flow = (bench[name] for name in ("peak", "sprint", "growth", "workflow"))
     methods = peak["methods"]
     found = {name: str(bench[name]) for name in ("processor", "threads", "precision")} | {"rounds": str(bench["bench"]["rounds"])}
+    found["source-hash"] = bench["source_sha256"][:12]
     for line in throughput(bench):
         found[f"ratio/{line['dataset']}/{line['method']}"] = f"{line['over_ordinary']['ours']:.1f}"
     for method, one in methods.items():

@@ -64,7 +64,7 @@ bars: $(ENVIRONMENT)
 
 # Between sittings: the light results of finished cells go to kept/, from where the workflow takes them.
 keep: $(ENVIRONMENT)
-	.venv/bin/python -m latents.report.kept --config $(CONFIG) --results results --out kept
+	.venv/bin/python -m latents.report.kept --config config/study.yaml --results results --out kept/study
 
 lint: $(ENVIRONMENT)
 	$(SNAKEMAKE) --lint

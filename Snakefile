@@ -8,6 +8,7 @@
 # A cell (data set, run, seed) is trained or measured anew when a setting that decides it changes, and only then: the
 # digests below are what Snakemake compares. Progress bars and errors go to the terminal, the rest to {PRE}logs.
 
+import re
 import shutil
 import sys
 from pathlib import Path
@@ -35,8 +36,8 @@ NAMES = ["accuracy", "few_labels", "reconstruction_error", "separability", "simi
 )
 TABLES = ["settings", "accuracy", "splits", "reconstruction", "separability", "interpolation", "ablation", "cost"]
 # cells of this study that an earlier sitting finished (`make keep`): they are taken from kept/, not trained again
-KEPT = [] if REFERENCE else finished(STUDY, Path("kept"))
-KEPT_TSNE = embedded(STUDY, Path("kept"), KEPT)
+KEPT = [] if REFERENCE else finished(STUDY, Path("kept") / STUDY.study)
+KEPT_TSNE = embedded(STUDY, KEPT)
 # functions, so that Snakemake does not take another name of the same settings for a reason to run again
 SETTINGS = lambda wildcards, input: CONFIG
 RESULTS = lambda wildcards, input: R
@@ -131,11 +132,11 @@ rule evaluate:
 
 rule kept:
     input:
-        [f"kept/{name.format('{cell}')}" for name in LIGHT],
+        [f"kept/{STUDY.study}/{name.format('{cell}')}" for name in LIGHT],
     output:
         [f"{OUT}/{name.format('{cell}')}" for name in LIGHT],
     wildcard_constraints:
-        cell="|".join(KEPT) or "none",
+        cell="|".join(map(re.escape, KEPT)) or "none",
     localrule: True
     run:
         for source, copy in zip(input, output):
@@ -143,11 +144,11 @@ rule kept:
 
 use rule kept as kept_tsne with:
     input:
-        [f"kept/{name.format('{place}')}" for name in LIGHT_TSNE],
+        [f"kept/{STUDY.study}/{name.format('{place}')}" for name in LIGHT_TSNE],
     output:
         [f"{OUT}/{name.format('{place}')}" for name in LIGHT_TSNE],
     wildcard_constraints:
-        place="|".join(KEPT_TSNE) or "none",
+        place="|".join(map(re.escape, KEPT_TSNE)) or "none",
 
 rule tsne:
     input:
@@ -340,7 +341,7 @@ rule claims:
     input:
         claims="paper/claims.yaml",
         records=expand(f"{R}/records/{{cell}}.json", cell=CELLS),
-        code=f"{REPORT}/claims.py",
+        code=[f"{REPORT}/claims.py", f"{REPORT}/summarize.py"],
     output:
         macros=f"{PRE}paper/generated/macros_claims.tex",
         record=f"{PRE}paper/generated/claims.json",

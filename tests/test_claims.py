@@ -79,6 +79,15 @@ def test_a_record_without_its_images_is_refused_by_name(made: Path, tmp_path: Pa
         outcome(tmp_path / "made", tmp_path, written(tmp_path, one=claim("mae", "guided", "pca")))
 
 
+def test_a_record_of_another_number_of_images_is_refused(made: Path, tmp_path: Path) -> None:
+    plain = yaml.safe_load((made / "study.yaml").read_text())
+    plain["datasets"]["cifar10"]["test"] = 5000
+    shutil.copytree(made, tmp_path / "made")
+    (tmp_path / "made/study.yaml").write_text(yaml.safe_dump(plain))
+    with pytest.raises(SystemExit, match=r"accuracy_mlp of 10000 images, not of 5000"):
+        outcome(tmp_path / "made", tmp_path, written(tmp_path, one=claim("accuracy_mlp", "guided", "pca")))
+
+
 def test_the_bootstrap_has_the_spread_of_the_mean_over_images_and_over_seeds() -> None:
     draw = np.random.default_rng(2)
     one, other = 100.0 * (draw.random((1, 4000)) < 0.8), 100.0 * (draw.random((1, 4000)) < 0.7)
@@ -87,7 +96,7 @@ def test_the_bootstrap_has_the_spread_of_the_mean_over_images_and_over_seeds() -
     assert found.std() == pytest.approx((one - other).std() / 4000**0.5, rel=0.05)  # paired: the same images for both rows
     seeds = np.array([[0.0], [4.0], [8.0]]).repeat(50, 1)  # rows that differ by seed alone
     spread = claims.differences(seeds, np.zeros((1, 50)), 3000, 1).std()
-    assert spread == pytest.approx(np.std([0, 4, 8]) / 3**0.5, rel=0.05)
+    assert spread == pytest.approx(np.std([0, 4, 8], ddof=1) / 3**0.5, rel=0.05)  # the standard error of three seeds
 
 
 def test_holms_correction_of_a_worked_example() -> None:

@@ -480,7 +480,7 @@ def call(monkeypatch: pytest.MonkeyPatch, folder: Path, dataset: str) -> None:
     """`python -m latents.fetch` with the shipped configuration on the stand-in below folder."""
     plain = yaml.safe_load(SHIPPED.read_text()) | {"source": "stand-in", "folder": f"{folder}/", "sweeps": str(SHIPPED.with_name("sweeps.yaml"))}
     (folder / "config.yaml").write_text(yaml.safe_dump(plain, sort_keys=False))
-    monkeypatch.setattr(sys, "argv", ["data", "--config", str(folder / "config.yaml"), "--dataset", dataset, "--out", str(folder / f"{dataset}.json")])
+    monkeypatch.setattr(sys, "argv", ["fetch", "--config", str(folder / "config.yaml"), "--dataset", dataset, "--out", str(folder / f"{dataset}.json")])
     fetch.main()
 
 

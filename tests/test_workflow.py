@@ -47,15 +47,21 @@ def test_lint_finds_nothing(name, checkout):
 
 def test_a_finished_cell_that_was_kept_is_taken_from_there_while_it_is_of_this_configuration_data_and_source(checkout, dry_run):
     study = config.read(ROOT / STUDY)
+    folder = checkout / "kept/study"
     cell, place, asked = "mnist/guided/seed1", "mnist/guided", ["results/records/mnist/guided/seed1.json", "results/tsne/mnist/guided.csv"]
     for name in [*(name.format(cell) for name in kept.LIGHT), *(name.format(place) for name in kept.LIGHT_TSNE)]:
-        (checkout / "kept" / name).parent.mkdir(parents=True, exist_ok=True)
-        (checkout / "kept" / name).write_text("light")
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text("light")
+    light = record.sha256(b"light")
     made = {
-        "format": FORMAT, "config_sha256": record.config_sha256(study.measuring("mnist", "guided", 1)), "source_sha256": record.source_sha256(),
+        "format": FORMAT, "codes_sha256": "c" * 64, "pictures_sha256": light, "sample_sha256": light, "weights_sha256": "w" * 64,
+        "trained_by": {"source_sha256": record.source_sha256()}, "config_sha256": record.config_sha256(study.measuring("mnist", "guided", 1)), "source_sha256": record.source_sha256(),
         "data_sha256": config.digest(data.pins(study, "mnist")),
     }  # fmt: skip
-    write_json(checkout / f"kept/records/{cell}.json", made)
+    write_json(folder / f"records/{cell}.json", made)
+    write_json(folder / f"train/{cell}.json", {"format": FORMAT, "weights_sha256": "w" * 64})
+    drawn = {"format": FORMAT, "codes_sha256": "c" * 64, "seed": study.measurement.seed, "neighbours": study.measurement.tsne_neighbours}
+    write_json(folder / f"tsne/{place}.json", drawn)
     assert dry_run(checkout, *asked) == {"kept": 1, "kept_tsne": 1}
     done = run(checkout, SNAKEMAKE, "--cores", "1", *asked)
     assert done.returncode == 0, done.stdout[-3000:]
@@ -63,9 +69,17 @@ def test_a_finished_cell_that_was_kept_is_taken_from_there_while_it_is_of_this_c
     assert dry_run(checkout, *asked) == {}
     assert dry_run(checkout, "results/records/mnist/supcon/seed1.json")["train"] == 2  # another cell is trained, with the judge
     shutil.rmtree(checkout / "results")
-    for name in ("config_sha256", "source_sha256", "data_sha256"):
-        write_json(checkout / f"kept/records/{cell}.json", made | {name: "0" * 64})
-        assert dry_run(checkout, *asked) == {"data": 1, "train": 2, "evaluate": 1, "tsne": 1}
+    anew = {"data": 1, "train": 2, "evaluate": 1, "tsne": 1}
+    for name in ("config_sha256", "source_sha256", "data_sha256", "pictures_sha256", "sample_sha256", "weights_sha256", "codes_sha256", "trained_by"):
+        write_json(folder / f"records/{cell}.json", made | {name: {} if name == "trained_by" else "0" * 64})
+        assert kept.finished(study, folder) == [], name
+    assert dry_run(checkout, *asked) == anew
+    write_json(folder / f"records/{cell}.json", made)
+    assert kept.finished(study, folder) == [cell]
+    (folder / f"tsne/{place}.csv").unlink()  # without its t-SNE a row's first seed is not finished
+    assert dry_run(checkout, *asked) == anew
+    (folder / f"records/{cell}.json").write_text("broken")
+    assert dry_run(checkout, *asked) == anew
 
 
 def test_keeping_copies_what_is_light_of_finished_cells_alone(tmp_path, capsys):
@@ -75,11 +89,17 @@ def test_keeping_copies_what_is_light_of_finished_cells_alone(tmp_path, capsys):
     for cell in cells:  # as evaluation leaves a record, but for the last one, which another source made
         path = folder / f"results/records/{cell}.json"
         changed = {"source_sha256": record.source_sha256() if cell != cells[-1] else "0" * 64}
-        changed |= {"data_sha256": config.digest(data.pins(study, cell.split("/")[0]))}
-        write_json(path, json.loads(path.read_text()) | changed)
-        for name in kept.LIGHT[1:]:
-            (folder / "results" / name.format(cell)).parent.mkdir(parents=True, exist_ok=True)
-            (folder / "results" / name.format(cell)).touch()
+        changed |= {"trained_by": changed, "data_sha256": config.digest(data.pins(study, cell.split("/")[0])), "sample_sha256": record.sha256(b"")}
+        changed |= {"pictures_sha256": record.sha256(folder / f"results/pictures/{cell}.npz")}
+        made = json.loads(path.read_text()) | changed
+        write_json(path, made)
+        write_json(folder / f"results/train/{cell}.json", {"format": FORMAT, "weights_sha256": made["weights_sha256"]})
+        (folder / f"results/samples/{cell}.npz").parent.mkdir(parents=True, exist_ok=True)
+        (folder / f"results/samples/{cell}.npz").touch()
+        for place in kept.embedded(study, [cell]):
+            drawn = {"seed": study.measurement.seed, "neighbours": study.measurement.tsne_neighbours, "codes_sha256": made["codes_sha256"]}
+            write_json(folder / f"results/tsne/{place}.json", {"format": FORMAT} | drawn)
+            write_json(folder / f"results/timing/{place}/tsne.json", {"format": FORMAT, "seconds": 1.0})
     (folder / "results/samples/mnist/pca/seed1.npz").unlink()  # not whole
     made_up.call(kept, *made_up.inputs(folder), "--out", folder / "kept")
     assert f"{len(cells) - 2} of {len(cells)} cells are finished" in capsys.readouterr().out

@@ -8,39 +8,65 @@ workflow takes a cell from there instead of training it, where configuration, da
 
 import argparse
 from pathlib import Path
+from typing import Any
 
 from latents import config, record
-from latents.config import ROWS, Study
+from latents.config import ROWS, Problem, Study
 
 LIGHT = ("records/{}.json", "train/{}.json", "curves/{}.csv", "timing/{}.train.json", "timing/{}.evaluate.json", "pictures/{}.npz", "samples/{}.npz")
-LIGHT_TSNE = ("tsne/{}.csv", "tsne/{}.json", "timing/{}/tsne.json")
+LIGHT_TSNE = ("tsne/{}.csv", "tsne/{}.json", "timing/{}/tsne.json")  # of a row's first seed
+
+
+def embedded(study: Study, cells: list[str]) -> list[str]:
+    """Those of the cells that have a t-SNE, as `<data set>/<row>`: the first seed of each row."""
+    firsts = [f"{name}/{row}/seed{one.seeds[0]}" for name, one in study.datasets.items() for row in ROWS]
+    return [cell.rpartition("/")[0] for cell in firsts if cell in cells]
+
+
+def files(study: Study, cell: str) -> list[str]:
+    """Names of the light files of a cell (`<data set>/<run>/seed<k>`)."""
+    return [name.format(cell) for name in LIGHT] + [name.format(place) for place in embedded(study, [cell]) for name in LIGHT_TSNE]
+
+
+def data_sha256(study: Study, dataset: str) -> str:
+    """Hash of the data set's files, as it stands in a record; read without the loader, which takes a second to import."""
+    if study.source == "download":
+        archives = config.plain(record.ROOT / "config/data.yaml")[dataset]["archives"]
+        return config.digest({name: sha256 for archive in archives for name, sha256 in archive["files"].items()})
+    return config.digest(record.read_json(Path(study.data) / f"{dataset}.json")["files"])
+
+
+def whole(study: Study, folder: Path, cell: str, wanted: dict[str, Any]) -> bool:
+    """Whether a cell's light files below folder belong together, and its record has the wanted values."""
+    if not all((folder / name).is_file() for name in files(study, cell)):
+        return False
+    try:
+        made, trained = (record.read_json(folder / name.format(cell)) for name in ("records/{}.json", "train/{}.json"))
+        drawn = [record.read_json(folder / LIGHT_TSNE[1].format(place)) for place in embedded(study, [cell])]
+    except Problem:  # broken, or of an older version: as if it were not there
+        return False
+    wanted = wanted | {
+        "pictures_sha256": record.sha256(folder / f"pictures/{cell}.npz"), "sample_sha256": record.sha256(folder / f"samples/{cell}.npz"),
+        "weights_sha256": trained.get("weights_sha256"),
+    }  # fmt: skip
+    same = all(made.get(key) == value for key, value in wanted.items())
+    same &= made.get("trained_by", {}).get("source_sha256") == wanted["source_sha256"]
+    settings = {"seed": study.measurement.seed, "neighbours": study.measurement.tsne_neighbours, "codes_sha256": made.get("codes_sha256")}
+    return same and all(one.get(key) == value for one in drawn for key, value in settings.items())
 
 
 def finished(study: Study, folder: Path) -> list[str]:
-    """Cells (`<data set>/<run>/seed<k>`) below folder that are whole, and of this configuration, data and source."""
-    found = []
+    """Cells below folder that are whole, and of this configuration, data and source."""
     if not (folder / "records").is_dir():
-        return found
-    from latents import data  # here: the workflow reads this module first, and need not wait for scikit-learn
-
-    source, hashes = record.source_sha256(), {}
+        return []
+    found, source = [], record.source_sha256()
+    hashes = {dataset: data_sha256(study, dataset) for dataset in study.datasets}
     for dataset, run, seed in study.cells():
         cell = f"{dataset}/{run}/seed{seed}"
-        if not all((folder / name.format(cell)).is_file() for name in LIGHT):
-            continue
-        made = record.read_json(folder / LIGHT[0].format(cell))
-        if dataset not in hashes:
-            hashes[dataset] = config.digest(data.pins(study, dataset)) if study.source == "download" else made["data_sha256"]
         wanted = {"config_sha256": record.config_sha256(study.measuring(dataset, run, seed)), "source_sha256": source, "data_sha256": hashes[dataset]}
-        if all(made.get(key) == value for key, value in wanted.items()):
+        if whole(study, folder, cell, wanted):
             found.append(cell)
     return found
-
-
-def embedded(study: Study, folder: Path, cells: list[str]) -> list[str]:
-    """Those of the cells (`<data set>/<run>`, a row's first seed) that have their t-SNE below folder."""
-    firsts = [(f"{name}/{row}", f"{name}/{row}/seed{one.seeds[0]}") for name, one in study.datasets.items() for row in ROWS]
-    return [place for place, cell in firsts if cell in cells and all((folder / name.format(place)).is_file() for name in LIGHT_TSNE)]
 
 
 @config.command
@@ -52,12 +78,10 @@ def main() -> None:
     options = parser.parse_args()
     study = config.read(options.config)
     cells = finished(study, options.results)
-    places = [(name.format(cell)) for cell in cells for name in LIGHT]
-    places += [name.format(place) for place in embedded(study, options.results, cells) for name in LIGHT_TSNE]
-    for place in places:
-        content = (options.results / place).read_bytes()
-        if not (options.out / place).is_file() or (options.out / place).read_bytes() != content:
-            record.write_bytes(options.out / place, content)
+    for name in (name for cell in cells for name in files(study, cell)):
+        content = (options.results / name).read_bytes()
+        if not (options.out / name).is_file() or (options.out / name).read_bytes() != content:
+            record.write_bytes(options.out / name, content)
     print(f"{len(cells)} of {len(study.cells())} cells are finished; their light results are in {options.out}/")
 
 

@@ -54,7 +54,7 @@ def records(study: Study, results: Path) -> Iterator[dict[str, Any]]:
         cell = record.read_json(path)
         if (cell.get("dataset"), cell.get("run"), cell.get("seed")) != (dataset, run, seed):
             raise Problem(f"{path}: is the record of another cell; delete it and run again")
-        for key in ("split_sha256", "data_sha256"):
+        for key in ("split_sha256", "data_sha256", "judge_sha256"):
             if cell.get(key) != first.setdefault(dataset, cell).get(key):
                 raise Problem(f"{path}: its {key} is not that of the other {dataset} records; delete those that are old and run again")
         yield cell

@@ -4,7 +4,7 @@
         --note "" --out figures/few_labels.pdf
 
 Reads runs.csv. Guided and SupCon are shown by their own head, trained on the share alone; the dotted lines are linear
-probes on their codes that were learnt from all labels: bounds from above, since the encoder has seen what the probe has not.
+probes on their codes that were learnt from all labels: the encoder has seen what the probe has not.
 """
 
 from pathlib import Path
@@ -12,7 +12,7 @@ from pathlib import Path
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from latents.config import ROWS, ROWS_WITH_LABELS, Study
+from latents.config import ROWS, ROWS_WITH_LABELS, Problem, Study
 from latents.report import style
 from latents.report.summarize import Estimate, estimates, read_runs
 
@@ -28,7 +28,7 @@ def line(axes: Axes, points: dict[float, Estimate], row: str, label: str | None,
 
 def draw(study: Study, results: Path) -> Figure:
     found = estimates(read_runs(results / "runs.csv"))
-    shares = [f"{100 * share:g}" for share in study.measurement.label_shares]
+    shares = [f"{100 * share:g}" for share in sorted(study.measurement.label_shares)]
     figure = style.figure(2.0)
     panels = figure.subplots(1, len(study.datasets), squeeze=False)[0]
     for axes, (dataset, settings) in zip(panels, study.datasets.items(), strict=True):
@@ -41,6 +41,9 @@ def draw(study: Study, results: Path) -> Figure:
             line(axes, probed, row, None, linestyle=":", markerfacecolor="white", alpha=0.6)
             swept = settings.sweeps.get(row, {}).get(SWEEP)
             variants = [share for share in shares if swept and f"{share}pct" in swept.variants]
+            for share in variants:
+                if (seen := study.method(dataset, f"{row}.{SWEEP}.{share}pct").labels) != float(share) / 100:
+                    raise Problem(f"{dataset}/{row}.{SWEEP}.{share}pct: sees a share of {seen:g} of the labels; name the variant by its percent")
             anew = {float(share): found[dataset, f"{row}.{SWEEP}.{share}pct", "accuracy_head", "test"] for share in variants}
             line(axes, anew | {100.0: found[dataset, row, "accuracy_head", "test"]}, row, style.name(row))
         axes.set(title=style.dataset_name(study, dataset), xlabel="labels (%)", xscale="log")

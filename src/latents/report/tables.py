@@ -28,12 +28,14 @@ from latents import config, record
 from latents.config import JUDGE, ROWS, Problem, Study
 from latents.report import style, summarize
 from latents.report.summarize import Estimate
+from latents.settings import CODE_SIZE
 
 Estimates = dict[tuple[str, str, str, str], Estimate]
 DECIMALS = {"mae": 4, "psnr": 2, "uniformity": 2, "effective_rank": 1, "path_length": 2, "path_length_pixels": 2, "class_changes": 2}
 DECIMALS |= {"class_changes_pixels": 2, "parameters": 0, "class_changes_pairs": 0, "class_changes_pixels_pairs": 0}  # others have 3
 # every table opens with this and closes its brace; the widest then fit a text block of 6.3 inches at 10 pt
 SMALL = r"{\footnotesize\setlength{\tabcolsep}{3pt}\sisetup{separate-uncertainty=true,table-align-uncertainty=false}"
+UNSAID = (("jitter-probability", 1), ("code-size", CODE_SIZE), ("labels", 1))  # settings of every row, but in a sweep
 PROBES = {"linear": "linear", "mlp": "MLP"}
 OPTIMIZERS = {"sgd": "SGD", "adamw": "AdamW", "muon": "Muon"}
 SPECIAL = {character: f"\\{character}" for character in "&%$#_{}"}
@@ -151,7 +153,7 @@ def described(settings: dict[str, Any], above: dict[str, Any]) -> str:
             words.append(f"{name} as above")
         elif isinstance(value, dict):
             words.append(f"{name} ({described(value, {}) or 'none'})")
-        elif value not in (0, None) and (key, value) != ("jitter-probability", 1):  # False counts as 0
+        elif value not in (0, None) and (key, value) not in UNSAID:  # False counts as 0
             words.append(name if value is True else f"{name} {plain(value)}")
     return ", ".join(words)
 

@@ -29,7 +29,7 @@ def line(axes: Axes, points: dict[float, Estimate], row: str, label: str | None,
 def draw(study: Study, results: Path) -> Figure:
     found = estimates(read_runs(results / "runs.csv"))
     shares = [f"{100 * share:g}" for share in sorted(study.measurement.label_shares)]
-    figure = style.figure(2.0)
+    figure = style.figure(1.75)
     panels = figure.subplots(1, len(study.datasets), squeeze=False)[0]
     for axes, (dataset, settings) in zip(panels, study.datasets.items(), strict=True):
         for row in ROWS:

@@ -89,7 +89,7 @@ def test_keeping_copies_what_is_light_of_finished_cells_alone(tmp_path, capsys):
     for cell in cells:  # as evaluation leaves a record, but for the last one, which another source made
         path = folder / f"results/records/{cell}.json"
         changed = {"source_sha256": record.source_sha256() if cell != cells[-1] else "0" * 64}
-        changed |= {"trained_by": changed, "data_sha256": config.digest(data.pins(study, cell.split("/")[0])), "sample_sha256": record.sha256(b"")}
+        changed |= {"trained_by": dict(changed), "data_sha256": config.digest(data.pins(study, cell.split("/")[0])), "sample_sha256": record.sha256(b"")}
         changed |= {"pictures_sha256": record.sha256(folder / f"results/pictures/{cell}.npz")}
         made = json.loads(path.read_text()) | changed
         write_json(path, made)

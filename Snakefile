@@ -9,7 +9,6 @@
 # digests below are what Snakemake compares. Progress bars and errors go to the terminal, the rest to {PRE}logs.
 
 import re
-import shutil
 import sys
 from pathlib import Path
 
@@ -35,8 +34,8 @@ NAMES = ["accuracy", "few_labels", "reconstruction_error", "separability", "simi
     "{figure}_{dataset}", figure=["reconstructions", "tsne", "interpolations", "curves"], dataset=STUDY.datasets
 )
 TABLES = ["settings", "accuracy", "splits", "reconstruction", "separability", "interpolation", "ablation", "cost"]
-# cells of this study that an earlier sitting finished (`make keep`): they are taken from kept/, not trained again
-KEPT = [] if REFERENCE else finished(STUDY, Path("kept") / STUDY.study)
+# cells of this study that an earlier sitting finished (`make keep`): those whose weights are not here are taken from kept/, not trained again
+KEPT = [] if REFERENCE else [cell for cell in finished(STUDY, Path("kept") / STUDY.study) if not Path(f"{STUDY.checkpoints}/{cell}.safetensors").exists()]
 KEPT_TSNE = embedded(STUDY, KEPT)
 # functions, so that Snakemake does not take another name of the same settings for a reason to run again
 SETTINGS = lambda wildcards, input: CONFIG
@@ -137,10 +136,10 @@ rule kept:
         [f"{OUT}/{name.format('{cell}')}" for name in LIGHT],
     wildcard_constraints:
         cell="|".join(map(re.escape, KEPT)) or "none",
-    localrule: True
-    run:
-        for source, copy in zip(input, output):
-            shutil.copyfile(source, copy)
+    log:
+        f"{PRE}logs/kept/{{cell}}.log",
+    shell:
+        'from=({input}); to=({output}); for i in "${{!from[@]}}"; do cp "${{from[i]}}" "${{to[i]}}"; done &> {log}'
 
 use rule kept as kept_tsne with:
     input:
@@ -149,6 +148,8 @@ use rule kept as kept_tsne with:
         [f"{OUT}/{name.format('{place}')}" for name in LIGHT_TSNE],
     wildcard_constraints:
         place="|".join(map(re.escape, KEPT_TSNE)) or "none",
+    log:
+        f"{PRE}logs/kept_tsne/{{place}}.log",
 
 rule tsne:
     input:

@@ -197,7 +197,7 @@ def test_every_shipped_view_stays_in_range_and_its_seed_decides_it(name: str) ->
     before = images.clone()
     first, again, other = (view(images, settings, seeded(seed)) for seed in (1, 1, 2))
     assert torch.equal(images, before)  # the batch itself is left as it was
-    assert first.shape == images.shape and first.min() >= 0 and first.max() <= 1 and first.isfinite().all()
+    assert first.shape == (*images.shape[:2], *(2 * [settings.size] if settings.size else images.shape[2:])) and first.min() >= 0 and first.max() <= 1 and first.isfinite().all()
     assert torch.equal(first, again) and torch.equal(first, other) == (not any(plain.values()))  # a variant may switch all off
 
 

@@ -122,7 +122,7 @@ def test_linear_cka_is_the_normalised_unbiased_hsic_of_the_linear_kernels(codes:
     a = codes.double().numpy()
     b = a[:, :50] @ draw.normal(size=(50, 20)) + draw.normal(size=(N, 20))
 
-    def hsic(x: np.ndarray, y: np.ndarray) -> float:  # the mean over all four different points, term by term
+    def hsic(x: np.ndarray, y: np.ndarray) -> float:  # equation 5 of Song et al. 2012, by matrices
         k, l = (part @ part.T for part in (x, y))  # noqa: E741
         k, l = k - np.diag(np.diag(k)), l - np.diag(np.diag(l))  # noqa: E741
         ones = np.ones(N)

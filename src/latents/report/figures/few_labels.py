@@ -3,7 +3,7 @@
     python -m latents.report.figures.few_labels --config config/study.yaml --results results \
         --note "" --out figures/few_labels.pdf
 
-Reads runs.csv. Guided and SupCon are shown by their own head, trained on the share alone; the dotted lines are linear
+Reads runs.csv. Guided and SupCon are shown by their own head, trained on the share alone where a sweep `labels` did so; the dotted lines are linear
 probes on their codes that were learnt from all labels: the encoder has seen what the probe has not.
 """
 

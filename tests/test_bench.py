@@ -206,6 +206,7 @@ def test_an_unknown_key_or_bar_of_the_benchmark_is_refused_by_name(tmp_path: Pat
 @pytest.mark.skipif(not REAL, reason="LATENTS_DATA does not point at the published files, which torchvision wants to see")
 def test_the_whole_benchmark_runs_shrunk_on_the_real_data(tmp_path: Path) -> None:
     plain = yaml.safe_load((record.ROOT / "config/study.yaml").read_text())
+    del plain["sweeps"]
     plain["encoder"]["widths"], plain["decoder"]["channels"] = [4, 8, 8], 4
     for dataset in plain["datasets"].values():
         dataset |= {"train": 600, "validation": 100}

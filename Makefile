@@ -3,6 +3,7 @@
 #   make demo    the whole chain on the demo's data, in minutes     make test    the whole suite (ARGS="-k name" for a part)
 #   make plan    what the study costs                               make study   the study
 #   make bench   how fast training is here, beside the ordinary loop
+#   make bars    what the study set itself to reach, beside what the committed run reached
 
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c

@@ -13,6 +13,7 @@ words). With --strict an unsupported claim is an error. Takes about two seconds.
 
 import argparse
 import base64
+import functools
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -62,14 +63,19 @@ def by_image(path: str, cell: dict[str, Any], metric: str, n: int) -> np.ndarray
     return found
 
 
+@functools.cache
+def image_counts(n: int, resamples: int, seed: int) -> np.ndarray:
+    """How often each of n images is drawn [resamples, n]: the same for all rows and claims."""
+    return np.random.default_rng(seed).multinomial(n, np.full(n, 1 / n), size=resamples).astype(np.float32)
+
+
 def differences(more: np.ndarray, less: np.ndarray, resamples: int, seed: int) -> np.ndarray:
     """Bootstrapped differences of means [resamples] of two rows [seeds, n] over the same n images."""
-    draw = np.random.default_rng(seed)
+    draw = np.random.default_rng([seed, 1])  # of seeds
     n = more.shape[1]
-    counts = draw.multinomial(n, np.full(n, 1 / n), size=resamples)  # how often each image is drawn: the same for both rows
-    means = []
+    counts, means = image_counts(n, resamples, seed), []
     for row in (more, less):
-        k, of_seeds = len(row), counts @ row.T / n  # [resamples, k]
+        k, of_seeds = len(row), (counts @ row.T.astype(np.float32)).astype(np.float64) / n  # [resamples, k]
         mean = of_seeds.mean(1)
         chosen = np.take_along_axis(of_seeds, draw.integers(k, size=of_seeds.shape), 1).mean(1)
         means.append(mean + (chosen - mean) * (k / max(1, k - 1)) ** 0.5)

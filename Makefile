@@ -65,7 +65,7 @@ bars: $(ENVIRONMENT)
 
 # Between sittings: the light results of finished cells go to kept/, from where the workflow takes them.
 keep: $(ENVIRONMENT)
-	.venv/bin/python -m latents.report.kept --config config/study.yaml --results results --out kept/study
+	.venv/bin/python -m latents.report.kept --config $(CONFIG) --results results --out kept
 
 lint: $(ENVIRONMENT)
 	$(SNAKEMAKE) --lint

@@ -110,6 +110,7 @@ rule evaluate:
         weights=f"{STUDY.checkpoints}/{{dataset}}/{{run}}/seed{{seed}}.safetensors",
         trained=f"{OUT}/train/{{dataset}}/{{run}}/seed{{seed}}.json",
         judge=lambda w: f"{STUDY.checkpoints}/{JUDGES[w.dataset]}.safetensors",
+        judge_trained=lambda w: f"{OUT}/train/{JUDGES[w.dataset]}.json",
     output:
         record=f"{OUT}/records/{{dataset}}/{{run}}/seed{{seed}}.json",
         codes=ensure(f"{OUT}/codes/{{dataset}}/{{run}}/seed{{seed}}.npz", non_empty=True),
@@ -126,7 +127,8 @@ rule evaluate:
         gpu=GPU,
     shell:
         "python -m latents.evaluate --final --config {params.config} --dataset {wildcards.dataset} --run {wildcards.run}"
-        " --seed {wildcards.seed} --weights {input.weights} --trained {input.trained} --judge {input.judge}"
+        " --seed {wildcards.seed} --weights {input.weights} --trained {input.trained}"
+        " --judge {input.judge} --judge-trained {input.judge_trained}"
         " --out {output.record} --codes {output.codes} --sample {output.sample} --pictures {output.pictures} --timing {output.timing} > {log}"
 
 rule kept:

@@ -109,7 +109,6 @@ def synthesise(study: Study, results: Path) -> None:
                 "probe_named_by_val": "mlp", "metrics": numbers(draw, dataset, run),
             }  # fmt: skip
             content |= each_image(study.datasets[dataset].test, content["metrics"])
-            record.write_json(results / "records" / f"{place}.json", content)
             trained = study.method(dataset, run) is not None
             noise = 0.02 * draw.standard_normal(12)
             curve = [(e, 214 * e, 2 * 0.8**e + 0.1 + float(noise[e - 1]), 2 * 0.85**e + 0.2, 0.001) for e in range(1, 13)]
@@ -122,6 +121,10 @@ def synthesise(study: Study, results: Path) -> None:
                 results / "pictures" / f"{place}.npz", originals=originals, reconstructions=blurred, indices=np.arange(12),
                 labels=np.arange(12) % 10, path_ends=np.arange(8).reshape(4, 2), path_codes=pixels // 2 + 64, path_pixels=pixels,
             )  # fmt: skip
+            record.write_bytes(results / "samples" / f"{place}.npz", b"")
+            for key, file in (("curve", f"curves/{place}.csv"), ("pictures", f"pictures/{place}.npz"), ("sample", f"samples/{place}.npz")):
+                content[f"{key}_sha256"] = record.sha256(results / file)
+            record.write_json(results / "records" / f"{place}.json", content)
         record.write_json(results / "timing" / dataset / config.JUDGE / f"seed{study.datasets[dataset].judge_seed}.train.json", times(600.0))
 
         labels = draw.integers(0, 10, study.measurement.tsne_points)
@@ -130,8 +133,10 @@ def synthesise(study: Study, results: Path) -> None:
         for place, row in enumerate(ROWS):
             points = centres * (place + 1) / 7 + 6 * draw.standard_normal(centres.shape)
             lines = zip(range(len(labels)), labels.tolist(), *points.T.tolist(), strict=True)
-            summarize.write_csv(results / "tsne" / dataset / f"{row}.csv", ("index", "label", "x", "y"), lines)
-            record.write_json(results / "tsne" / dataset / f"{row}.json", {"format": record.FORMAT, "trustworthiness": 0.9 + 0.01 * place})
+            table = results / "tsne" / dataset / f"{row}.csv"
+            summarize.write_csv(table, ("index", "label", "x", "y"), lines)
+            drawn = {"format": record.FORMAT, "trustworthiness": 0.9 + 0.01 * place, "points_sha256": record.sha256(table)}
+            record.write_json(table.with_suffix(".json"), drawn)
 
         cells = [cell for cell in study.runs(dataset) if cell[0] in ROWS]
         alike = [(*one, *other, float(draw.uniform(0.1, 0.95))) for one, other in itertools.combinations(cells, 2)]

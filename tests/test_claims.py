@@ -9,6 +9,7 @@ import pytest
 import yaml
 from made_up import call, inputs, plain_study, prepare
 
+from latents import record
 from latents.record import ROOT
 from latents.report import claims
 
@@ -72,9 +73,9 @@ def test_a_claim_of_what_is_not_there_is_refused_by_name(made: Path, tmp_path: P
 def test_a_record_without_its_images_is_refused_by_name(made: Path, tmp_path: Path) -> None:
     shutil.copytree(made, tmp_path / "made")
     path = tmp_path / "made/results/records/cifar10/guided/seed1.json"
-    content = json.loads(path.read_text())
+    content = record.read_json(path)
     del content["errors"]
-    path.write_text(json.dumps(content))
+    record.write_json(path, content)
     with pytest.raises(SystemExit, match=r"records/cifar10/guided/seed1\.json: holds no mae of each image"):
         outcome(tmp_path / "made", tmp_path, written(tmp_path, one=claim("mae", "guided", "pca")))
 

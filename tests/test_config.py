@@ -102,14 +102,39 @@ def test_a_split_seed_or_a_judges_seed_that_is_a_training_seed_is_refused(tmp_pa
     assert f"datasets.cifar10.{key}: {seed} is a training seed too; choose another" in message
 
 
-def test_a_seed_that_is_named_twice_is_refused(tmp_path: Path) -> None:
-    assert "datasets.mnist.seeds: [1, 2, 1] names a seed twice" in refusal(written(tmp_path, "datasets.mnist.seeds", [1, 2, 1]))
+def test_a_seed_or_a_share_of_labels_that_is_named_twice_is_refused(tmp_path: Path) -> None:
+    for place in ("datasets.mnist.seeds", f"{ABLATION}.seeds"):
+        message = refusal(written(tmp_path, place, [1, 2, 1]))
+        assert f"{place.removeprefix('datasets.')}: [1, 2, 1] names a seed twice" in message
+    assert "label-shares [0.1, 0.1] names a share twice" in refusal(written(tmp_path, "measurement.label-shares", [0.1, 0.1]))
+
+
+@pytest.mark.parametrize("name", ["No", "a b", "../up", "", ".5", "ä"])
+def test_a_sweep_or_variant_that_cannot_be_part_of_a_file_name_is_refused(tmp_path: Path, name: str) -> None:
+    assert "matching regex" in refusal(written(tmp_path, f"{ABLATION}.variants", {name: {}}))
+    sweep = shipped()["datasets"]["cifar10"]["sweeps"]["autoencoder-plus"]["ablation"]
+    assert "matching regex" in refusal(written(tmp_path, "datasets.cifar10.sweeps.autoencoder-plus", {name: sweep}))
+
+
+def test_views_of_another_size_are_refused_where_the_image_itself_is_rebuilt_or_measured(tmp_path: Path) -> None:
+    smaller = {"resized-crop": [0.5, 1.0], "size": 26}
+    for place in ("datasets.cifar10.methods.autoencoder-plus.augmentation", "measurement.alignment"):
+        assert "size is not for" in refusal(written(tmp_path, place, smaller))
+    assert "size is not for autoencoders" in refusal(written(tmp_path, f"{ABLATION}.variants.small", {"augmentation": smaller}))
+    assert "corruption moves the image" in refusal(written(tmp_path, f"{ABLATION}.variants.small", {"corruption": {"flip": True}}))
+
+
+@pytest.mark.parametrize("content", ["1: x", "? [a, b]\n: c", "? {a: b}\n: c", "null: 3"])
+def test_keys_that_are_no_text_are_refused_in_a_sentence(tmp_path: Path, content: str) -> None:
+    path = tmp_path / "odd.yaml"
+    path.write_text(content)
+    refusal(path)
 
 
 @pytest.mark.parametrize("moving", [{"pad-crop": 2}, {"flip": True}, {"rotate": 5.0}, {"resized-crop": [0.5, 1.0]}])
 def test_a_corruption_that_moves_the_image_is_refused(tmp_path: Path, moving: dict) -> None:
     place = "datasets.mnist.methods.autoencoder-plus.corruption"
-    assert f"{place}: moves the image" in refusal(written(tmp_path, place, moving))
+    assert "corruption moves the image" in refusal(written(tmp_path, place, moving))
 
 
 def test_a_variant_of_a_sweep_with_an_unknown_key_or_a_wrong_type_is_refused_by_name(tmp_path: Path) -> None:
@@ -119,7 +144,7 @@ def test_a_variant_of_a_sweep_with_an_unknown_key_or_a_wrong_type_is_refused_by_
 
 
 def test_a_missing_file_is_refused_and_the_shipped_ones_are_named(tmp_path: Path) -> None:
-    assert "no such configuration; config/study.yaml and config/demo.yaml" in refusal(tmp_path / "absent.yaml")
+    assert "no such file; the studies that ship are config/study.yaml and config/demo.yaml" in refusal(tmp_path / "absent.yaml")
 
 
 @pytest.mark.parametrize("content", ["study: [1, 2", "a: b: c", "\tstudy: x", "study: \x00"])
@@ -201,6 +226,14 @@ def test_sweeps_may_stand_in_a_file_of_their_own_and_its_faults_are_named(tmp_pa
         with pytest.raises(Problem, match=said) as caught:
             config.read(path)
         assert str(caught.value).startswith(f"{beside}: ")
+    inline = written(tmp_path, ABLATION, shipped()["datasets"]["cifar10"]["sweeps"]["autoencoder-plus"]["ablation"])
+    beside.write_text(yaml.safe_dump(sweeps))
+    inline.write_text(inline.read_text() + f"sweeps: {beside.name}\n")
+    assert f"datasets.cifar10.sweeps: {beside} has sweeps of it too; keep them in one place" in refusal(inline)
+    for datasets in ([1], {"cifar10": 3}):
+        path.write_text(yaml.safe_dump(plain | {"sweeps": beside.name, "datasets": datasets}))
+        with pytest.raises(Problem, match="cifar10: not a data set of"):
+            config.read(path)
     assert "sweeps.pca: not a row that is trained" in refusal(written(tmp_path, "datasets.cifar10.sweeps", {"pca": {}}))
 
 

@@ -283,12 +283,13 @@ def files(cells: Cells, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("files")
     options = ("--out", folder / "w.safetensors", "--record", folder / "r.json", "--curve", folder / "c.csv", "--timing", folder / "t.json")
     call(train, "--config", cells.config, "--dataset", "mnist", "--run", "guided", "--seed", 1, *options)
+    record.write_json(folder / "judge.json", {"format": record.FORMAT, "weights_sha256": record.sha256(cells.weights(JUDGE))})
     return folder
 
 
 def run(cells: Cells, files: Path, out: Path, **changes: object) -> None:
     options = {"config": cells.config, "dataset": "mnist", "run": "guided", "seed": 1, "weights": files / "w.safetensors", "trained": files / "r.json"}
-    options |= {"judge": cells.weights(JUDGE)} | {name: out / file for name, file in OUT.items()} | changes
+    options |= {"judge": cells.weights(JUDGE), "judge-trained": files / "judge.json"} | {name: out / file for name, file in OUT.items()} | changes
     call(evaluate, "--final", *(part for name, value in options.items() for part in (f"--{name}", value)))
 
 
@@ -320,7 +321,14 @@ def other_weights(cells: Cells, files: Path, **changes: object) -> None:
 BAD = {
     "truncated weights": (lambda _, files: spoil(files, "w.safetensors", lambda old: old[:999]), r"w\.safetensors: not a whole safetensors file; delete it"),
     "another configuration": (lambda cells, files: other_weights(cells, files, threads=9), r"w\.safetensors: made with another configuration; delete"),
-    "weights of no record": (lambda cells, files: other_weights(cells, files), r"w\.safetensors: not the weights that .*r\.json describes; delete both"),
+    "weights of no record": (lambda cells, files: other_weights(cells, files), r"w\.safetensors: not the weights that its training's record describes; delete both"),
+    "another judge": (
+        lambda _, files: record.write_json(files / "judge.json", {"format": record.FORMAT, "weights_sha256": "0" * 64}),
+        r"judge-1\.safetensors: not the weights that its training's record describes; delete both",
+    ),
+    "edited record": (
+        lambda _, files: spoil(files, "r.json", lambda old: old.replace(b'"seed": 1', b'"seed": 2')), r"r\.json: changed since it was written .*; delete it"
+    ),
     "another cell": (lambda cells, files: other_weights(cells, files, seed=2), r"w\.safetensors: holds mnist/guided/seed2, not the cell asked for; give"),
     "broken record": (lambda _, files: spoil(files, "r.json", lambda old: old[:-9]), r"r\.json: not valid JSON; delete it and run again"),
     "old record": (lambda _, files: spoil(files, "r.json", lambda old: b'{"format": 0}'), r"r\.json: not a record of format 1; delete it"),
@@ -345,5 +353,6 @@ def test_a_data_set_or_run_that_is_not_the_weights_is_refused(cells: Cells, file
 
 def test_weights_that_are_not_the_judges_are_refused(cells: Cells, files: Path, tmp_path: Path) -> None:
     with pytest.raises(SystemExit, match=r"^error: .*pca-1\.safetensors: holds mnist/pca, not the judge of mnist; give the judge's own file$"):
-        run(cells, files, tmp_path / "out", judge=cells.weights("pca"))
+        record.write_json(tmp_path / "pca.json", {"format": record.FORMAT, "weights_sha256": record.sha256(cells.weights("pca"))})
+        run(cells, files, tmp_path / "out", judge=cells.weights("pca"), **{"judge-trained": tmp_path / "pca.json"})
     assert not (tmp_path / "out").exists()

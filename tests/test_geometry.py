@@ -1,6 +1,7 @@
 """Separability, geometry and similarity: every number against its formula, written out, and what must not change it."""
 
 import math
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -8,7 +9,10 @@ import torch
 from torch import Tensor
 
 from latents import geometry
-from latents.similarity import linear_cka
+from latents.config import Problem
+from latents.encode import npz
+from latents.record import write_bytes
+from latents.similarity import linear_cka, read_samples
 
 torch.set_num_threads(1)
 N, K = 40, 5
@@ -145,3 +149,23 @@ def test_linear_cka_of_codes_that_have_nothing_in_common_is_about_zero_however_m
     draw = np.random.default_rng(6)
     found = [linear_cka(draw.normal(size=(200, 128)), draw.normal(size=(200, 128))) for _ in range(5)]
     assert np.abs(found).max() < 0.05  # the biased estimate gives 0.4 here
+
+
+def test_codes_that_do_not_vary_cannot_be_compared() -> None:
+    draw = np.random.default_rng(7)
+    with pytest.raises(ValueError, match="do not vary"):
+        linear_cka(draw.normal(size=(20, 4)), np.ones((20, 4)))
+
+
+def test_samples_of_other_images_or_beyond_half_precision_are_refused_by_name(tmp_path: Path) -> None:
+    paths = [str(tmp_path / f"{run}/seed1.npz") for run in ("a", "b")]
+    codes, indices = np.ones((4, 3), np.float16), np.arange(4)
+    for path in paths:
+        write_bytes(path, npz(codes=codes, indices=indices))
+    assert list(read_samples(paths)) == [("a", 1), ("b", 1)]
+    write_bytes(paths[1], npz(codes=codes, indices=indices + 1))
+    with pytest.raises(Problem, match=r"b/seed1\.npz: codes of other images than .*a/seed1\.npz; delete both"):
+        read_samples(paths)
+    write_bytes(paths[1], npz(codes=np.full((4, 3), np.inf, np.float16), indices=indices))
+    with pytest.raises(Problem, match=r"b/seed1\.npz: holds codes beyond the range of half precision"):
+        read_samples(paths)

@@ -31,6 +31,19 @@ def test_equal_content_gives_equal_bytes_whatever_the_order_of_its_keys(tmp_path
     assert (tmp_path / "one.json").read_text().count("\n") > 4  # a value a line, so that git can show what changed
 
 
+def test_a_record_that_was_changed_after_it_was_written_is_refused_by_name(tmp_path: Path) -> None:
+    path = tmp_path / "record.json"
+    record.write_json(path, {"format": record.FORMAT, "value": 0.1 + 0.2, "list": [1e-30, 2**60]})
+    whole = path.read_text()
+    for changed in (whole.replace("0.30000000000000004", "0.3"), whole.replace('"value"', '"other"'), whole.replace('"sha256"', '"sha255"')):
+        assert changed != whole
+        path.write_text(changed)
+        with pytest.raises(Problem, match=r"record\.json: changed since it was written \(its seal is broken\); delete it and run again"):
+            record.read_json(path)
+    path.write_text(json.dumps(json.loads(whole)))  # another layout is not another content
+    assert record.read_json(path)["value"] == 0.1 + 0.2
+
+
 @pytest.mark.parametrize("value", [math.nan, math.inf])
 def test_a_number_that_is_not_finite_is_never_written(tmp_path: Path, value: float) -> None:
     with pytest.raises(ValueError, match="not JSON compliant"):
@@ -108,7 +121,7 @@ def test_a_broken_record_is_refused_by_name(tmp_path: Path, content: bytes) -> N
 @pytest.mark.parametrize("content", [{"format": record.FORMAT + 1}, {"format": "1"}, {"no": "format"}, [1, 2], "text"])
 def test_a_record_of_another_format_is_refused_by_name(tmp_path: Path, content: object) -> None:
     path = tmp_path / "old.json"
-    record.write_json(path, content)
+    path.write_text(json.dumps(content))
     with pytest.raises(Problem, match=rf"old\.json: not a record of format {record.FORMAT}; delete it and run again"):
         record.read_json(path)
 
@@ -120,14 +133,14 @@ def test_the_hash_of_a_file_is_the_hash_of_its_bytes(tmp_path: Path) -> None:
 
 
 def test_the_source_hash_changes_with_what_can_change_a_number_and_not_with_a_figure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("src/latents/train.py", "src/latents/report/tables.py", "requirements.lock"):
+    for name in ("src/latents/train.py", "src/latents/report/tables.py", "requirements.lock", "src/latents/fetch.py"):
         record.write_text(tmp_path / name, f"{name}, first version")
     monkeypatch.setattr(record, "ROOT", tmp_path)
     hashes = [record.source_sha256()]
-    for name in ("src/latents/report/tables.py", "src/latents/train.py", "requirements.lock", "src/latents/new.py"):
+    for name in ("src/latents/report/tables.py", "src/latents/fetch.py", "src/latents/train.py", "requirements.lock", "src/latents/new.py"):
         record.write_text(tmp_path / name, "second version")
         hashes.append(record.source_sha256())
-    assert hashes[0] == hashes[1] and len(set(hashes)) == 4
+    assert hashes[0] == hashes[1] == hashes[2] and len(set(hashes)) == 4
 
 
 def test_a_record_begins_with_its_configuration_its_hashes_and_the_versions_it_ran_with() -> None:

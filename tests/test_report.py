@@ -47,7 +47,7 @@ def lines_of(path: Path) -> list[dict[str, str]]:
 
 
 def change(path: Path, **values: object) -> None:
-    path.write_text(json.dumps(json.loads(path.read_text()) | values))
+    record.write_json(path, record.read_json(path) | values)
 
 
 def test_every_number_of_every_record_is_in_runs_in_the_order_of_the_cells(whole: Path) -> None:

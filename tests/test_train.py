@@ -1,9 +1,12 @@
 """Training: the same seed gives the same weights, wherever it was stopped; the rate follows the step; test is not read."""
 
+import io
+import itertools
 import json
 import os
 import pickle
 import shutil
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -25,6 +28,7 @@ from latents.settings import Optimisation
 
 SGD = Optimisation(epochs=3, batch_size=5, optimizer="sgd", learning_rate=0.4, weight_decay=0.0, warmup=0.25)
 STEPS = 12  # of SGD over 20 items
+CPU = torch.device("cpu")
 
 
 def again(cells: Cells, run: str, checkpoint: Path, *, seed: int = 1, dataset: str = "mnist") -> tuple[Model, list[tuple]]:
@@ -120,6 +124,35 @@ def test_in_bfloat16_on_two_threads_the_same_seed_gives_the_same_weights_also_wh
     assert not same(state(once[0]), state(cells.trained(run, 1, "cifar10")[0]))  # it is not float32 under another name
 
 
+@pytest.mark.parametrize("kind", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("stop", [1, 3, 4, 7, 12])  # computations: one for the count of FLOPs, then three steps and one validation an epoch
+def test_at_a_signal_the_step_is_finished_kept_and_gone_on_from(
+    cells: Cells, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], kind: signal.Signals, stop: int
+) -> None:
+    loss_of, computed, checkpoint = train.loss_of, [], tmp_path / "cell.checkpoint"
+    cells.trained("contrastive")  # what it is held against, before anything is counted
+    before = [signal.getsignal(one) for one in (signal.SIGTERM, signal.SIGINT)]
+
+    def signalled(*arguments: object) -> Tensor:
+        computed.append(1)
+        if len(computed) == stop + 1:
+            os.kill(os.getpid(), kind)
+        return loss_of(*arguments)
+
+    monkeypatch.setattr(train, "loss_of", signalled)
+    if stop < 12:
+        with pytest.raises(SystemExit) as caught:
+            again(cells, "contrastive", checkpoint)
+        steps = stop - stop // 4
+        assert caught.value.code == 128 + kind
+        assert f"stopped by {kind.name} after step {steps} of 9; the same command goes on from there" in capsys.readouterr().err
+    else:  # nothing is left to do: it ends as if there had been no signal
+        assert equal(cells, "contrastive", *again(cells, "contrastive", checkpoint))
+    assert equal(cells, "contrastive", *again(cells, "contrastive", checkpoint))
+    assert len(computed) == 2 + 12  # FLOPs are counted in both processes, no step is computed twice
+    assert [signal.getsignal(one) for one in (signal.SIGTERM, signal.SIGINT)] == before
+
+
 def test_stopped_while_a_checkpoint_is_written_the_one_before_is_used(cells: Cells, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     replace_file, replaced = os.replace, []
 
@@ -133,7 +166,7 @@ def test_stopped_while_a_checkpoint_is_written_the_one_before_is_used(cells: Cel
     monkeypatch.setattr(os, "replace", stopping)
     with pytest.raises(Interruption):
         again(cells, "guided", checkpoint)
-    assert len(torch.load(checkpoint, weights_only=True)["curve"]) == 1
+    assert len(torch.load(io.BytesIO(checkpoint.read_bytes()[32:]), weights_only=True)["curve"]) == 1
     assert equal(cells, "guided", *again(cells, "guided", checkpoint))
 
 
@@ -142,7 +175,7 @@ def test_a_finished_cell_is_taken_from_its_checkpoint(cells: Cells, tmp_path: Pa
     assert equal(cells, "guided", *again(cells, "guided", tmp_path / "checkpoint"))
 
 
-@pytest.mark.parametrize("content", [b"", b"broken", pickle.dumps({"identity": print}), "half", "other seed", "other configuration"])
+@pytest.mark.parametrize("content", [b"", b"broken", pickle.dumps({"identity": print}), "half", "one bit", "other seed", "other configuration"])
 def test_a_broken_or_foreign_checkpoint_is_not_used_and_said_so(
     cells: Cells, tmp_path: Path, capsys: pytest.CaptureFixture[str], content: bytes | str
 ) -> None:
@@ -152,11 +185,15 @@ def test_a_broken_or_foreign_checkpoint_is_not_used_and_said_so(
     elif content == "other configuration":
         train.train(replace(cells.study, decoder=replace(cells.study.decoder, channels=6)), "mnist", "guided", 1, checkpoint)
     else:
-        again(cells, "guided", checkpoint, seed=2)
+        again(cells, "guided", checkpoint, seed=2 if content == "other seed" else 1)
     if content == "half":
         checkpoint.write_bytes(checkpoint.read_bytes()[:-400])
+    if content == "one bit":
+        changed = bytearray(checkpoint.read_bytes())
+        changed[len(changed) // 2] ^= 1
+        checkpoint.write_bytes(changed)
     assert equal(cells, "guided", *again(cells, "guided", checkpoint))
-    reason = "is of another configuration or source" if str(content).startswith("other") else "cannot be read"
+    reason = "is of another configuration or source" if str(content).startswith("other") else "is damaged"
     assert capsys.readouterr().err == f"{checkpoint}: {reason}; training starts from the beginning\n"
 
 
@@ -200,7 +237,7 @@ def test_the_rate_depends_on_the_step_alone_whatever_the_loss_does(monkeypatch: 
         rates.append(made[0].param_groups[0]["lr"])
         return 0 * module.weight.sum() + 100 + slope * len(rates)
 
-    curve, _ = fit(loss, lambda _: slope * len(rates), module, SGD, 20, 1, torch.device("cpu"), name="test")
+    curve, _ = fit(loss, lambda _: slope * len(rates), module, SGD, 20, 1, CPU, name="test")
     assert rates == [rate_at(step, STEPS, SGD) for step in range(STEPS)]
     assert [row[4] for row in curve] == [rates[3], rates[7], rates[11]]
 
@@ -221,15 +258,31 @@ def test_every_item_is_seen_once_an_epoch_in_an_order_of_its_own() -> None:
         seen.append(index)
         return module.weight.sum()
 
-    fit(loss, lambda _: 0.0, module, SGD, 20, 1, torch.device("cpu"), name="test")
+    fit(loss, lambda _: 0.0, module, SGD, 20, 1, CPU, name="test")
     epochs = torch.cat(seen).view(3, 20)
     assert (epochs.sort(1).values == torch.arange(20)).all() and not torch.equal(epochs[0], epochs[1])
+
+
+def test_a_curve_has_at_most_25_rows_each_the_mean_of_the_steps_since_the_one_before(tmp_path: Path) -> None:
+    module, values, validated = nn.Linear(1, 1), iter(range(1000)), []
+
+    def fitted(epochs: int) -> list[tuple]:
+        settings = replace(SGD, epochs=epochs)
+        return fit(lambda *_: module.weight.sum() * 0 + next(values), lambda _: validated.append(1) or 0.0, module, settings, 20, 1, CPU, name="test")[0]
+
+    per_epoch = 20 // SGD.batch_size
+    curve = fitted(52)  # a row every three epochs, and one at the end
+    assert [row[0] for row in curve] == [*range(3, 52, 3), 52] and len(validated) == len(curve) == 18
+    assert [row[1] for row in curve] == [row[0] * per_epoch for row in curve]
+    ends = [0, *(row[1] for row in curve)]
+    assert [row[2] for row in curve] == pytest.approx([(a + b - 1) / 2 for a, b in itertools.pairwise(ends)])
+    assert [row[0] for row in fitted(25)] == list(range(1, 26))
 
 
 def test_a_loss_that_is_not_finite_ends_the_training_in_one_sentence() -> None:
     module = nn.Linear(1, 1)
     with pytest.raises(Problem, match="mnist/x: the loss is not finite in epoch 1; lower its learning-rate"):
-        fit(lambda *_: module.weight.sum() * torch.inf, lambda _: 0.0, module, SGD, 20, 1, torch.device("cpu"), name="mnist/x")
+        fit(lambda *_: module.weight.sum() * torch.inf, lambda _: 0.0, module, SGD, 20, 1, CPU, name="mnist/x")
 
 
 # what a cell is made of
@@ -253,7 +306,7 @@ def test_the_flops_of_a_training_are_counted_and_leave_the_model_as_it_was(cells
         return train.loss_of(model, settings, images[index], torch.zeros(len(index), dtype=torch.long), random)
 
     steps = settings.optimisation.epochs * TRAIN // settings.optimisation.batch_size
-    assert steps * train.flops_of_step(model, loss, settings.optimisation, torch.device("cpu"), TRAIN) == cells.trained("guided")[2]["train_flops"] > 0
+    assert steps * train.flops_of_step(model, loss, settings.optimisation, CPU, TRAIN) == cells.trained("guided")[2]["train_flops"] > 0
     assert same(state(model), before) and all(parameter.grad is None for parameter in model.parameters())
     assert [cells.trained(run)[2]["train_flops"] for run in ("pca", "random")] == [0, 0]
 

@@ -50,17 +50,17 @@ def test_a_finished_cell_that_was_kept_is_taken_from_there_while_it_is_of_this_c
     folder = checkout / "kept/study"
     cell, place, asked = "mnist/guided/seed1", "mnist/guided", ["results/records/mnist/guided/seed1.json", "results/tsne/mnist/guided.csv"]
     for name in [*(name.format(cell) for name in kept.LIGHT), *(name.format(place) for name in kept.LIGHT_TSNE)]:
-        (folder / name).parent.mkdir(parents=True, exist_ok=True)
-        (folder / name).write_text("light")
+        write_json(folder / name, {"format": FORMAT}) if name.endswith(".json") else record.write_text(folder / name, "light")
     light = record.sha256(b"light")
     made = {
-        "format": FORMAT, "codes_sha256": "c" * 64, "pictures_sha256": light, "sample_sha256": light, "weights_sha256": "w" * 64,
+        "format": FORMAT, "codes_sha256": "c" * 64, "pictures_sha256": light, "sample_sha256": light, "curve_sha256": light, "weights_sha256": "w" * 64,
         "trained_by": {"source_sha256": record.source_sha256()}, "config_sha256": record.config_sha256(study.measuring("mnist", "guided", 1)), "source_sha256": record.source_sha256(),
         "data_sha256": config.digest(data.pins(study, "mnist")),
     }  # fmt: skip
     write_json(folder / f"records/{cell}.json", made)
     write_json(folder / f"train/{cell}.json", {"format": FORMAT, "weights_sha256": "w" * 64})
-    drawn = {"format": FORMAT, "codes_sha256": "c" * 64, "seed": study.measurement.seed, "neighbours": study.measurement.tsne_neighbours}
+    drawn = {"format": FORMAT, "codes_sha256": "c" * 64, "points_sha256": light, "seed": study.measurement.seed}
+    drawn["neighbours"] = study.measurement.tsne_neighbours
     write_json(folder / f"tsne/{place}.json", drawn)
     assert dry_run(checkout, *asked) == {"kept": 1, "kept_tsne": 1}
     done = run(checkout, SNAKEMAKE, "--cores", "1", *asked)
@@ -70,11 +70,17 @@ def test_a_finished_cell_that_was_kept_is_taken_from_there_while_it_is_of_this_c
     assert dry_run(checkout, "results/records/mnist/supcon/seed1.json")["train"] == 2  # another cell is trained, with the judge
     shutil.rmtree(checkout / "results")
     anew = {"data": 1, "train": 2, "evaluate": 1, "tsne": 1}
-    for name in ("config_sha256", "source_sha256", "data_sha256", "pictures_sha256", "sample_sha256", "weights_sha256", "codes_sha256", "trained_by"):
+    for name in ("config_sha256", "source_sha256", "data_sha256", *(f"{one}_sha256" for one in ("pictures", "sample", "curve", "weights", "codes")), "trained_by"):
         write_json(folder / f"records/{cell}.json", made | {name: {} if name == "trained_by" else "0" * 64})
         assert kept.finished(study, folder) == [], name
     assert dry_run(checkout, *asked) == anew
     write_json(folder / f"records/{cell}.json", made)
+    assert kept.finished(study, folder) == [cell]
+    for changed in (f"tsne/{place}.csv", f"timing/{cell}.train.json"):  # not the ones that the records describe
+        content = (folder / changed).read_bytes()
+        (folder / changed).write_bytes(content + b" 1")
+        assert kept.finished(study, folder) == [], changed
+        (folder / changed).write_bytes(content)
     assert kept.finished(study, folder) == [cell]
     (folder / f"tsne/{place}.csv").unlink()  # without its t-SNE a row's first seed is not finished
     assert dry_run(checkout, *asked) == anew
@@ -89,22 +95,19 @@ def test_keeping_copies_what_is_light_of_finished_cells_alone(tmp_path, capsys):
     for cell in cells:  # as evaluation leaves a record, but for the last one, which another source made
         path = folder / f"results/records/{cell}.json"
         changed = {"source_sha256": record.source_sha256() if cell != cells[-1] else "0" * 64}
-        changed |= {"trained_by": dict(changed), "data_sha256": config.digest(data.pins(study, cell.split("/")[0])), "sample_sha256": record.sha256(b"")}
-        changed |= {"pictures_sha256": record.sha256(folder / f"results/pictures/{cell}.npz")}
-        made = json.loads(path.read_text()) | changed
+        changed |= {"trained_by": dict(changed), "data_sha256": config.digest(data.pins(study, cell.split("/")[0]))}
+        made = record.read_json(path) | changed
         write_json(path, made)
         write_json(folder / f"results/train/{cell}.json", {"format": FORMAT, "weights_sha256": made["weights_sha256"]})
-        (folder / f"results/samples/{cell}.npz").parent.mkdir(parents=True, exist_ok=True)
-        (folder / f"results/samples/{cell}.npz").touch()
         for place in kept.embedded(study, [cell]):
             drawn = {"seed": study.measurement.seed, "neighbours": study.measurement.tsne_neighbours, "codes_sha256": made["codes_sha256"]}
-            write_json(folder / f"results/tsne/{place}.json", {"format": FORMAT} | drawn)
+            write_json(folder / f"results/tsne/{place}.json", record.read_json(folder / f"results/tsne/{place}.json") | drawn)
             write_json(folder / f"results/timing/{place}/tsne.json", {"format": FORMAT, "seconds": 1.0})
     (folder / "results/samples/mnist/pca/seed1.npz").unlink()  # not whole
     made_up.call(kept, *made_up.inputs(folder), "--out", folder / "kept")
     assert f"{len(cells) - 2} of {len(cells)} cells are finished" in capsys.readouterr().out
-    assert kept.finished(study, folder / "kept") == [cell for cell in cells[:-1] if cell != "mnist/pca/seed1"]
-    assert not list((folder / "kept").rglob("*.safetensors")) and not (folder / "kept/codes").exists()
+    assert kept.finished(study, folder / "kept" / study.study) == [cell for cell in cells[:-1] if cell != "mnist/pca/seed1"]
+    assert not list((folder / "kept").rglob("*.safetensors")) and not list((folder / "kept").rglob("codes"))
 
 
 def test_one_figure_asks_for_just_what_it_needs(checkout, dry_run):

@@ -1,4 +1,4 @@
-"""What a study is: frozen structures, read and checked from one YAML file.
+"""What a study is: frozen structures, read and checked from a YAML file, and one more for its sweeps.
 
 Every hyper-parameter stands in `config/*.yaml` and nowhere else. `read` refuses unknown keys, wrong types and
 impossible values with one sentence that names the file and the key.
@@ -8,6 +8,7 @@ import functools
 import hashlib
 import itertools
 import os
+import signal
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -25,11 +26,13 @@ from latents.settings import (
     Encoder,
     Guided,
     Measurement,
+    Name,
     Positive,
     Probe,
     Seed,
     Seeds,
     Strict,
+    Variant,
 )
 
 ROWS = ("pca", "random", "autoencoder", "autoencoder-plus", "guided", "contrastive", "supcon")
@@ -48,7 +51,7 @@ class Problem(Exception):
 
 
 def command(main: Callable[[], None]) -> Callable[[], None]:
-    """Decorate a step's entry point: a Problem becomes one line on stderr and exit status 1, without a traceback."""
+    """Decorate a step's entry point: a Problem (status 1) or Ctrl-C (130) becomes one line on stderr, without a traceback."""
 
     @functools.wraps(main)
     def run() -> None:
@@ -56,6 +59,9 @@ def command(main: Callable[[], None]) -> Callable[[], None]:
             main()
         except Problem as problem:
             sys.exit(f"error: {problem}")
+        except KeyboardInterrupt:
+            print("interrupted; the same command starts this step again", file=sys.stderr)
+            sys.exit(128 + signal.SIGINT)
 
     return run
 
@@ -75,7 +81,7 @@ class Sweep(Strict, frozen=True):
 
     seeds: Seeds
     base: dict[str, Any]
-    variants: dict[str, dict[str, Any]]
+    variants: dict[Variant, dict[str, Any]]
 
 
 class Dataset(Strict, frozen=True):
@@ -89,7 +95,7 @@ class Dataset(Strict, frozen=True):
     judge: Guided
     judge_seed: Seed
     methods: Methods
-    sweeps: dict[str, dict[str, Sweep]] = {}  # row -> name -> sweep
+    sweeps: dict[str, dict[Name, Sweep]] = {}  # row -> name -> sweep
 
 
 class Study(Strict, frozen=True):
@@ -205,7 +211,7 @@ def plain(path: str | Path) -> Any:
     try:
         return yaml.load(Path(path).read_text(encoding="utf-8"), UniqueKeys)
     except FileNotFoundError:
-        raise Problem(f"{path}: no such configuration; config/study.yaml and config/demo.yaml are the ones that ship") from None
+        raise Problem(f"{path}: no such file; the studies that ship are config/study.yaml and config/demo.yaml") from None
     except (OSError, UnicodeDecodeError) as error:
         raise Problem(f"{path}: cannot be read as a text file ({error}); give a YAML file like config/study.yaml") from None
     except yaml.YAMLError as error:
@@ -217,7 +223,7 @@ class UniqueKeys(yaml.SafeLoader):
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         seen = set()
-        for key, _ in node.value:
+        for key in (key for key, _ in node.value if isinstance(key, yaml.ScalarNode)):  # any other is refused below
             if key.value in seen:
                 raise yaml.constructor.ConstructorError(None, None, f"the key {key.value!r} is there twice", key.start_mark)
             seen.add(key.value)
@@ -241,10 +247,13 @@ def read(path: str | Path) -> Study:
     beside = content.pop("sweeps", None) if isinstance(content, dict) else None
     if beside is not None:
         file = Path(path).parent / str(beside)
-        for name, sweeps in parse(file, dict[str, dict[str, dict[str, Sweep]]]).items():
-            if name not in content.get("datasets", {}):
+        datasets = content.get("datasets")
+        for name, sweeps in parse(file, dict[str, dict[str, dict[Name, Sweep]]]).items():
+            if not isinstance(datasets, dict) or not isinstance(datasets.get(name), dict):
                 raise Problem(f"{file}: {name}: not a data set of {path}; take it out, or add it there")
-            content["datasets"][name]["sweeps"] = msgspec.to_builtins(sweeps)
+            if "sweeps" in datasets[name]:
+                raise Problem(f"{path}: datasets.{name}.sweeps: {file} has sweeps of it too; keep them in one place")
+            datasets[name]["sweeps"] = msgspec.to_builtins(sweeps)
     study = parse(path, Study, content)
     for name, dataset in study.datasets.items():
         check(path, name, dataset, study)
@@ -256,18 +265,16 @@ def check(path: str | Path, name: str, dataset: Dataset, study: Study) -> None:
     place = f"{path}: datasets.{name}"
     if name not in DATASETS:
         raise Problem(f"{place}: unknown data set; known are {', '.join(DATASETS)}")
-    if len(set(dataset.seeds)) < len(dataset.seeds):
-        raise Problem(f"{place}.seeds: {dataset.seeds} names a seed twice; each counts as a run of its own")
-    seeds = {seed for run, seed in study.runs(name)}
+    lists = {"seeds": dataset.seeds} | {f"sweeps.{row}.{key}.seeds": one.seeds for row, some in dataset.sweeps.items() for key, one in some.items()}
+    for key, seeds in lists.items():
+        if len(set(seeds)) < len(seeds):
+            raise Problem(f"{place}.{key}: {seeds} names a seed twice; each counts as a run of its own")
     for key, seed in (("split-seed", dataset.split_seed), ("judge-seed", dataset.judge_seed)):
-        if seed in seeds:
+        if any(seed in seeds for seeds in lists.values()):
             raise Problem(f"{place}.{key}: {seed} is a training seed too; choose another")
     for key in ("validation", "test"):
         if (size := getattr(dataset, key)) <= max(SHOWN, study.probe.knn_k):
             raise Problem(f"{place}.{key}: {size} images are too few to measure; take more than {SHOWN} and than knn-k")
-    moved = dataset.methods.autoencoder_plus.corruption
-    if moved.pad_crop or moved.resized_crop or moved.flip or moved.rotate:
-        raise Problem(f"{place}.methods.autoencoder-plus.corruption: moves the image, which nothing could undo; use augmentation")
     for row in dataset.sweeps:
         if row not in ROWS[2:]:
             raise Problem(f"{place}.sweeps.{row}: not a row that is trained; those are {', '.join(ROWS[2:])}")

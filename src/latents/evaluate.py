@@ -1,7 +1,7 @@
 """Measure one trained cell: codes, probes, reconstruction, geometry, interpolation, in one process and one encoding pass.
 
     python -m latents.evaluate --config config/study.yaml --dataset cifar10 --run guided --seed 1 --final \
-        --weights guided.safetensors --trained guided.json --judge judge.safetensors \
+        --weights guided.safetensors --trained guided.json --judge judge.safetensors --judge-trained judge.json \
         --out record.json --codes codes.npz --sample sample.npz --pictures pictures.npz --timing timing.json
 
 Without --final the test split is not read: what is tuned is tuned on val. Only the study's own rule sets it.
@@ -115,19 +115,17 @@ def measure_reconstruction(images: dict[str, Tensor], drawn: dict[str, Tensor], 
 def measure_geometry(
     study: Study, model: Model, codes: dict[str, Tensor], images: dict[str, Tensor], labels: dict[str, Tensor], metrics: Metrics, clock: Clock
 ) -> None:
-    """On val and test; codes centred on the training mean. The two views are drawn alike for every row."""
+    """On val and test; codes centred on the training mean. The two views are drawn alike for every row, and of a sample of its images."""
     settings = study.measurement
     mean = codes["train"].mean(0)
     for number, split in enumerate(name for name in ("val", "test") if name in codes):
         part, classes = codes[split] - mean, labels[split]
         random = generator(part.device, settings.seed, number)
-        views = [
-            encode(model, images[split], study, lambda batch: augment.view(batch, settings.alignment, random)) - mean  # noqa: B023
-            for _ in range(2)
-        ]
-        clock.lap("encode")
         # the published test files are sorted by source, so a part of them is drawn, not taken from the front
-        drawn = np.random.default_rng(settings.seed).permutation(len(part))[: settings.silhouette_points]
+        order = np.random.default_rng(settings.seed).permutation(len(part))
+        drawn, sample = order[: settings.silhouette_points], images[split][order[: settings.sample]]
+        views = [encode(model, sample, study, lambda batch: augment.view(batch, settings.alignment, random)) - mean for _ in range(2)]  # noqa: B023
+        clock.lap("encode")
         metrics.add("silhouette", split, geometry.silhouette(part[drawn], classes[drawn]), "")
         metrics.add("scatter_ratio", split, geometry.scatter_ratio(part, classes), "")
         metrics.add("knn_purity", split, geometry.knn_purity(part, classes, study.probe.knn_k), "")
@@ -231,7 +229,7 @@ def evaluate(study: Study, model: Model, judge: Model, dataset: str, run: str, *
 @config.command
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    for name in ("config", "dataset", "run", "weights", "trained", "judge", "out", "codes", "sample", "pictures", "timing"):
+    for name in ("config", "dataset", "run", "weights", "trained", "judge", "judge-trained", "out", "codes", "sample", "pictures", "timing"):
         parser.add_argument(f"--{name}", required=True)
     parser.add_argument("--seed", type=int, required=True)
     parser.add_argument("--final", action="store_true", help="read the test split; set by the study's own rule alone")
@@ -241,8 +239,9 @@ def main() -> None:
     model, training = load_model(options.weights, study)
     if (training["dataset"], training["run"], training["seed"]) != (options.dataset, options.run, options.seed):
         raise Problem(f"{options.weights}: holds {training['dataset']}/{training['run']}/seed{training['seed']}, not the cell asked for; give its own file")
-    if trained.get("weights_sha256") != record.sha256(Path(options.weights)):
-        raise Problem(f"{options.weights}: not the weights that {options.trained} describes; delete both and run again")
+    for weights, made in ((options.weights, trained), (options.judge, record.read_json(options.judge_trained))):
+        if made.get("weights_sha256") != record.sha256(Path(weights)):
+            raise Problem(f"{weights}: not the weights that its training's record describes; delete both and run again")
     judge, judging = load_model(options.judge, study)
     if (judging["dataset"], judging["run"]) != (options.dataset, JUDGE):
         raise Problem(f"{options.judge}: holds {judging['dataset']}/{judging['run']}, not the judge of {options.dataset}; give the judge's own file")

@@ -26,6 +26,7 @@ from latents.data import Archive, Source, read_sources
 ATTEMPTS = 4  # rounds over the sources that may still answer
 TIMEOUT = (10, 30)  # seconds to connect, seconds without a byte
 
+
 def fetch(root: Path, source: Source, *, pause: float = 1.0) -> None:
     """Bring every file of a data set under root; what is whole is kept. `pause`: seconds before the second attempt, then doubled."""
     for archive in source.archives:

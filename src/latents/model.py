@@ -41,9 +41,9 @@ class Model(nn.Module):
             plain = study.dataset(dataset).methods.autoencoder.channels
             residual = settings.residual_decoder
             linear = settings.linear_path
-            if settings.gradient_weight:
-                self.gradients = GradientDecoder(shape, study.decoder.channels, size)
             self.decoder = Decoder(shape, study.decoder.channels, linear, size) if residual else PlainDecoder(shape, plain, linear, size)
+            if settings.gradient_weight:  # built last: with and without it the rest starts alike
+                self.gradients = GradientDecoder(shape, study.decoder.channels, size)
         if isinstance(settings, Guided) or self.uses_labels:
             self.head = nn.Sequential(nn.BatchNorm1d(size), nn.Linear(size, CLASSES))
         if isinstance(settings, Contrastive):

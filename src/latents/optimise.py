@@ -11,7 +11,10 @@ ITERATIONS = 5
 
 
 def orthogonalised(matrix: Tensor) -> Tensor:
-    """A matrix [r, c] with its singular values brought near 1, by Newton and Schulz's iteration in bfloat16 (Jordan et al. 2024)."""
+    """A matrix [r, c] with its singular values brought near 1, by Newton and Schulz's iteration (Jordan et al. 2024).
+
+    In bfloat16, as published, whatever the study's precision: it needs directions, not digits.
+    """
     a, b, c = COEFFICIENTS
     x = matrix.bfloat16()
     tall = x.shape[0] > x.shape[1]
@@ -50,8 +53,9 @@ class Muon(torch.optim.Optimizer):
 def optimizers_for(module: nn.Module, settings: Optimisation, linear_rate: float) -> list[torch.optim.Optimizer]:
     """What trains a module, together all of it; a group's `share` is its part of the learning rate.
 
-    Parameters of a linear path (named `linear`) learn at `linear_rate` times the others' rate. Muon leaves the path, biases,
-    norms and the layers that end in classes or pixels to AdamW, without decay.
+    Parameters of a linear path (named `linear`) learn at `linear_rate` times the others' rate. Muon takes every other weight of
+    two or more axes but those of the classifier head and of the layer that ends in pixels; these, the path, biases and norms
+    are AdamW's, without decay.
     """
     trained = {name: parameter for name, parameter in module.named_parameters() if parameter.requires_grad}
     path = [parameter for name, parameter in trained.items() if ".linear." in name]

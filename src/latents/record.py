@@ -1,4 +1,4 @@
-"""Records: small sorted JSON, written whole or not at all, each with the hashes of what it came from."""
+"""Records: small sorted JSON, written whole or not at all, sealed, each with the hashes of what it came from."""
 
 import hashlib
 import json
@@ -40,13 +40,18 @@ def write_text(path: str | Path, content: str) -> None:
     write_bytes(path, content.encode())
 
 
-def write_json(path: str | Path, content: Any) -> None:
-    """As write_bytes: sorted keys, one value a line, NaN refused."""
-    write_text(path, json.dumps(content, indent=1, sort_keys=True, allow_nan=False) + "\n")
+def seal(content: dict[str, Any]) -> str:
+    """SHA-256 of a record's content, by which a later change shows."""
+    return sha256(json.dumps(content, sort_keys=True, allow_nan=False).encode())
+
+
+def write_json(path: str | Path, content: dict[str, Any]) -> None:
+    """As write_bytes: sorted keys, one value a line, NaN refused; its seal stands under `sha256`."""
+    write_text(path, json.dumps(content | {"sha256": seal(content)}, indent=1, sort_keys=True, allow_nan=False) + "\n")
 
 
 def read_json(path: str | Path) -> dict[str, Any]:
-    """Read a record; raises Problem when it is missing, broken or of another format version."""
+    """Read a record, without its seal; raises Problem when it is missing, broken, changed or of another format version."""
     try:
         content = json.loads(Path(path).read_bytes())
     except FileNotFoundError:
@@ -57,6 +62,8 @@ def read_json(path: str | Path) -> dict[str, Any]:
         raise Problem(f"{path}: not valid JSON; delete it and run again, its step will be repeated") from None
     if not isinstance(content, dict) or content.get("format") != FORMAT:
         raise Problem(f"{path}: not a record of format {FORMAT}; delete it and run again with this version")
+    if content.pop("sha256", None) != seal(content):
+        raise Problem(f"{path}: changed since it was written (its seal is broken); delete it and run again, its step will be repeated")
     return content
 
 
@@ -75,8 +82,9 @@ def tree_sha256(files: list[Path]) -> str:
 
 
 def source_sha256() -> str:
-    """Hash of what can change a number: the modules that train and measure, and the lock."""
-    return tree_sha256([*(ROOT / "src/latents").glob("*.py"), ROOT / "requirements.lock"])
+    """Hash of what can change a number: the modules that train and measure, and the lock; the data have a hash of their own."""
+    modules = [path for path in (ROOT / "src/latents").glob("*.py") if path.name not in ("fetch.py", "standin.py")]
+    return tree_sha256([*modules, ROOT / "requirements.lock"])
 
 
 def environment() -> dict[str, Any]:

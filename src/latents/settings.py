@@ -17,6 +17,8 @@ Share = Annotated[float, Meta(gt=0, le=1)]
 NonNegative = Annotated[float, Meta(ge=0)]
 Seed = Annotated[int, Meta(ge=0)]
 Seeds = Annotated[list[Seed], Meta(min_length=1)]
+Name = Annotated[str, Meta(pattern="^[a-z0-9][a-z0-9-]*$")]  # of a sweep; becomes part of file names
+Variant = Annotated[str, Meta(pattern="^[a-z0-9][a-z0-9.-]*$")]  # the same, where a number may have its point
 
 
 class Strict(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="kebab", kw_only=True):
@@ -28,7 +30,7 @@ class Optimisation(Strict, frozen=True):
 
     epochs: Positive
     batch_size: Several
-    optimizer: Literal["sgd", "adamw", "muon"]
+    optimizer: Literal["sgd", "adamw", "muon"]  # what each does: latents.optimise
     learning_rate: Rate
     weight_decay: NonNegative
     warmup: Fraction
@@ -77,6 +79,13 @@ class AutoencoderPlus(Strict, frozen=True):
     residual_decoder: bool  # else the plain decoder of experiment 1, before
     gradient_weight: NonNegative  # of the gradient histograms beside the pixels in what is rebuilt; 0: pixels alone
     code_size: Positive = CODE_SIZE
+
+    def __post_init__(self) -> None:
+        moves = self.corruption
+        if moves.pad_crop or moves.resized_crop or moves.flip or moves.rotate:
+            raise ValueError("corruption moves the image, which nothing could undo; use augmentation")
+        if self.augmentation.size:
+            raise ValueError("augmentation.size is not for autoencoders, which rebuild the image at its own size")
 
 
 class Guided(Strict, frozen=True):
@@ -135,7 +144,7 @@ class Measurement(Strict, frozen=True):
 
     seed: Seed
     label_shares: list[Share]  # of the training labels, for the probes with few labels
-    sample: Annotated[int, Meta(ge=4)]  # codes that are kept for comparing rows and seeds
+    sample: Annotated[int, Meta(ge=4)]  # images whose codes are kept for comparing rows and seeds, and whose views are aligned
     silhouette_points: Positive
     alignment: Augmentation
     pairs: Positive  # interpolations that are measured
@@ -143,3 +152,9 @@ class Measurement(Strict, frozen=True):
     tsne_points: Positive
     tsne_perplexity: Rate
     tsne_neighbours: Positive  # of the trustworthiness
+
+    def __post_init__(self) -> None:
+        if len(set(self.label_shares)) < len(self.label_shares):
+            raise ValueError(f"label-shares {self.label_shares} names a share twice")
+        if self.alignment.size:
+            raise ValueError("alignment.size is not for measuring: a linear path takes images at their own size alone")

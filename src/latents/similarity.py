@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from latents import config, record
+from latents.config import Problem
 from latents.tsne import read_codes
 
 
@@ -28,7 +29,24 @@ def linear_cka(a: np.ndarray, b: np.ndarray) -> float:
     By the unbiased estimate, so that it does not grow with p / n (Nguyen et al. 2021, arXiv 2010.15327).
     """
     a, b = (part @ part.T for part in (a.astype(np.float64) - a.mean(0, dtype=np.float64), b.astype(np.float64) - b.mean(0, dtype=np.float64)))
-    return hsic(a, b) / (hsic(a, a) * hsic(b, b)) ** 0.5
+    own = hsic(a, a), hsic(b, b)
+    if min(own) <= 0:  # an estimate may be, where codes hardly vary
+        raise ValueError("codes that do not vary cannot be compared")
+    return hsic(a, b) / (own[0] * own[1]) ** 0.5
+
+
+def read_samples(paths: list[str]) -> dict[tuple[str, int], np.ndarray]:
+    """(run, seed) -> codes float16 [n, d] of the same images; raises Problem naming the file that is broken or of other images."""
+    cells, first = {}, None
+    for path in paths:
+        codes, indices = read_codes(path, "codes", "indices")
+        first = indices if first is None else first
+        if not np.array_equal(indices, first):
+            raise Problem(f"{path}: codes of other images than {paths[0]}; delete both and run again")
+        if not np.isfinite(codes).all():
+            raise Problem(f"{path}: holds codes beyond the range of half precision; train its cell again at a lower learning-rate")
+        cells[Path(path).parent.name, int(Path(path).stem.removeprefix("seed"))] = codes
+    return cells
 
 
 @config.command
@@ -39,8 +57,12 @@ def main() -> None:
     parser.add_argument("--samples", nargs="+", required=True, help="files named .../<run>/seed<k>.npz")
     options = parser.parse_args()
     config.read(options.config).dataset(options.dataset)
-    cells = {(Path(path).parent.name, int(Path(path).stem.removeprefix("seed"))): read_codes(path, "codes")[0] for path in options.samples}
-    rows = [(*first, *second, round(linear_cka(a, b), 6)) for (first, a), (second, b) in itertools.combinations(cells.items(), 2)]
+    cells, rows = read_samples(options.samples), []
+    for (first, a), (second, b) in itertools.combinations(cells.items(), 2):
+        try:
+            rows.append((*first, *second, round(linear_cka(a, b), 6)))
+        except ValueError as error:
+            raise Problem(f"{options.dataset}: {first[0]}/seed{first[1]} and {second[0]}/seed{second[1]}: {error}; train the cell again") from None
     table = pd.DataFrame(rows, columns=["run_a", "seed_a", "run_b", "seed_b", "cka"])
     record.write_text(options.out, table.to_csv(index=False, lineterminator="\n"))
 

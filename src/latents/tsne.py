@@ -51,10 +51,12 @@ def main() -> None:
     perplexity = min(settings.tsne_perplexity, (len(chosen) - 1) / 3)
     points = embed(codes[chosen], perplexity, settings.seed, study.threads)
     table = pd.DataFrame({"index": indices[chosen], "label": labels[chosen], "x": points[:, 0].round(3), "y": points[:, 1].round(3)})
-    record.write_text(options.out, table.to_csv(index=False, lineterminator="\n"))
+    rows = table.to_csv(index=False, lineterminator="\n")
+    record.write_text(options.out, rows)
     facts = {
         "trustworthiness": trustworthiness(codes[chosen], points, n_neighbors=settings.tsne_neighbours), "neighbours": settings.tsne_neighbours,
         "n": len(chosen), "perplexity": perplexity, "seed": settings.seed, "codes_sha256": record.sha256(Path(options.codes)),
+        "points_sha256": record.sha256(rows.encode()),
     }  # fmt: skip
     record.write_json(options.record, {"format": record.FORMAT} | facts)
     record.write_json(options.timing, {"format": record.FORMAT, "seconds": round(time.perf_counter() - started, 3)})

@@ -2,7 +2,7 @@
 
     python -m latents.report.kept --config config/study.yaml --results results --out kept
 
-copies what is light of every finished cell (all but weights and codes, some 0.6 MB) from results/ to kept/. The
+copies what is light of every finished cell (all but weights and codes, some 0.6 MB) from results/ to kept/<study>/. The
 workflow takes a cell from there instead of training it, where configuration, data and source are those of now.
 """
 
@@ -42,17 +42,22 @@ def whole(study: Study, folder: Path, cell: str, wanted: dict[str, Any]) -> bool
         return False
     try:
         made, trained = (record.read_json(folder / name.format(cell)) for name in ("records/{}.json", "train/{}.json"))
-        drawn = [record.read_json(folder / LIGHT_TSNE[1].format(place)) for place in embedded(study, [cell])]
+        drawn = [
+            record.read_json(folder / LIGHT_TSNE[1].format(place)) | {"points": record.sha256(folder / LIGHT_TSNE[0].format(place))}
+            for place in embedded(study, [cell])
+        ]
+        for step in ("train", "evaluate"):
+            record.read_json(folder / f"timing/{cell}.{step}.json")
     except Problem:  # broken, or of an older version: as if it were not there
         return False
     wanted = wanted | {
         "pictures_sha256": record.sha256(folder / f"pictures/{cell}.npz"), "sample_sha256": record.sha256(folder / f"samples/{cell}.npz"),
-        "weights_sha256": trained.get("weights_sha256"),
+        "curve_sha256": record.sha256(folder / f"curves/{cell}.csv"), "weights_sha256": trained.get("weights_sha256"),
     }  # fmt: skip
     same = all(made.get(key) == value for key, value in wanted.items())
     same &= made.get("trained_by", {}).get("source_sha256") == wanted["source_sha256"]
     settings = {"seed": study.measurement.seed, "neighbours": study.measurement.tsne_neighbours, "codes_sha256": made.get("codes_sha256")}
-    return same and all(one.get(key) == value for one in drawn for key, value in settings.items())
+    return same and all(one.get(key) == value for one in drawn for key, value in (settings | {"points_sha256": one["points"]}).items())
 
 
 def finished(study: Study, folder: Path) -> list[str]:
@@ -80,12 +85,12 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True)
     options = parser.parse_args()
     study = config.read(options.config)
-    cells = finished(study, options.results)
+    cells, out = finished(study, options.results), options.out / study.study
     for name in (name for cell in cells for name in files(study, cell)):
         content = (options.results / name).read_bytes()
-        if not (options.out / name).is_file() or (options.out / name).read_bytes() != content:
-            record.write_bytes(options.out / name, content)
-    print(f"{len(cells)} of {len(study.cells())} cells are finished; their light results are in {options.out}/")
+        if not (out / name).is_file() or (out / name).read_bytes() != content:
+            record.write_bytes(out / name, content)
+    print(f"{len(cells)} of {len(study.cells())} cells are finished; their light results are in {out}/")
 
 
 if __name__ == "__main__":

@@ -63,10 +63,17 @@ def records(study: Study, results: Path) -> Iterator[dict[str, Any]]:
 def trustworthiness(results: Path, dataset: str, row: str) -> float:
     """Of a row's t-SNE, from its record."""
     path = results / "tsne" / dataset / f"{row}.json"
-    found = record.read_json(path).get("trustworthiness")
-    if found is None:
+    found = record.read_json(path)
+    if found.get("trustworthiness") is None:
         raise Problem(f"{path}: holds no trustworthiness; delete it and run again")
-    return found
+    check(path.with_suffix(".csv"), found, "points_sha256")
+    return found["trustworthiness"]
+
+
+def check(path: Path, made: dict[str, Any], key: str) -> None:
+    """That a file is the one its record describes. Raises Problem when it is missing or another."""
+    if not path.is_file() or record.sha256(path) != made.get(key):
+        raise Problem(f"{path}: not the file that its record describes ({key}); delete it and run again, its step will be repeated")
 
 
 def read_csv(path: Path, columns: Iterable[str] = ()) -> list[dict[str, str]]:
@@ -96,6 +103,8 @@ def gather(study: Study, results: Path) -> list[Value]:
     values = []
     for cell in records(study, results):
         dataset, run, seed = cell["dataset"], cell["run"], cell["seed"]
+        for part, key in (("curves/{}.csv", "curve_sha256"), ("pictures/{}.npz", "pictures_sha256"), ("samples/{}.npz", "sample_sha256")):
+            check(results / part.format(f"{dataset}/{run}/seed{seed}"), cell, key)
         method, _, variant = run.partition(".")
         metrics = [(m["metric"], m["split"], m["value"], m["unit"]) for m in cell["metrics"]]
         if run in ROWS and seed == study.datasets[dataset].seeds[0]:

@@ -4,11 +4,12 @@
 #   make plan    what the study costs                               make study   the study
 #   make bench   how fast training is here, beside the ordinary loop
 #   make bars    what the study set itself to reach, beside what the committed run reached
+#   make verify  your run beside the committed one, number by number; make verify-quick does it for one cell, in minutes
 
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help demo test plan bench study from-reference reference keep bars lint clean tex
+.PHONY: help demo test plan bench study from-reference reference keep bars verify verify-quick lint clean tex
 
 PYTHON := $(shell command -v python3.11 || command -v python3)
 CONFIG := config/study.yaml
@@ -62,6 +63,16 @@ reference: $(ENVIRONMENT)
 # What the study set itself to reach, beside what the committed run reached.
 bars: $(ENVIRONMENT)
 	@.venv/bin/python -m latents.report.bars --bars config/bars.yaml --summary reference/summary.csv
+
+# The committed run's study, run here (or finished) and compared; the exit status says whether it agrees.
+verify: tex $(ENVIRONMENT)
+	$(SNAKEMAKE) --cores $(CORES) --config study=reference/study.yaml -- results/verify.json
+	@.venv/bin/python -m latents.report.verify --verdict results/verify.json
+
+QUICK := mnist/guided/seed1
+verify-quick: $(ENVIRONMENT)
+	$(SNAKEMAKE) --cores $(CORES) --config study=reference/study.yaml -- results/verify/$(QUICK).json
+	@.venv/bin/python -m latents.report.verify --verdict results/verify/$(QUICK).json
 
 # Between sittings: the light results of finished cells go to kept/, from where the workflow takes them.
 keep: $(ENVIRONMENT)

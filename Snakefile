@@ -201,6 +201,43 @@ rule summarize:
         "python -m latents.report.summarize --config {params.config} --results {params.results}"
         " --out-runs {output.runs} --out-summary {output.summary} > {log}"
 
+# -- Replay: this run beside the one in reference/ (make verify), or one cell of it (make verify-quick)
+
+rule verify:
+    input:
+        tables=[f"{OUT}/runs.csv", f"{OUT}/summary.csv"],
+        published=["reference/runs.csv", "reference/summary.csv"],
+        code=f"{REPORT}/verify.py",
+    output:
+        found=f"{OUT}/verify.json",
+        report=f"{OUT}/verify.md",
+    params:
+        config=SETTINGS,
+        results=lambda wildcards, input: OUT,
+        reference=lambda wildcards, input: Path(input.published[0]).parent,
+        cell="",
+    log:
+        f"{PRE}logs/verify.log",
+    shell:
+        "python -m latents.report.verify --config {params.config} --results {params.results} --reference {params.reference}"
+        " --out {output.found} --report {output.report} {params.cell} > {log}"
+
+use rule verify as verify_cell with:
+    input:
+        record=f"{OUT}/records/{{dataset}}/{{run}}/seed{{seed}}.json",
+        published=["reference/runs.csv"],
+        code=f"{REPORT}/verify.py",
+    output:
+        found=f"{OUT}/verify/{{dataset}}/{{run}}/seed{{seed}}.json",
+        report=f"{OUT}/verify/{{dataset}}/{{run}}/seed{{seed}}.md",
+    params:
+        config=SETTINGS,
+        results=lambda wildcards, input: OUT,
+        reference=lambda wildcards, input: Path(input.published[0]).parent,
+        cell="--cell {dataset}/{run}/seed{seed}",
+    log:
+        f"{PRE}logs/verify/{{dataset}}/{{run}}/seed{{seed}}.log",
+
 # -- Figures: one script each; they read results, never train, and do not import torch
 
 rule reconstructions:

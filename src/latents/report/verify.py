@@ -1,0 +1,236 @@
+"""Compare a finished run with the committed one: your run beside the published one.
+
+    python -m latents.report.verify --config config/study.yaml --results results --reference reference \
+        --out results/verify.json --report results/verify.md [--cell mnist/guided/seed1]
+    python -m latents.report.verify --verdict results/verify.json
+
+The first writes the comparison, the second prints it and ends with status 1 where a number is off or a file was changed.
+
+A number is `bitwise` where every seed's value is the same float; else `within` or `off`. Within is |difference| <= t s sqrt(1/n + 1/m):
+n published and m own seeds, s the seeds' standard deviation, pooled over rows and over both runs for a data set, metric and split, t
+Student's at its degrees of freedom, at 5 % after Holm's correction, over the primary metrics and over the others. Where s is 0, as for
+`pca` and where no row has two seeds, the printed digits decide. What was run (configuration, data, source, versions, seeds, device,
+threads) is compared by value or hash, not by tolerance. Takes seconds.
+
+The level of replay is `bitwise` (weights, codes, curves, pictures and numbers), `numerical` (all numbers as printed), `statistical`
+(none is off) or `none`. With --cell one cell is compared, its numbers with the interval in which the published seeds predict another.
+"""
+
+import argparse
+import sys
+from collections import Counter
+from collections.abc import Iterator
+from math import sqrt
+from pathlib import Path
+from statistics import fmean
+from typing import Any
+
+import msgspec
+
+from latents import config, record
+from latents.config import Problem, Study
+from latents.report.claims import holm
+from latents.report.summarize import SUMMARY, Value, estimates, read_runs
+from latents.report.tables import rounded
+
+LEVEL = 0.05
+PRIMARY = ("accuracy_best", "accuracy_head", "mae")  # on test
+LEVELS = ("bitwise", "numerical", "statistical", "none")
+MADE = ("weights_sha256", "codes_sha256", "curve_sha256", "pictures_sha256", "sample_sha256")
+RAN = ("data_sha256", "split_sha256", "source_sha256", "judge_sha256", "device", "threads", "precision", "processor")
+FILES = (("curves/{}.csv", "curve_sha256"), ("pictures/{}.npz", "pictures_sha256"))
+
+Key = tuple[str, str, str, str]  # data set, run, metric, split
+Seeds = dict[int, float]  # seed -> value
+
+
+def read_cells(folder: Path) -> tuple[dict[str, dict[str, Any]], list[str]]:
+    """Every cell's record below folder (`<data set>/<run>/seed<k>` -> content), and what is wrong with the files beside them."""
+    cells, faults = {}, []
+    for path in sorted((folder / "records").glob("*/*/seed*.json")):
+        name = path.relative_to(folder / "records").with_suffix("").as_posix()
+        try:
+            cells[name] = record.read_json(path)
+        except Problem as problem:
+            faults.append(str(problem))
+            continue
+        if name != "{dataset}/{run}/seed{seed}".format(**cells[name]):
+            faults.append(f"{path}: is the record of another cell; put its own back, or make it again")
+        for place, key in FILES:
+            file = folder / place.format(name)
+            if key in cells[name] and (not file.is_file() or record.sha256(file) != cells[name][key]):
+                faults.append(f"{file}: not the file that its record describes; put it back, or make it again")
+    return cells, faults
+
+
+def tables_follow(folder: Path, cells: dict[str, dict[str, Any]]) -> list[str]:
+    """What in runs.csv does not stand in the records, and in summary.csv does not follow from runs.csv."""
+    faults, runs = [], read_runs(folder / "runs.csv")
+    measured = {(name, one["metric"], one["split"]): one["value"] for name, cell in cells.items() for one in cell["metrics"]}
+    for run in runs:
+        method = run.method if run.variant == "main" else f"{run.method}.{run.variant}"
+        place = f"{run.dataset}/{method}/seed{run.seed}", run.metric, run.split
+        if run.metric != "tsne_trustworthiness" and place[0] in cells and measured.get(place) != run.value:
+            faults.append(f"{folder}/runs.csv: {' '.join(place)} is {run.value}, in the record {measured.get(place)}; make it again")
+    lines = [",".join(SUMMARY)]
+    for key, one in estimates([run for run in runs if run.variant == "main"]).items():
+        lines.append(",".join("" if part is None else str(part) for part in (*key, *one)))
+    for number, (found, expected) in enumerate(zip((folder / "summary.csv").read_text().splitlines(), lines, strict=False), 1):
+        if found != expected:
+            faults.append(f"{folder}/summary.csv: line {number} does not follow from runs.csv ({found} for {expected}); make it again")
+    return faults
+
+
+def by_number(values: list[Value]) -> dict[Key, Seeds]:
+    found: dict[Key, Seeds] = {}
+    for one in values:
+        if one.variant == "main":
+            found.setdefault((one.dataset, one.method, one.metric, one.split), {})[one.seed] = one.value
+    return found
+
+
+def pooled(groups: list[Seeds]) -> tuple[float, int]:
+    """Standard deviation within groups, and its degrees of freedom."""
+    freedom = sum(len(group) - 1 for group in groups)
+    squares = sum((value - fmean(group.values())) ** 2 for group in groups for value in group.values())
+    return (sqrt(squares / freedom) if freedom else 0.0), freedom
+
+
+def judged(published: dict[Key, Seeds], own: dict[Key, Seeds], units: dict[str, str]) -> list[dict[str, Any]]:
+    """Every number that both have, with its verdict."""
+    from scipy.stats import t  # here: it takes half a second, and a verdict is printed without it
+
+    found = []
+    for key in (key for key in published if key in own):
+        dataset, method, metric, split = key
+        a, b = published[key], own[key]
+        rows = [one[k] for one in (published, own) for k in one if k != key and (k[0], *k[2:]) == (dataset, metric, split)]
+        spread, freedom = (0.0, 0) if method == "pca" else pooled([a, b, *rows])
+        width = spread * sqrt(1 / len(a) + 1 / len(b))
+        difference = fmean(b.values()) - fmean(a.values())
+        same_seeds = {seed: a[seed] for seed in b} if b.keys() <= a.keys() else a
+        printed = [rounded(metric, fmean(one.values()), units[metric]) for one in (same_seeds, b)]
+        found.append({
+            "dataset": dataset, "method": method, "metric": metric, "split": split, "primary": metric in PRIMARY and split == "test",
+            "published": fmean(a.values()), "own": fmean(b.values()), "printed": printed, "seeds": [len(a), len(b)], "difference": difference,
+            "same": same_seeds == b, "same_printed": printed[0] == printed[1], "freedom": freedom,
+            "allowed": float(t.isf(LEVEL / 2, freedom)) * width if width else None,
+            "p": float(2 * t.sf(abs(difference) / width, freedom)) if width else None,
+        })  # fmt: skip
+    for family in (True, False):
+        members = [one for one in found if one["primary"] == family]
+        tested = [one for one in members if one["p"] is not None]
+        for one, corrected in zip(tested, holm([one["p"] for one in tested]), strict=True):
+            one["p"] = corrected
+        for one in members:
+            close = one["same_printed"] if one["p"] is None else one["p"] >= LEVEL
+            one["verdict"] = "bitwise" if one["same"] else "within" if close else "off"
+    return found
+
+
+def flat(value: Any, place: str = "") -> Iterator[tuple[str, Any]]:
+    """Dotted key and value of everything in nested plain data."""
+    if isinstance(value, dict):
+        for key, part in value.items():
+            yield from flat(part, f"{place}.{key}" if place else str(key))
+    else:
+        yield place, value
+
+
+def differences(published: dict[str, dict[str, Any]], own: dict[str, dict[str, Any]]) -> list[dict[str, Any]]:
+    """What was run otherwise: each thing that differs, with both values and the cells in which it does."""
+    found: dict[tuple[str, str, str], list[str]] = {}
+    for name in (name for name in published if name in own):
+        pair = [{key: cell.get(key) for key in RAN} | {"config": cell["config"], "versions": cell["versions"]} for cell in (published[name], own[name])]
+        a, b = (dict(flat(msgspec.to_builtins(one))) for one in pair)
+        for key in (key for key in a | b if a.get(key) != b.get(key)):
+            found.setdefault((key, str(a.get(key)), str(b.get(key))), []).append(name)
+    return [{"what": what, "published": a, "own": b, "cells": cells} for (what, a, b), cells in found.items()]
+
+
+def compare(study: Study, results: Path, reference: Path, cell: str | None) -> dict[str, Any]:
+    """The whole comparison, as it is written."""
+    published, faults = read_cells(reference)
+    own, more = read_cells(results)
+    names = [f"{dataset}/{run}/seed{seed}" for dataset, run, seed in study.cells()]
+    if cell and (cell not in published or cell not in own):
+        raise Problem(f"{cell}: has no whole record in both {reference} and {results} ({'; '.join(faults + more) or 'none is there'}); make it first")
+    own = {name: one for name, one in own.items() if (name == cell if cell else name in names)}
+    if cell:
+        faults, more = ([fault for fault in some if cell in fault] for some in (faults, more))
+    faults += more
+    values = [[], []]
+    if cell:
+        for place, cells in zip(values, (published, own), strict=True):
+            place += [Value(one["dataset"], one["run"], "main", one["seed"], *(m[k] for k in ("metric", "split", "value", "unit"))) for one in cells.values() for m in one["metrics"]]
+    else:
+        faults += [fault for folder, cells in ((reference, published), (results, own)) for fault in tables_follow(folder, cells)]
+        values = [read_runs(folder / "runs.csv") for folder in (reference, results)]
+    numbers = judged(*map(by_number, values), {one.metric: one.unit for some in values for one in some})
+    both = [name for name in published if name in own]
+    made = {key: sum(published[name].get(key) == own[name].get(key) for name in both) for key in MADE if all(key in published[name] for name in both)}
+    missing = [] if cell else sorted(published.keys() - own.keys())
+    added = sorted(own.keys() - published.keys())
+    verdicts = Counter(one["verdict"] for one in numbers)
+    short = [f"{verdicts['off']} numbers are off"] if verdicts["off"] else []
+    level = "none" if short or faults or not numbers else "statistical"
+    if level == "statistical":
+        short = [f"{sum(not one['same_printed'] for one in numbers)} numbers are printed otherwise"] if not all(one["same_printed"] for one in numbers) else []
+        short += [f"{len(names)} cells are in one run alone" for names in [missing + added] if names]
+        level = "statistical" if short else "numerical"
+    if level == "numerical":
+        short = [f"{key.removesuffix('_sha256')} differ in {len(both) - same} of {len(both)} cells" for key, same in made.items() if same < len(both)]
+        short += ["numbers differ beyond the printed digits"] if verdicts["within"] else []
+        level = "numerical" if short else "bitwise"
+    return {
+        "format": record.FORMAT, "cell": cell, "level": level, "short_of_the_next": short, "faults": faults, "verdicts": dict(verdicts), "numbers": numbers,
+        "cells": len(both), "made_alike": made, "missing": missing, "added": added, "differences": differences(published, own),
+    }  # fmt: skip
+
+
+def markdown(found: dict[str, Any]) -> str:
+    """'Your run beside the published one', for a terminal and for a page."""
+    counts = ", ".join(f"{found['verdicts'].get(name, 0)} {name}" for name in ("bitwise", "within", "off"))
+    lines = ["# Your run beside the published one" + (f": {found['cell']}" if found["cell"] else ""), ""]
+    lines += [f"Level of replay: **{found['level']}**" + (f"; {'; '.join(found['short_of_the_next'])}." if found["short_of_the_next"] else "."), ""]
+    lines += [f"{len(found['numbers'])} numbers of {found['cells']} cells: {counts}. Alike in that many cells: "
+              + ", ".join(f"{key.removesuffix('_sha256')} {n}" for key, n in sorted(found["made_alike"].items())) + ".", ""]  # fmt: skip
+    shown = [one for one in found["numbers"] if one["primary"] or one["verdict"] == "off"]
+    head = ("data set", "row", "metric", "split", "published", "yours", "allowed", "verdict")
+    rows = [head]
+    for one in shown:
+        allowed = "its digits" if one["allowed"] is None else f"{one['allowed']:.2g} ({one['freedom']} df)"
+        rows.append((one["dataset"], one["method"], one["metric"], one["split"], *one["printed"], allowed, one["verdict"]))
+    widths = [max(len(row[k]) for row in rows) for k in range(len(head))]
+    table = ["| " + " | ".join(text.ljust(width) for text, width in zip(row, widths, strict=True)) + " |" for row in rows]
+    lines += [table[0], "|" + "|".join("-" * (width + 2) for width in widths) + "|", *table[1:], ""]
+    for title, names in (("only in the published run", found["missing"]), ("only in yours", found["added"])):
+        lines += [f"Cells {title}: {', '.join(names)}.", ""] if names else []
+    if found["differences"]:
+        lines += ["What was run otherwise:", ""]
+        for one in found["differences"]:
+            where = one["cells"][0] if len(one["cells"]) == 1 else f"{len(one['cells'])} cells"
+            lines.append(f"- {one['what']} in {where}: published {one['published'][:60]}, yours {one['own'][:60]}")
+        lines.append("")
+    lines += ["What is broken:", "", *(f"- {fault}" for fault in found["faults"]), ""] if found["faults"] else []
+    return "\n".join(lines)
+
+
+@config.command
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    for name in ("config", "results", "reference", "out", "report", "verdict"):
+        parser.add_argument(f"--{name}", type=Path)
+    parser.add_argument("--cell", help="one cell, <data set>/<run>/seed<k>")
+    options = parser.parse_args()
+    if options.verdict:
+        found = record.read_json(options.verdict)
+        print(markdown(found))
+        sys.exit(found["level"] == "none")
+    found = compare(config.read(options.config), options.results, options.reference, options.cell)
+    record.write_text(options.report, markdown(found))
+    record.write_json(options.out, found)
+
+
+if __name__ == "__main__":
+    main()

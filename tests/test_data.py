@@ -194,6 +194,70 @@ def test_a_pickle_may_not_call_what_an_array_does_not_need(name: str) -> None:
 PIXELS = np.zeros((2, 3072), np.uint8)
 
 
+def mutated(content: bytes, draw: np.random.Generator) -> bytes:
+    """A copy with bytes changed, bits flipped, bytes put in, bytes taken out, its end cut off, or a call of os.mkdir put before it."""
+    changed, place = bytearray(content), int(draw.integers(len(content)))
+    match int(draw.integers(6)):
+        case 0:
+            changed[place] = (changed[place] + int(draw.integers(1, 256))) % 256
+        case 1:
+            changed[place] ^= 1 << int(draw.integers(8))
+        case 2:
+            changed[place:place] = draw.bytes(int(draw.integers(1, 6)))
+        case 3:
+            del changed[place : place + int(draw.integers(1, 6))]
+        case 4:
+            del changed[place:]
+        case 5:
+            changed[:0] = b"cos\nmkdir\n(V/tmp/never-made\ntR0"
+    return bytes(changed)
+
+
+def test_240_mutated_files_are_refused_by_name_before_they_are_parsed(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    parsers = {"parse_idx": data.parse_idx, "parse_batch": data.parse_batch}
+    for name, parse in parsers.items():
+        monkeypatch.setattr(data, name, lambda path, *rest, parse=parse: read.append(path) or parse(path, *rest))
+    draw, study = np.random.default_rng(11), small_study(root)
+    files = [(dataset, path) for dataset, source in data.read_sources().items() for path in source.files if not path.endswith("meta")]
+    for dataset, name in files * 24:
+        read: list[Path] = []
+        file = root / "data" / name
+        whole = file.read_bytes()
+        other = root / "data" / files[int(draw.integers(len(files)))][1]  # labels for images, test for train: the wrong file, whole
+        wrong = other.read_bytes() if draw.random() < 0.2 and other != file else mutated(whole, draw)
+        file.write_bytes(wrong)
+        with pytest.raises(Problem, match=f"{name}: corrupt or truncated"):
+            data.load(study, dataset, with_test=True)
+        assert file not in read
+        file.write_bytes(whole)
+    assert len(files * 24) == 240 and not Path("/tmp/never-made").exists()
+    for dataset in ("mnist", "cifar10"):
+        data.load(study, dataset, with_test=True)
+
+
+@pytest.mark.parametrize("kind", ["batch", "images", "labels"])
+def test_without_the_hash_the_parsers_refuse_mutated_files_or_read_whole_ones(kind: str) -> None:
+    draw = np.random.default_rng(12)
+    whole = {"batch": standin.python2_pickle({b"data": PIXELS, b"labels": [3, 4], b"filenames": [b"x.png", b"y.png"]})}
+    whole |= {"images": standin.idx(np.zeros((2, 28, 28))), "labels": standin.idx(np.zeros(2))}
+    parse = {"images": lambda path, content: data.parse_idx(path, content, (28, 28)), "labels": lambda path, content: data.parse_idx(path, content, ())}
+    # pixels are most of a batch and may be anything: what lies around them is what can break
+    content, refused = whole[kind], 0
+    pixels = slice(content.find(bytes(3000)) + 10, content.rfind(bytes(3000)) + 2990) if kind == "batch" else slice(16, 16)
+    around = content[: pixels.start], content[pixels.start : pixels.stop], content[pixels.stop :]
+    for _ in range(400):
+        end = 2 * int(draw.integers(2))
+        parts = [mutated(part, draw) if place == end and part else part for place, part in enumerate(around)]
+        try:
+            images, labels = data.parse_batch(Path("x"), b"".join(parts)) if kind == "batch" else (parse[kind](Path("x"), b"".join(parts)), None)
+        except Problem as problem:
+            assert str(problem).startswith("x: ")
+            refused += 1
+        else:
+            assert images.dtype == np.uint8 and (labels is None or (len(images) == len(labels) and labels.min() >= 0 and labels.max() < CLASSES))
+    assert refused > 150 and not Path("/tmp/never-made").exists()
+
+
 @pytest.mark.parametrize(
     "content",
     [

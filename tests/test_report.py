@@ -229,7 +229,7 @@ def test_the_facts_of_the_study_are_macros(whole: Path) -> None:
     expected = {
         "config-name": "study", "note": "", "is-demo": "0", "from-reference": "0", "source-hash": "c3" * 6, "seeds/mnist": "1, 2, 3",
         "data-hash/mnist": "b2" * 6, "split-hash/cifar10": "a1" * 6, "train-images/cifar10": "45000", "threads": "2",
-        "processor": r"Made\_up CPU @ 2 GHz, 100 \% busy", "torch-version": "2.14.1", "minutes/mnist/guided": "20.6",
+        "processor": r"Made\_up CPU @ 2 GHz, 100 \% busy", "torch-version": "2.14.1", "hours-total": "15.18",
         "epochs/cifar10/autoencoder-plus.ablation.full": "4",
     }  # fmt: skip
     assert expected == {name: macros[f"fact@{name}"] for name in expected}
@@ -247,6 +247,8 @@ def test_results_in_reference_and_those_of_the_demo_say_so(spoilt: Path) -> None
     macros = macros_of(spoilt)
     assert (macros["fact@is-demo"], macros["fact@note"]) == ("1", NOTE)
     assert "CIFAR-10 stand-in" in (spoilt / "generated/table_accuracy.tex").read_text()
+    assert not [name for name in macros if "hours" in name]  # a demo's times are no result, and would differ each time
+    assert "{--} & {--}" in (spoilt / "generated/table_cost.tex").read_text()
 
 
 def test_the_tables_hold_the_values(whole: Path) -> None:

@@ -184,7 +184,12 @@ def similarity(study: Study, results: Path) -> dict[str, str]:
 
 
 def seconds(study: Study, results: Path) -> dict[tuple[str, str, str], list[float]]:
-    """(data set, run, train or evaluate) -> seconds of each seed's job; the judge is trained only."""
+    """(data set, run, train or evaluate) -> seconds of each seed's job; the judge is trained only.
+
+    Nothing for a stand-in: times would be no result, and without them a repeated demo is the same bytes.
+    """
+    if study.source == "stand-in":
+        return {}
     jobs = [(*one, step) for one in study.cells() for step in ("train", "evaluate")] + [(*judge, "train") for judge in study.judges()]
     found: dict[tuple[str, str, str], list[float]] = {}
     for d, run, seed, step in jobs:
@@ -206,7 +211,7 @@ def splits(found: Estimates, cells: list[dict[str, Any]], dataset: str, row: str
 
 def cost(found: Estimates, times: dict[tuple[str, str, str], list[float]], dataset: str, row: str) -> list[str]:
     """Parameters in millions, training in 10^12 operations, and the minutes of a seed's two jobs."""
-    minutes = [f"{fmean(times[dataset, row, step]) / 60:.1f}" for step in ("train", "evaluate")]
+    minutes = [f"{fmean(times[dataset, row, step]) / 60:.1f}" if times else "{--}" for step in ("train", "evaluate")]
     parameters, flops = (found[dataset, row, metric, "-"].mean for metric in ("parameters", "train_flops"))
     return [f"{parameters / 1e6:.2f}", rounded("train_flops", flops, "FLOP"), *minutes]
 
@@ -245,9 +250,6 @@ def facts(study: Study, results: Path, cells: list[dict[str, Any]], times: dict[
                 found |= {f"epochs/{d}/{run}": str(method.optimisation.epochs), f"batch/{d}/{run}": str(method.optimisation.batch_size)}
     for name, steps in {"train": ["train"], "evaluate": ["evaluate"], "total": ["train", "evaluate"]}.items():
         found[f"hours-{name}"] = f"{sum(sum(jobs) for (_, _, step), jobs in times.items() if step in steps) / 3600:.2f}"
-    found["minutes-longest"] = f"{max(map(max, times.values())) / 60:.1f}"
-    for (d, run, step), jobs in times.items():
-        found[f"{'minutes' if step == 'train' else 'evaluate-minutes'}/{d}/{run}"] = f"{fmean(jobs) / 60:.1f}"
     return found
 
 

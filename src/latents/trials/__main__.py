@@ -1,0 +1,149 @@
+"""Do to a run what a real machine does to it, and compare what it leaves with an undisturbed run, byte by byte.
+
+    python -m latents.trials --out results/trials.json [--kills 40] [--signals 10] [--folder /somewhere/with/room]
+
+Over a shortened demo: SIGKILL at random moments, SIGTERM and SIGINT, a disk that fills up, a folder with an odd name on one core
+in another time zone, a second run in the same folder, a folder that cannot be written. Each disturbed run is
+started again by the same command, as often as it takes. Prints a line for each trial, writes all of it, and ends with
+status 1 when one did not hold. Half an hour on two cores; a small disk is a tmpfs, which takes root (else it is left out, and said).
+"""
+
+import argparse
+import random
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections import Counter
+from pathlib import Path
+from shutil import rmtree
+from typing import Any
+
+from latents import config, record
+from latents.trials.short import OUT, Run, environment, outputs, prepare, unlike, unlock
+
+SEED = 20  # of the moments
+GRACE = 5.0  # seconds in which a stopped run must be gone
+ODD = "latente Räume, drei Wege"
+
+
+def struck(folder: Path, expected: dict[str, str], times: int, kinds: tuple[signal.Signals, ...], again: tuple[str, ...] = ()) -> dict[str, Any]:
+    """Strike runs of one folder at random moments, until each signal was sent `times` times; a run that ends is compared.
+
+    After that the parts named by `again` (or all outputs) are removed, so that there is something to strike.
+    """
+    draw, steps, slowest, wrong = random.Random(SEED), Counter(), 0.0, []
+    left = [kind for _ in range(times) for kind in kinds]
+    runs = 0
+    while True:
+        run = Run(folder)
+        try:
+            run.process.wait(draw.uniform(3.0, 8.0 if again else 14.0) if left else None)
+        except subprocess.TimeoutExpired:
+            steps[run.running()] += 1
+            slowest = max(slowest, run.strike(left.pop()))
+            unlock(folder)
+            continue
+        run.end()
+        runs += 1
+        wrong += unlike(folder, expected)
+        if not left:
+            break
+        for part in again or ("",):
+            rmtree(folder / OUT / part)
+    return {"count": times * len(kinds), "steps": dict(steps), "runs": runs, "slowest": round(slowest, 2), "unlike": wrong}
+
+
+def full_disk(folder: Path, expected: dict[str, str], total: int) -> dict[str, Any]:
+    """Outputs on a disk that is full again and again, each time with a little more room; nothing half-written under a final name."""
+    place = folder / OUT
+    place.mkdir()
+    size, step, count, said, wrong = 200_000, total // 20, 0, 0, []
+    subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", place], check=True)
+    try:
+        while True:
+            run = Run(folder)
+            if run.process.wait() == 0:
+                break
+            count += 1
+            printed = run.printed()
+            said += "cannot be written (No space left on device)" in printed or "No space left" in printed
+            wrong += unlike(folder, expected, whole=False)
+            size += step
+            subprocess.run(["mount", "-o", f"remount,size={size}", place], check=True)
+        wrong += unlike(folder, expected)
+    finally:
+        subprocess.run(["umount", place], check=True)
+    return {"count": count, "said": said, "unlike": wrong}
+
+
+def read_only(folder: Path) -> dict[str, Any]:
+    """Outputs on a disk that cannot be written: one line says so."""
+    place = folder / OUT
+    place.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "ro", "tmpfs", place], check=True)
+    try:
+        run = Run(folder)
+        failed = run.process.wait() != 0
+    finally:
+        subprocess.run(["umount", place], check=True)
+    return {"count": 1, "said": int(failed and "Read-only file system" in run.printed()), "unlike": []}
+
+
+def second(folder: Path, expected: dict[str, str]) -> dict[str, Any]:
+    """A second run in the same folder is refused while the first one goes on."""
+    first = Run(folder)
+    time.sleep(10)
+    done = subprocess.run(
+        [*first.process.args], cwd=folder, env=environment(folder), text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=60, check=False
+    )
+    refused = done.returncode != 0 and "cannot be locked" in done.stdout
+    first.end()
+    return {"count": 1, "said": int(refused), "unlike": unlike(folder, expected)}
+
+
+def holds(found: dict[str, Any]) -> bool:
+    return not found["unlike"] and found.get("said", found["count"]) == found["count"] and found.get("slowest", 0.0) <= GRACE
+
+
+@config.command
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--folder", type=Path, help="where the copies go; the system's temporary folder otherwise")
+    parser.add_argument("--kills", type=int, default=40)
+    parser.add_argument("--signals", type=int, default=5, help="of each of SIGTERM and SIGINT")
+    options = parser.parse_args()
+    started = time.perf_counter()
+    with tempfile.TemporaryDirectory(dir=options.folder) as temporary:
+        work = Path(temporary)
+        whole = prepare(work / "whole")
+        Run(whole).end()
+        expected = outputs(whole)
+        total = sum((whole / OUT / name).stat().st_size for name in expected)
+        late = options.kills // 4  # figures and paper are a small part of a run's time: some are meant for them
+        found = {
+            "kill": struck(prepare(work / "kill"), expected, options.kills - late, (signal.SIGKILL,)),
+            "kill_late": struck(prepare(work / "late"), expected, late, (signal.SIGKILL,), ("figures", "paper")),
+            "stop": struck(prepare(work / "stop"), expected, options.signals, (signal.SIGTERM, signal.SIGINT)),
+            "second": second(prepare(work / "second"), expected),
+        }
+        odd = prepare(work / ODD)
+        Run(odd, cores=1, TZ="Asia/Kathmandu", HOME="/nowhere", LANG="", LC_ALL="").end()
+        found["odd"] = {"count": 1, "unlike": unlike(odd, expected)}
+        try:
+            found["full_disk"] = full_disk(prepare(work / "full"), expected, total)
+            found["read_only"] = read_only(prepare(work / "read"))
+        except (subprocess.CalledProcessError, FileNotFoundError) as error:
+            print(f"a small disk and a read-only one were left out: no tmpfs can be mounted here ({error})", file=sys.stderr)
+    for name, one in found.items():
+        one["holds"] = holds(one)
+        print(f"{name:10} {'holds' if one['holds'] else 'DOES NOT HOLD':14} {({key: value for key, value in one.items() if key != 'holds'})}")
+    facts = {"format": record.FORMAT, "trials": found, "outputs": len(expected), "seconds": round(time.perf_counter() - started)}
+    record.write_json(options.out, facts | {"source_sha256": record.source_sha256(), "processor": record.processor()})
+    sys.exit(not all(one["holds"] for one in found.values()))
+
+
+if __name__ == "__main__":
+    main()

@@ -9,7 +9,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help demo test plan bench study from-reference reference keep bars verify verify-quick lint clean tex
+.PHONY: help demo test plan bench study from-reference reference keep bars verify verify-quick trials slurm-test image-test lint clean tex
 
 PYTHON := $(shell command -v python3.11 || command -v python3)
 CONFIG := config/study.yaml
@@ -30,7 +30,7 @@ test: tex $(ENVIRONMENT)
 	.venv/bin/python -m pytest -rs $(ARGS)
 
 plan: $(ENVIRONMENT)
-	@.venv/bin/python -m latents.report.plan --config $(CONFIG)
+	@.venv/bin/python -m latents.report.plan --config $(CONFIG) $(if $(NODES),--nodes $(NODES))
 
 # The data are brought into place, checked, by the study's own rule. Nothing else should run on the machine.
 bench: $(ENVIRONMENT)
@@ -77,6 +77,17 @@ verify-quick: $(ENVIRONMENT)
 # Between sittings: the light results of finished cells go to kept/, from where the workflow takes them.
 keep: $(ENVIRONMENT)
 	.venv/bin/python -m latents.report.kept --config $(CONFIG) --results results --out kept
+
+# The demo through a real SLURM of one node, and in the image of the Dockerfile, built without a Docker daemon: both as root.
+slurm-test: tex $(ENVIRONMENT)
+	SNAKEMAKE=$(SNAKEMAKE) tests/slurm.sh
+
+image-test:
+	tests/image.sh
+
+# Runs that are killed, stopped, doubled and left without room, compared byte by byte with an undisturbed one: half an hour.
+trials: tex $(ENVIRONMENT)
+	.venv/bin/python -m latents.trials --out results/trials.json
 
 lint: $(ENVIRONMENT)
 	$(SNAKEMAKE) --lint

@@ -8,6 +8,7 @@
 # A cell (data set, run, seed) is trained or measured anew when a setting that decides it changes, and only then: the
 # digests below are what Snakemake compares. Progress bars and errors go to the terminal, the rest to {PRE}logs.
 
+import os
 import re
 import sys
 from pathlib import Path
@@ -49,8 +50,8 @@ shell.prefix(
     f"{' '.join(f'{name}={value}' for name, value in ALLOCATOR.items())} CUBLAS_WORKSPACE_CONFIG=:4096:8; "
 )
 
-# the pinned base of the Dockerfile, for the lint; the image with the environment is built from there
-container: "docker://debian@sha256:96e378d7e6531ac9a15ad505478fcc2e69f371b10f5cdf87857c4b8188404716"
+# the image that `--software-deployment-method apptainer` runs jobs in: the one of the Dockerfile, where it was built, else its pinned base
+container: os.environ.get("LATENTS_IMAGE", "docker://debian@sha256:96e378d7e6531ac9a15ad505478fcc2e69f371b10f5cdf87857c4b8188404716")
 
 wildcard_constraints:
     dataset="|".join(STUDY.datasets),

@@ -1,12 +1,15 @@
 """What a study will cost, before it is started: jobs, hours, disk and download.
 
-    python -m latents.report.plan --config config/study.yaml
+    python -m latents.report.plan --config config/study.yaml [--nodes 8]
 
 Hours are those that the committed run took (reference/timing). A job counts as recorded when one with the same settings,
-at any seed, was timed there; the others are named, not guessed. Takes a few seconds, imports no torch.
+at any seed, was timed there; the others are named, not guessed. With --nodes: how long the recorded jobs take on that many nodes
+of the recorded kind, one job a node at a time, each after those that it needs; no waiting in a queue, no slower disk. Takes a few
+seconds, imports no torch.
 """
 
 import argparse
+import heapq
 import shutil
 from pathlib import Path
 from statistics import fmean
@@ -76,6 +79,62 @@ def hours(seconds: dict[Job, float | None], machines: set[str]) -> list[str]:
     return lines
 
 
+def graph(study: Study, reference: Path, seconds: dict[Job, float]) -> dict[Job, tuple[float, list[Job]]]:
+    """Every recorded job with its seconds and the jobs that it needs; the end (figures, tables, paper) needs all."""
+    judges = {dataset: ("train", dataset, run, seed) for dataset, run, seed in study.judges()}
+    found: dict[Job, tuple[float, list[Job]]] = {}
+    for job, spent in seconds.items():
+        step, dataset, run, seed = job
+        needs = [("train", dataset, run, seed), judges[dataset]] if step == "evaluate" else []
+        found[job] = spent, [need for need in needs if need in seconds]
+    for dataset, chosen in study.datasets.items():
+        for row in ROWS:
+            timing, first = reference / f"timing/{dataset}/{row}/tsne.json", ("evaluate", dataset, row, chosen.seeds[0])
+            if timing.is_file() and first in seconds:
+                found["tsne", dataset, row, chosen.seeds[0]] = record.read_json(timing)["seconds"], [first]
+    found["end", "", "", 0] = record.read_json(reference / "bench.json")["workflow"]["paper"]["median"], list(found)
+    return found
+
+
+def below(graph: dict[Job, tuple[float, list[Job]]]) -> dict[Job, float]:
+    """Seconds from the start of each job to the end of all, were there a node for every job; the largest is the critical path."""
+    found: dict[Job, float] = {}
+    for job in reversed(graph):  # in `graph` a job stands behind those that it needs
+        spent, needs = graph[job]
+        found[job] = found.get(job, 0.0) + spent
+        for need in needs:
+            found[need] = max(found.get(need, 0.0), found[job])
+    return found
+
+
+def makespan(graph: dict[Job, tuple[float, list[Job]]], nodes: int) -> float:
+    """Seconds until all jobs are done on some nodes: a free node takes the ready job with most behind it (list scheduling, Graham 1969)."""
+    behind, needs = below(graph), {job: set(needs) for job, (_, needs) in graph.items()}
+    now, running, waiting = 0.0, [], set(graph)
+    while waiting or running:
+        ready = sorted((job for job in waiting if not needs[job]), key=lambda job: (-behind[job], job))
+        for job in ready[: nodes - len(running)]:
+            heapq.heappush(running, (now + graph[job][0], job))
+            waiting.remove(job)
+        now, done = heapq.heappop(running)
+        for others in needs.values():
+            others.discard(done)
+    return now
+
+
+def on_nodes(study: Study, reference: Path, seconds: dict[Job, float | None], most: int) -> list[str]:
+    """Lines: hours, gain and share of each node that works, on 1, 2, 4 ... nodes, and the critical path."""
+    jobs = graph(study, reference, {job: value for job, value in seconds.items() if value is not None})
+    alone, path = makespan(jobs, 1), max(below(jobs).values())
+    counts = sorted({*(2**k for k in range(most.bit_length()) if 2**k <= most), most})
+    lines = ["nodes   hours   times as fast   of each node used"]
+    for n in counts:
+        spent = makespan(jobs, n)
+        lines.append(f"{n:5}{spent / 3600:8.2f}{alone / spent:16.1f}{100 * alone / spent / n:18.0f} %")
+    enough = next((n for n in range(1, len(jobs) + 1) if makespan(jobs, n) <= 1.01 * path), len(jobs))
+    return [*lines, f"the critical path is {path / 3600:.2f} hours: more than {enough} nodes gain nothing"]
+
+
 def disk(study: Study) -> str:
     """Sizes of data and codes from their shapes; free space where the checkout lies."""
     images = {name: chosen.train + chosen.validation + chosen.test for name, chosen in study.datasets.items()}
@@ -105,16 +164,20 @@ def download(study: Study) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--config", required=True)
+    parser.add_argument("--nodes", type=int, help="also: how long on 1, 2, 4 ... up to this many nodes")
     options = parser.parse_args()
     study = config.read(options.config)
     kinds = jobs(study)
+    seconds, machines = recorded(study, record.ROOT / "reference")
     facts = {
         "study": [options.config],
         "jobs": [f"{sum(kinds.values())} ({', '.join(f'{n} {kind}' for kind, n in kinds.items())})"],
-        "hours": hours(*recorded(study, record.ROOT / "reference")),
+        "hours": hours(seconds, machines),
         "disk": [disk(study)],
         "download": [download(study)],
     }
+    if options.nodes:
+        facts["on nodes"] = on_nodes(study, record.ROOT / "reference", seconds, options.nodes)
     for name, lines in facts.items():
         for line in lines:
             print(f"{name:10}{line}")

@@ -22,13 +22,12 @@ RUN list=/etc/apt/sources.list.d/debian.sources \
     && rm -rf /var/lib/apt/lists/* /var/log/*.log /var/log/apt /var/cache/ldconfig /var/cache/debconf/*-old
 
 # The two secrets are optional: a builder behind a mirror gives its pip.conf and certificates, and nothing of them stays.
-COPY requirements.lock /tmp/requirements.lock
-RUN --mount=type=secret,id=pipconf,target=/etc/pip.conf,required=false \
+RUN --mount=type=bind,source=requirements.lock,target=/tmp/requirements.lock \
+    --mount=type=secret,id=pipconf,target=/etc/pip.conf,required=false \
     --mount=type=secret,id=ca,target=/run/secrets/ca.crt,required=false \
     if [ -f /run/secrets/ca.crt ]; then export PIP_CERT=/run/secrets/ca.crt; fi \
     && python3.11 -m venv /opt/venv \
-    && /opt/venv/bin/pip install --no-cache-dir --require-hashes -r /tmp/requirements.lock \
-    && rm /tmp/requirements.lock
+    && /opt/venv/bin/pip install --no-cache-dir --require-hashes -r /tmp/requirements.lock
 
 # Home, caches and outputs can be written by any user, so that --user works; Snakemake asks for a name, which such a user lacks.
 ARG SOURCE_DATE_EPOCH=1767225600

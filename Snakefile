@@ -34,13 +34,25 @@ REPORT = "src/latents/report"
 NAMES = ["accuracy", "few_labels", "reconstruction_error", "separability", "similarity", "speed"] + expand(
     "{figure}_{dataset}", figure=["reconstructions", "tsne", "interpolations", "curves"], dataset=STUDY.datasets
 )
-TABLES = ["settings", "accuracy", "splits", "reconstruction", "separability", "interpolation", "ablation", "cost"]
+TABLES = ["settings", "accuracy", "splits", "reconstruction", "separability", "interpolation", "ablation", "cost", "cells"]
 # cells of this study that an earlier sitting finished (`make keep`): those whose weights are not here are taken from kept/, not trained again
 KEPT = [] if REFERENCE else [cell for cell in finished(STUDY, Path("kept") / STUDY.study) if not Path(f"{STUDY.checkpoints}/{cell}.safetensors").exists()]
 KEPT_TSNE = embedded(STUDY, KEPT)
+
+
+def source(*names):
+    """Files of the checkout: they lie beside a job, whatever storage its executor brings for the others."""
+    return [local(str(name)) for name in names]
+
+
+def within(path, folder):
+    """The folder in the tree that a path below it lies in: an executor's storage has a tree of its own."""
+    return f"{str(path).partition(f'{folder}/')[0]}{folder}"
+
+
 # functions, so that Snakemake does not take another name of the same settings for a reason to run again
 SETTINGS = lambda wildcards, input: CONFIG
-RESULTS = lambda wildcards, input: R
+RESULTS = lambda wildcards, input: within(input[0], R)
 
 # Snakemake gives a job no more threads than --cores, but the threads decide the order of sums: they are the study's.
 # cuBLAS is told to be deterministic.
@@ -52,6 +64,10 @@ shell.prefix(
 
 # the image that `--software-deployment-method apptainer` runs jobs in: the one of the Dockerfile, where it was built, else its pinned base
 container: os.environ.get("LATENTS_IMAGE", "docker://debian@sha256:96e378d7e6531ac9a15ad505478fcc2e69f371b10f5cdf87857c4b8188404716")
+
+# executors that start jobs on machines of their own bring these along
+envvars:
+    *(name for name in ("LATENTS_DATA", "LATENTS_CHECKPOINTS") if name in os.environ)
 
 wildcard_constraints:
     dataset="|".join(STUDY.datasets),
@@ -134,7 +150,7 @@ rule evaluate:
 
 rule kept:
     input:
-        [f"kept/{STUDY.study}/{name.format('{cell}')}" for name in LIGHT],
+        source(*(f"kept/{STUDY.study}/{name.format('{cell}')}" for name in LIGHT)),
     output:
         [f"{OUT}/{name.format('{cell}')}" for name in LIGHT],
     wildcard_constraints:
@@ -146,7 +162,7 @@ rule kept:
 
 use rule kept as kept_tsne with:
     input:
-        [f"kept/{STUDY.study}/{name.format('{place}')}" for name in LIGHT_TSNE],
+        source(*(f"kept/{STUDY.study}/{name.format('{place}')}" for name in LIGHT_TSNE)),
     output:
         [f"{OUT}/{name.format('{place}')}" for name in LIGHT_TSNE],
     wildcard_constraints:
@@ -188,14 +204,15 @@ rule similarity:
 rule summarize:
     input:
         records=expand(f"{OUT}/records/{{cell}}.json", cell=CELLS),
-        tsne=expand(f"{OUT}/tsne/{{dataset}}/{{run}}.json", dataset=STUDY.datasets, run=ROWS),
-        code=f"{REPORT}/summarize.py",
+        beside=expand(f"{OUT}/{{name}}", name=[name.format(cell) for cell in CELLS for name in ("curves/{}.csv", "pictures/{}.npz", "samples/{}.npz")]),
+        tsne=expand(f"{OUT}/tsne/{{dataset}}/{{run}}.{{kind}}", dataset=STUDY.datasets, run=ROWS, kind=["json", "csv"]),
+        code=source(f"{REPORT}/summarize.py"),
     output:
         runs=f"{OUT}/runs.csv",
         summary=f"{OUT}/summary.csv",
     params:
         config=SETTINGS,
-        results=lambda wildcards, input: OUT,
+        results=lambda wildcards, input: within(input.records[0], OUT),
     log:
         f"{PRE}logs/summarize.log",
     shell:
@@ -207,14 +224,16 @@ rule summarize:
 rule verify:
     input:
         tables=[f"{OUT}/runs.csv", f"{OUT}/summary.csv"],
-        published=["reference/runs.csv", "reference/summary.csv"],
-        code=f"{REPORT}/verify.py",
+        records=expand(f"{OUT}/records/{{cell}}.json", cell=CELLS),
+        beside=expand(f"{OUT}/{{name}}", name=[name.format(cell) for cell in CELLS for name in ("curves/{}.csv", "pictures/{}.npz")]),
+        published=source("reference/runs.csv", "reference/summary.csv"),
+        code=source(f"{REPORT}/verify.py"),
     output:
         found=f"{OUT}/verify.json",
         report=f"{OUT}/verify.md",
     params:
         config=SETTINGS,
-        results=lambda wildcards, input: OUT,
+        results=lambda wildcards, input: within(input[0], OUT),
         reference=lambda wildcards, input: Path(input.published[0]).parent,
         cell="",
     log:
@@ -226,14 +245,15 @@ rule verify:
 use rule verify as verify_cell with:
     input:
         record=f"{OUT}/records/{{dataset}}/{{run}}/seed{{seed}}.json",
-        published=["reference/runs.csv"],
-        code=f"{REPORT}/verify.py",
+        beside=[f"{OUT}/curves/{{dataset}}/{{run}}/seed{{seed}}.csv", f"{OUT}/pictures/{{dataset}}/{{run}}/seed{{seed}}.npz"],
+        published=source("reference/runs.csv"),
+        code=source(f"{REPORT}/verify.py"),
     output:
         found=f"{OUT}/verify/{{dataset}}/{{run}}/seed{{seed}}.json",
         report=f"{OUT}/verify/{{dataset}}/{{run}}/seed{{seed}}.md",
     params:
         config=SETTINGS,
-        results=lambda wildcards, input: OUT,
+        results=lambda wildcards, input: within(input[0], OUT),
         reference=lambda wildcards, input: Path(input.published[0]).parent,
         cell="--cell {dataset}/{run}/seed{seed}",
     log:
@@ -244,7 +264,7 @@ use rule verify as verify_cell with:
 rule reconstructions:
     input:
         pictures=lambda w: expand(f"{R}/pictures/{w.dataset}/{{run}}/seed{STUDY.datasets[w.dataset].seeds[0]}.npz", run=ROWS),
-        code=[f"{REPORT}/figures/reconstructions.py", f"{REPORT}/style.py"],
+        code=source(f"{REPORT}/figures/reconstructions.py", f"{REPORT}/style.py"),
     output:
         multiext(f"{PRE}figures/reconstructions_{{dataset}}", pdf=".pdf", png=".png"),
     params:
@@ -261,7 +281,7 @@ rule reconstructions:
 use rule reconstructions as tsne_figure with:
     input:
         points=expand(f"{R}/tsne/{{{{dataset}}}}/{{run}}.{{kind}}", run=ROWS, kind=["csv", "json"]),
-        code=[f"{REPORT}/figures/tsne.py", f"{REPORT}/style.py"],
+        code=source(f"{REPORT}/figures/tsne.py", f"{REPORT}/style.py"),
     output:
         multiext(f"{PRE}figures/tsne_{{dataset}}", pdf=".pdf", png=".png"),
     log:
@@ -270,7 +290,7 @@ use rule reconstructions as tsne_figure with:
 use rule reconstructions as interpolations with:
     input:
         pictures=lambda w: expand(f"{R}/pictures/{w.dataset}/{{run}}/seed{STUDY.datasets[w.dataset].seeds[0]}.npz", run=ROWS),
-        code=[f"{REPORT}/figures/interpolations.py", f"{REPORT}/style.py"],
+        code=source(f"{REPORT}/figures/interpolations.py", f"{REPORT}/style.py"),
     output:
         multiext(f"{PRE}figures/interpolations_{{dataset}}", pdf=".pdf", png=".png"),
     log:
@@ -279,7 +299,7 @@ use rule reconstructions as interpolations with:
 use rule reconstructions as curves with:
     input:
         curves=lambda w: expand(f"{R}/curves/{w.dataset}/{{run}}/seed{{seed}}.csv", run=ROWS[2:], seed=STUDY.datasets[w.dataset].seeds),
-        code=[f"{REPORT}/figures/curves.py", f"{REPORT}/style.py"],
+        code=source(f"{REPORT}/figures/curves.py", f"{REPORT}/style.py"),
     output:
         multiext(f"{PRE}figures/curves_{{dataset}}", pdf=".pdf", png=".png"),
     log:
@@ -288,7 +308,7 @@ use rule reconstructions as curves with:
 rule accuracy:
     input:
         summary=f"{R}/summary.csv",
-        code=[f"{REPORT}/figures/accuracy.py", f"{REPORT}/style.py"],
+        code=source(f"{REPORT}/figures/accuracy.py", f"{REPORT}/style.py"),
     output:
         multiext(f"{PRE}figures/accuracy", pdf=".pdf", png=".png"),
     params:
@@ -305,7 +325,7 @@ rule accuracy:
 use rule accuracy as few_labels with:
     input:
         runs=f"{R}/runs.csv",
-        code=[f"{REPORT}/figures/few_labels.py", f"{REPORT}/style.py"],
+        code=source(f"{REPORT}/figures/few_labels.py", f"{REPORT}/style.py"),
     output:
         multiext(f"{PRE}figures/few_labels", pdf=".pdf", png=".png"),
     log:
@@ -314,7 +334,7 @@ use rule accuracy as few_labels with:
 use rule accuracy as reconstruction_error with:
     input:
         summary=f"{R}/summary.csv",
-        code=[f"{REPORT}/figures/reconstruction_error.py", f"{REPORT}/style.py"],
+        code=source(f"{REPORT}/figures/reconstruction_error.py", f"{REPORT}/style.py"),
     output:
         multiext(f"{PRE}figures/reconstruction_error", pdf=".pdf", png=".png"),
     log:
@@ -323,7 +343,7 @@ use rule accuracy as reconstruction_error with:
 use rule accuracy as separability with:
     input:
         summary=f"{R}/summary.csv",
-        code=[f"{REPORT}/figures/separability.py", f"{REPORT}/style.py"],
+        code=source(f"{REPORT}/figures/separability.py", f"{REPORT}/style.py"),
     output:
         multiext(f"{PRE}figures/separability", pdf=".pdf", png=".png"),
     log:
@@ -332,7 +352,7 @@ use rule accuracy as separability with:
 use rule accuracy as similarity_figure with:
     input:
         cka=expand(f"{R}/similarity/{{dataset}}.csv", dataset=STUDY.datasets),
-        code=[f"{REPORT}/figures/similarity.py", f"{REPORT}/style.py"],
+        code=source(f"{REPORT}/figures/similarity.py", f"{REPORT}/style.py"),
     output:
         multiext(f"{PRE}figures/similarity", pdf=".pdf", png=".png"),
     log:
@@ -341,8 +361,8 @@ use rule accuracy as similarity_figure with:
 # the benchmark is of a machine, not of a run: the committed one (`make bench` measures another)
 use rule accuracy as speed with:
     input:
-        bench="reference/bench.json",
-        code=[f"{REPORT}/figures/speed.py", f"{REPORT}/style.py"],
+        bench=local("reference/bench.json"),
+        code=source(f"{REPORT}/figures/speed.py", f"{REPORT}/style.py"),
     output:
         multiext(f"{PRE}figures/speed", pdf=".pdf", png=".png"),
     params:
@@ -363,7 +383,7 @@ rule tables:
         records=expand(f"{R}/records/{{cell}}.json", cell=CELLS),
         training=expand(f"{R}/timing/{{cell}}.train.json", cell=[*CELLS, *JUDGES.values()]),
         evaluation=expand(f"{R}/timing/{{cell}}.evaluate.json", cell=CELLS),
-        build=BUILD,
+        build=source(*BUILD),
     output:
         macros=f"{PRE}paper/generated/macros.tex",
         tables=expand(f"{PRE}paper/generated/table_{{name}}.tex", name=TABLES),
@@ -380,15 +400,15 @@ rule tables:
 # from reference/ a claim that does not hold is an error; elsewhere the paper says so in the sentence's place
 rule claims:
     input:
-        claims="paper/claims.yaml",
+        claims=local("paper/claims.yaml"),
         records=expand(f"{R}/records/{{cell}}.json", cell=CELLS),
-        code=[f"{REPORT}/claims.py", f"{REPORT}/summarize.py"],
+        code=source(f"{REPORT}/claims.py", f"{REPORT}/summarize.py"),
     output:
         macros=f"{PRE}paper/generated/macros_claims.tex",
         record=f"{PRE}paper/generated/claims.json",
     params:
         config=SETTINGS,
-        results=RESULTS,
+        results=lambda wildcards, input: within(input.records[0], R),
         strict="--strict" if REFERENCE and CONFIG == "reference/study.yaml" else "",
     log:
         f"{PRE}logs/claims.log",
@@ -398,8 +418,8 @@ rule claims:
 
 rule speed_table:
     input:
-        bench="reference/bench.json",
-        code=[f"{REPORT}/{name}.py" for name in ("speed", "tables", "style")],
+        bench=local("reference/bench.json"),
+        code=source(*(f"{REPORT}/{name}.py" for name in ("speed", "tables", "style"))),
     output:
         macros=f"{PRE}paper/generated/macros_speed.tex",
         table=f"{PRE}paper/generated/table_speed.tex",
@@ -410,16 +430,28 @@ rule speed_table:
     shell:
         "python -m latents.report.speed --bench {input.bench} --out {params.out} > {log}"
 
+# the trials are of the workflow, not of a run: those that were made before the committed one (`make trials` makes others)
+rule replay:
+    input:
+        trials=local("reference/trials.json"),
+        code=source(f"{REPORT}/replay.py"),
+    output:
+        macros=f"{PRE}paper/generated/macros_replay.tex",
+    log:
+        f"{PRE}logs/replay.log",
+    shell:
+        "python -m latents.report.replay --trials {input.trials} --out {output.macros} > {log}"
+
 rule paper:
     input:
-        tex="paper/paper.tex",
-        references="paper/refs.bib",
-        generated=[*rules.tables.output, *rules.claims.output, *rules.speed_table.output],
+        tex=local("paper/paper.tex"),
+        references=local("paper/refs.bib"),
+        generated=[*rules.tables.output, *rules.claims.output, *rules.speed_table.output, *rules.replay.output],
         figures=expand(f"{PRE}figures/{{name}}.pdf", name=NAMES),
     output:
         pdf=ensure(f"{PRE}paper/paper.pdf", non_empty=True),
     params:
-        build=f"{PRE}paper/build",
+        build=lambda wildcards, output: Path(output.pdf).with_name("build"),
     log:
         f"{PRE}logs/paper.log",
     shell:

@@ -70,7 +70,7 @@ chown -R 4321:4321 "$WORK/clone"
 mount --bind "$WORK/clone" "$WORK/root/study"
 inside() {
     env -i HOME=/home/latents USER=latents LOGNAME=latents LANG=C.UTF-8 SOURCE_DATE_EPOCH=1767225600 PYTHONDONTWRITEBYTECODE=1 PATH=/opt/venv/bin:/usr/bin:/bin \
-        unshare --net chroot --userspec=4321:4321 "$WORK/root" /bin/bash -c "cd /study && $1"
+        unshare --net "$(PATH=$PATH:/usr/sbin command -v chroot)" --userspec=4321:4321 "$WORK/root" /bin/bash -c "cd /study && $1"
 }
 inside 'touch /opt/venv/x 2> /dev/null && { echo "error: the root can be written" >&2; exit 1; }; id -u; python --version; pdflatex --version | head -1; snakemake --version;
     python -c "import torch, torchvision; print(torch.__version__, torchvision.__version__, torch.version.cuda)"; pip list --format=freeze'

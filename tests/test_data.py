@@ -10,6 +10,7 @@ import socket
 import sys
 import tarfile
 import threading
+import time
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -347,6 +348,17 @@ def absent(handler: BaseHTTPRequestHandler, body: bytes) -> None:
     send(handler, 404, b"")
 
 
+def forbidden(handler: BaseHTTPRequestHandler, body: bytes) -> None:
+    send(handler, 403, b"")
+
+
+def stalled(handler: BaseHTTPRequestHandler, body: bytes) -> None:
+    """A third of the file, then nothing for longer than anyone waits."""
+    send(handler, 200, body[: len(body) // 3], length=len(body))
+    handler.wfile.flush()
+    time.sleep(1.0)
+
+
 def page(handler: BaseHTTPRequestHandler, body: bytes) -> None:
     """A login page with status 200, as a captive portal sends it."""
     send(handler, 200, b"<html>please log in</html>", Content_Type="text/html")
@@ -442,6 +454,13 @@ def test_a_broken_download_goes_on_where_it_stopped(tmp_path: Path, serve: Calla
     assert server.asked == [None, f"bytes={len(ARCHIVE) // 2}-"]
 
 
+def test_a_stalled_connection_is_given_up_and_gone_on_from(tmp_path: Path, serve: Callable[..., Server], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fetch, "TIMEOUT", (1, 0.2))
+    server = serve(stalled, whole)
+    assert fetched(tmp_path, server.url)
+    assert server.asked == [None, f"bytes={len(ARCHIVE) // 3}-"]
+
+
 def test_a_broken_download_goes_on_from_another_source_and_in_a_later_run(tmp_path: Path, serve: Callable[..., Server]) -> None:
     with pytest.raises(Problem):
         fetched(tmp_path, serve(half, absent).url)
@@ -467,7 +486,7 @@ def test_a_download_that_was_whole_when_the_run_ended_is_used(tmp_path: Path) ->
     assert fetched(tmp_path)
 
 
-@pytest.mark.parametrize("wrong", [page, other_file, too_much, absent])
+@pytest.mark.parametrize("wrong", [page, other_file, too_much, absent, forbidden])
 def test_wrong_content_is_refused_once_and_the_next_source_asked(tmp_path: Path, serve: Callable[..., Server], wrong: Answer) -> None:
     bad, good = serve(wrong), serve(whole)
     assert fetched(tmp_path, bad.url, good.url)

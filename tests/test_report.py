@@ -13,11 +13,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import yaml
-from made_up import NOTE, call, inputs, plain_study, prepare, summarise
+from made_up import NOTE, call, inputs, plain_study, prepare, summarise, trials
 from matplotlib.figure import Figure
 
 from latents import config, record
-from latents.report import gallery, speed, style, summarize, tables
+from latents.report import gallery, replay, speed, style, summarize, tables
 
 FIGURES = {  # script: its data set, where it takes one
     "reconstructions": "mnist", "tsne": "cifar10", "interpolations": "cifar10", "curves": "mnist",
@@ -229,11 +229,37 @@ def test_the_facts_of_the_study_are_macros(whole: Path) -> None:
     expected = {
         "config-name": "study", "note": "", "is-demo": "0", "from-reference": "0", "source-hash": "c3" * 6, "seeds/mnist": "1, 2, 3",
         "data-hash/mnist": "b2" * 6, "split-hash/cifar10": "a1" * 6, "train-images/cifar10": "45000", "threads": "2",
-        "processor": r"Made\_up CPU @ 2 GHz, 100 \% busy", "torch-version": "2.14.1", "hours-total": "15.18",
+        "processor": r"Made\_up CPU @ 2 GHz, 100 \% busy", "torch-version": "2.14.1", "hours-total": f"{sum(record.read_json(path)['seconds'] for path in whole.glob('results/timing/**/seed*.json')) / 3600:.2f}",
         "epochs/cifar10/autoencoder-plus.ablation.full": "4",
     }  # fmt: skip
     assert expected == {name: macros[f"fact@{name}"] for name in expected}
     assert re.fullmatch("[0-9a-f]{12}", macros["fact@build-hash"])
+
+
+def test_the_appendix_has_a_line_for_each_cell_with_the_hash_of_its_record(whole: Path) -> None:
+    macros_of(whole)
+    lines = (whole / "generated/table_cells.tex").read_text().splitlines()
+    cells = config.read(whole / "study.yaml").cells()
+    assert len(lines) == len(cells)
+    made = record.read_json(whole / "results/records/cifar10/autoencoder-plus.ablation.full/seed1.json")
+    wanted = rf"\cellline{{cifar10/autoencoder-plus.ablation.full/seed1}}{{{record.seal(made)[:8]}}}{{{made['config_sha256'][:8]}}}{{cpu}}"
+    assert wanted in lines
+
+
+def test_what_was_done_to_runs_is_in_macros_and_a_trial_that_did_not_hold_is_not_printed(tmp_path: Path) -> None:
+    made = trials()
+    record.write_json(tmp_path / "trials.json", made)
+    call(replay, "--trials", tmp_path / "trials.json", "--out", tmp_path / "m.tex")
+    found = dict(re.findall(r"csname fact@trials/([a-z-]+)\\endcsname\{(.*)\}", (tmp_path / "m.tex").read_text()))
+    assert found == {
+        "kills": "40", "kills-train": "9", "kills-evaluate": "8", "kills-figures": "6", "kills-paper": "3", "stops": "10", "slowest": "1.7",
+        "outputs": "321", "full": "17", "processor": r"Made\_up CPU",
+    }  # fmt: skip
+    made["trials"]["stop"]["holds"] = False
+    record.write_json(tmp_path / "trials.json", made)
+    with pytest.raises(SystemExit, match="error: reference/trials.json: stop did not hold; mend that and run make trials again"):
+        call(replay, "--trials", tmp_path / "trials.json", "--out", tmp_path / "n.tex")
+    assert not (tmp_path / "n.tex").exists()
 
 
 def test_results_in_reference_and_those_of_the_demo_say_so(spoilt: Path) -> None:

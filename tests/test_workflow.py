@@ -164,7 +164,7 @@ def test_only_the_rule_evaluate_and_the_benchmark_pass_final_and_so_read_the_tes
     [
         ("results=refrence", "takes one value, reference"),
         ("stduy=config/demo.yaml", "was given stduy"),
-        ("study=config/nowhere.yaml", "config/nowhere.yaml: no such configuration"),
+        ("study=config/nowhere.yaml", "config/nowhere.yaml: no such file"),
     ],
 )
 def test_a_misspelt_setting_stops_before_anything_runs(settings, sentence, checkout):
@@ -178,6 +178,24 @@ def test_the_job_limits_are_in_the_profile_that_snakemake_finds_by_itself(checko
     done = run(checkout, SNAKEMAKE, "--dry-run", "figures/curves_mnist.pdf")
     assert "profile profiles/default" in done.stdout
     assert yaml.safe_load(text("profiles/default/profile.yaml"))["resources"] == "gpu=1"
+
+
+@pytest.mark.parametrize("name", ["slurm", "kubernetes"])
+def test_the_profile_of_a_cluster_loads_and_plans_the_same_jobs(name, checkout, dry_run):
+    settings = ["--config", f"study={DEMO}"]
+    assert dry_run(checkout, "--profile", f"profiles/{name}", *settings) == dry_run(checkout, *settings)
+
+
+@pytest.mark.skipif(not (ROOT / "reference/timing").exists(), reason="reference/ holds no finished run yet")
+@pytest.mark.parametrize("name", ["slurm", "kubernetes"])
+def test_a_cluster_is_asked_for_the_memory_and_time_that_the_committed_run_needed(name):
+    profile = yaml.safe_load(text(f"profiles/{name}/profile.yaml"))
+    asked = {rule: profile["default-resources"] | profile["set-resources"].get(rule, {}) for rule in ("train", "evaluate", "tsne")}
+    for rule, resources in asked.items():
+        timings = [record.read_json(path) for path in (ROOT / "reference/timing").rglob("tsne.json" if rule == "tsne" else f"*.{rule}.json")]
+        assert timings
+        assert 1.1 * max(one.get("peak_memory_bytes", 0) for one in timings) < resources["mem_mb"] * 1e6
+        assert 2 * max(one["seconds"] for one in timings) < resources.get("runtime", 10**6) * 60
 
 
 # -- one set of versions
@@ -292,6 +310,29 @@ def test_the_plan_tells_recorded_hours_and_names_what_was_never_timed(tmp_path):
     assert "train mnist/guided" not in lines.partition("not counted")[2]
 
 
+def test_jobs_on_nodes_wait_for_what_they_need_and_gain_until_the_critical_path():
+    job = {name: ("step", name, "", 0) for name in "abcde"}
+    # a and b are free; c needs both, d needs a; e ends all
+    graph = {job["a"]: (3.0, []), job["b"]: (1.0, []), job["c"]: (2.0, [job["a"], job["b"]]), job["d"]: (4.0, [job["a"]]), job["e"]: (1.0, list(map(job.get, "abcd")))}
+    assert max(plan.below(graph).values()) == 3 + 4 + 1
+    assert [plan.makespan(graph, n) for n in (1, 2, 3)] == [11, 8, 8]
+    equal = {("step", str(k), "", 0): (1.0, []) for k in range(10)}
+    assert [plan.makespan(equal, n) for n in (1, 3, 5, 20)] == [10, 4, 2, 1]
+
+
+@pytest.mark.skipif(not (ROOT / "reference/timing").exists(), reason="reference/ holds no finished run yet")
+def test_the_plan_on_nodes_is_that_of_the_committed_run():
+    study = config.read(ROOT / "reference/study.yaml")
+    seconds, _ = plan.recorded(study, ROOT / "reference")
+    jobs = plan.graph(study, ROOT / "reference", seconds)
+    assert len(jobs) == len(seconds) + len(ROWS) * len(study.datasets) + 1
+    assert plan.makespan(jobs, 1) == pytest.approx(sum(spent for spent, _ in jobs.values()))
+    spans = [plan.makespan(jobs, n) for n in (1, 2, 8, len(jobs))]
+    assert spans == sorted(spans, reverse=True) and spans[-1] == pytest.approx(max(plan.below(jobs).values()))
+    lines = plan.on_nodes(study, ROOT / "reference", seconds, 8)
+    assert [line.split()[0] for line in lines[1:-1]] == ["1", "2", "4", "8"] and "the critical path is" in lines[-1]
+
+
 @pytest.mark.skipif(not (ROOT / "reference/summary.csv").exists(), reason="reference/ holds no finished run yet")
 def test_gallery_and_readme_are_those_of_the_committed_run():
     study = config.read(ROOT / "reference/study.yaml")
@@ -317,7 +358,8 @@ def test_make_demo_ends_in_a_clean_pdf_and_says_where_things_are(demo):
 @pytest.mark.skipif(not shutil.which("pdftotext"), reason="pdftotext (poppler-utils) is not installed")
 def test_every_page_of_the_demo_says_what_it_is(demo):
     pages = subprocess.run(["pdftotext", demo[0] / "demo/paper/paper.pdf", "-"], capture_output=True, text=True, check=True).stdout.split("\f")[:-1]
-    assert 6 <= len(pages) <= 10
+    assert 6 <= len(pages) <= 11  # ten, and the appendix
+    assert "The cells behind the tables and figures" in pages[-1]
     assert all(config.read(ROOT / DEMO).note in " ".join(page.split()) for page in pages)
 
 

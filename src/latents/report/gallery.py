@@ -14,7 +14,7 @@ from typing import Any
 
 from latents import config, record
 from latents.config import ROWS, ROWS_WITH_LABELS, Problem, Study
-from latents.report import speed, summarize, tables
+from latents.report import plan, speed, summarize, tables
 from latents.report.summarize import Estimate
 
 # script: what it reads, below results/ or reference/; a test holds this against the Snakefile
@@ -88,6 +88,9 @@ def results(study: Study, reference: Path) -> str:
         lines.append("")
     longest = f"the longest job {max(times) / 60:.0f} minutes"
     lines.append(f"Training and measuring took {sum(times) / 3600:.1f} hours ({len(times)} jobs, one after the other; {longest}) on {'; '.join(machines)}.")
+    nodes = plan.on_nodes(study, reference, plan.recorded(study, reference)[0], 16)
+    lines += ["", "On several such machines (`make plan NODES=16`; training, measuring and t-SNE, then figures and paper; no waiting in a queue):", ""]
+    lines += ["```", *nodes, "```"]
     return "\n".join([*lines, "", *benchmark(record.read_json(reference / "bench.json"))])
 
 

@@ -137,6 +137,15 @@ def ablation(study: Study, found: Estimates) -> str:
     return tabular(heads, groups or [("none in this configuration", [])], [("val", 4), ("test", 2)])
 
 
+def cells_list(cells: list[dict[str, Any]]) -> str:
+    """The appendix: a line for each cell, with the SHA-256 of its record and of its configuration, and its device; shortened."""
+    lines = []
+    for one in cells:
+        place = f"{one['dataset']}/{one['run']}/seed{one['seed']}"
+        lines.append(rf"\cellline{{{escape(place)}}}{{{record.seal(one)[:8]}}}{{{one['config_sha256'][:8]}}}{{{escape(one['device'])}}}")
+    return "\n".join([*lines, ""])
+
+
 def plain(value: Any) -> str:
     """A setting as a reader writes it: ranges with a dash, numbers without trailing zeros."""
     if isinstance(value, list | tuple):
@@ -248,7 +257,7 @@ def facts(study: Study, results: Path, cells: list[dict[str, Any]], times: dict[
         for run, method in methods.items():
             if method:
                 found |= {f"epochs/{d}/{run}": str(method.optimisation.epochs), f"batch/{d}/{run}": str(method.optimisation.batch_size)}
-    for name, steps in {"train": ["train"], "evaluate": ["evaluate"], "total": ["train", "evaluate"]}.items():
+    for name, steps in {"train": ["train"], "evaluate": ["evaluate"], "total": ["train", "evaluate"]}.items() if times else ():
         found[f"hours-{name}"] = f"{sum(sum(jobs) for (_, _, step), jobs in times.items() if step in steps) / 3600:.2f}"
     return found
 
@@ -292,6 +301,7 @@ def main() -> None:
         "table_interpolation": interpolation(study, found),
         "table_ablation": ablation(study, found),
         "table_settings": settings_table(study),
+        "table_cells": cells_list(cells),
         "macros": macros(found, similarity(study, results), facts(study, results, cells, times)),
     }
     for name, text in written.items():

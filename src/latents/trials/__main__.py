@@ -31,18 +31,24 @@ ODD = "latente Räume, drei Wege"
 def struck(folder: Path, expected: dict[str, str], times: int, kinds: tuple[signal.Signals, ...], again: tuple[str, ...] = ()) -> dict[str, Any]:
     """Strike runs of one folder at random moments, until each signal was sent `times` times; a run that ends is compared.
 
-    After that the parts named by `again` (or all outputs) are removed, so that there is something to strike.
+    After that its outputs are removed, so that there is something to strike; with `again`, from a first whole run on, these parts alone.
     """
     draw, steps, slowest, wrong = random.Random(SEED), Counter(), 0.0, []
     left = [kind for _ in range(times) for kind in kinds]
     runs = 0
+    if again:
+        Run(folder).end()
+        for part in again:
+            rmtree(folder / OUT / part)
     while True:
         run = Run(folder)
         try:
             run.process.wait(draw.uniform(3.0, 8.0 if again else 14.0) if left else None)
         except subprocess.TimeoutExpired:
-            steps[run.running()] += 1
-            slowest = max(slowest, run.strike(left.pop()))
+            step, kind = run.running(), left.pop()
+            steps[step] += 1
+            slowest = max(slowest, run.strike(kind))
+            print(f"{kind.name} in {step}; {len(left)} to go", flush=True)
             unlock(folder)
             continue
         run.end()

@@ -13,9 +13,9 @@ import psutil
 import yaml
 
 from latents import record
+from latents.bench.workflow import COPIED
 from latents.config import Problem
 
-COPIED = ("Snakefile", "config", "figures", "paper", "profiles", "reference", "requirements.lock", "src")
 CONFIG = "config/short.yaml"
 OUT = "demo"  # where its outputs go
 APART = ("logs", "results/timing", "paper/build")  # of them, what holds times or paths
@@ -26,7 +26,7 @@ def shortened(plain: dict) -> dict:
     """The demo with one epoch for everything, and few points and pairs: a run that is mostly starts of processes."""
     for dataset in plain["datasets"].values():
         settings = [dataset["judge"], *dataset["methods"].values()]
-        settings += [one for sweeps in dataset["sweeps"].values() for sweep in sweeps.values() for one in (sweep["base"], *sweep["variants"].values())]
+        settings += [one for sweeps in dataset.get("sweeps", {}).values() for sweep in sweeps.values() for one in (sweep["base"], *sweep["variants"].values())]
         for one in settings:
             if "optimisation" in one:
                 one["optimisation"] = one["optimisation"] | {"epochs": 1}

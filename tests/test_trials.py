@@ -1,0 +1,73 @@
+"""Trials: a few strikes here, as `make trials` makes many; and that a difference would be found."""
+
+import shutil
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+
+from latents.trials import short
+from latents.trials.__main__ import GRACE, ODD, holds
+from latents.trials.short import Run, outputs, prepare, unlike, unlock
+
+TARGETS = ("demo/results/records/mnist/guided/seed1.json", "demo/results/tsne/mnist/pca.csv", "demo/figures/curves_mnist.pdf")
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run of a few targets of the shortened demo that nothing disturbed, on two cores."""
+    folder = prepare(tmp_path_factory.mktemp("trials") / "whole")
+    Run(folder, *TARGETS).end(300)
+    return folder
+
+
+def test_killed_and_stopped_on_one_core_in_an_odd_folder_a_run_ends_with_the_bytes_of_an_undisturbed_one(whole: Path, tmp_path: Path) -> None:
+    odd = prepare(tmp_path / ODD)
+    surroundings = {"TZ": "Asia/Kathmandu", "HOME": "/nowhere", "LANG": "", "LC_ALL": ""}
+    struck = []
+    for kind, seconds in ((signal.SIGKILL, 6.0), (signal.SIGTERM, 12.0), (signal.SIGKILL, 9.0), (signal.SIGINT, 10.0)):
+        run = Run(odd, *TARGETS, cores=1, **surroundings)
+        try:
+            run.process.wait(seconds)
+            break  # it was faster than the strikes
+        except subprocess.TimeoutExpired:
+            struck.append(run.running())
+            assert run.strike(kind) <= GRACE, (kind, struck)
+            unlock(odd)
+    Run(odd, *TARGETS, cores=1, **surroundings).end(300)
+    assert struck
+    assert unlike(odd, outputs(whole)) == []
+    assert len(outputs(whole)) > 20
+
+
+def test_a_second_run_in_the_same_folder_is_refused(whole: Path, tmp_path: Path) -> None:
+    folder = prepare(tmp_path / "twice")
+    first = Run(folder, *TARGETS)
+    for _ in range(200):  # until the first has its lock
+        if list(folder.glob(".snakemake/locks/*")):
+            break
+        time.sleep(0.1)
+    done = subprocess.run(first.process.args, cwd=folder, env=short.environment(folder), capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode != 0 and "cannot be locked" in done.stdout + done.stderr
+    first.strike(signal.SIGKILL)
+
+
+def test_a_changed_and_a_missing_output_are_found_and_times_and_logs_are_not_compared(whole: Path, tmp_path: Path) -> None:
+    expected, folder = outputs(whole), tmp_path / "copy"
+    shutil.copytree(whole / "demo", folder / "demo")
+    (folder / "demo/results/timing/mnist/guided/seed1.train.json").write_text("other times")
+    assert unlike(folder, expected) == []
+    curve = folder / "demo/results/curves/mnist/guided/seed1.csv"
+    curve.write_text(curve.read_text().replace("epoch", "Epoch"))
+    (folder / "demo/figures/curves_mnist.pdf").unlink()
+    assert unlike(folder, expected) == ["figures/curves_mnist.pdf", "results/curves/mnist/guided/seed1.csv"]
+    assert unlike(folder, expected, whole=False) == ["results/curves/mnist/guided/seed1.csv"]
+
+
+def test_a_trial_holds_when_nothing_is_unlike_all_was_said_and_it_was_gone_in_time() -> None:
+    assert holds({"count": 3, "unlike": []}) and holds({"count": 3, "said": 3, "unlike": [], "slowest": GRACE})
+    assert not holds({"count": 3, "unlike": ["x"]})
+    assert not holds({"count": 3, "said": 2, "unlike": []})
+    assert not holds({"count": 3, "unlike": [], "slowest": GRACE + 0.1})

@@ -13,11 +13,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import yaml
-from made_up import NOTE, call, inputs, plain_study, prepare, summarise, trials
+from made_up import NOTE, call, inputs, plain_study, prepare, summarise
 from matplotlib.figure import Figure
 
 from latents import config, record
-from latents.report import gallery, replay, speed, style, summarize, tables
+from latents.report import gallery, speed, style, summarize, tables
 
 FIGURES = {  # script: its data set, where it takes one
     "reconstructions": "mnist", "tsne": "cifar10", "interpolations": "cifar10", "curves": "mnist",
@@ -244,22 +244,6 @@ def test_the_appendix_has_a_line_for_each_cell_with_the_hash_of_its_record(whole
     made = record.read_json(whole / "results/records/cifar10/autoencoder-plus.ablation.full/seed1.json")
     wanted = rf"\cellline{{cifar10/autoencoder-plus.ablation.full/seed1}}{{{record.seal(made)[:8]}}}{{{made['config_sha256'][:8]}}}{{cpu}}"
     assert wanted in lines
-
-
-def test_what_was_done_to_runs_is_in_macros_and_a_trial_that_did_not_hold_is_not_printed(tmp_path: Path) -> None:
-    made = trials()
-    record.write_json(tmp_path / "trials.json", made)
-    call(replay, "--trials", tmp_path / "trials.json", "--out", tmp_path / "m.tex")
-    found = dict(re.findall(r"csname fact@trials/([a-z-]+)\\endcsname\{(.*)\}", (tmp_path / "m.tex").read_text()))
-    assert found == {
-        "kills": "40", "kills-train": "9", "kills-evaluate": "8", "kills-figures": "6", "kills-paper": "3", "stops": "10", "slowest": "1.7",
-        "outputs": "321", "full": "17", "processor": r"Made\_up CPU",
-    }  # fmt: skip
-    made["trials"]["stop"]["holds"] = False
-    record.write_json(tmp_path / "trials.json", made)
-    with pytest.raises(SystemExit, match="error: reference/trials.json: stop did not hold; mend that and run make trials again"):
-        call(replay, "--trials", tmp_path / "trials.json", "--out", tmp_path / "n.tex")
-    assert not (tmp_path / "n.tex").exists()
 
 
 def test_results_in_reference_and_those_of_the_demo_say_so(spoilt: Path) -> None:

@@ -17,7 +17,7 @@ import tempfile
 import time
 from collections import Counter
 from pathlib import Path
-from shutil import rmtree
+from shutil import copytree, rmtree
 from typing import Any
 
 from latents import config, record
@@ -28,22 +28,19 @@ GRACE = 5.0  # seconds in which a stopped run must be gone
 ODD = "latente Räume, drei Wege"
 
 
-def struck(folder: Path, expected: dict[str, str], times: int, kinds: tuple[signal.Signals, ...], again: tuple[str, ...] = ()) -> dict[str, Any]:
+def struck(folder: Path, expected: dict[str, str], times: int, kinds: tuple[signal.Signals, ...], parts: tuple[str, ...], longest: float) -> dict[str, Any]:
     """Strike runs of one folder at random moments, until each signal was sent `times` times; a run that ends is compared.
 
-    After that its outputs are removed, so that there is something to strike; with `again`, from a first whole run on, these parts alone.
+    Then these parts of its outputs are removed, so that there is something to strike. Snakemake needs some four seconds to start a
+    first job; a moment lies between 3 and `longest` seconds.
     """
     draw, steps, slowest, wrong = random.Random(SEED), Counter(), 0.0, []
     left = [kind for _ in range(times) for kind in kinds]
     runs = 0
-    if again:
-        Run(folder).end()
-        for part in again:
-            rmtree(folder / OUT / part)
     while True:
         run = Run(folder)
         try:
-            run.process.wait(draw.uniform(3.0, 8.0 if again else 14.0) if left else None)
+            run.process.wait(draw.uniform(3.0, longest) if left else None)
         except subprocess.TimeoutExpired:
             step, kind = run.running(), left.pop()
             steps[step] += 1
@@ -56,9 +53,15 @@ def struck(folder: Path, expected: dict[str, str], times: int, kinds: tuple[sign
         wrong += unlike(folder, expected)
         if not left:
             break
-        for part in again or ("",):
-            rmtree(folder / OUT / part)
+        without(folder, parts)
     return {"count": times * len(kinds), "steps": dict(steps), "runs": runs, "slowest": round(slowest, 2), "unlike": wrong}
+
+
+def without(folder: Path, parts: tuple[str, ...]) -> Path:
+    """The folder, these parts of its outputs removed."""
+    for part in parts:
+        rmtree(folder / OUT / part)
+    return folder
 
 
 def full_disk(folder: Path, expected: dict[str, str], total: int) -> dict[str, Any]:
@@ -129,11 +132,13 @@ def main() -> None:
         expected = outputs(whole)
         total = sum((whole / OUT / name).stat().st_size for name in expected)
         late = options.kills // 4  # figures and paper are a small part of a run's time: some are meant for them
+        drawn, cells = ("figures", "paper"), ("checkpoints", "results")
+        again = {name: Path(copytree(whole, work / name)) for name in ("late", "stop", "second")}
         found = {
-            "kill": struck(prepare(work / "kill"), expected, options.kills - late, (signal.SIGKILL,)),
-            "kill_late": struck(prepare(work / "late"), expected, late, (signal.SIGKILL,), ("figures", "paper")),
-            "stop": struck(prepare(work / "stop"), expected, options.signals, (signal.SIGTERM, signal.SIGINT)),
-            "second": second(prepare(work / "second"), expected),
+            "kill": struck(prepare(work / "kill"), expected, options.kills - late, (signal.SIGKILL,), ("",), 25.0),
+            "kill_late": struck(without(again["late"], drawn), expected, late, (signal.SIGKILL,), drawn, 9.0),
+            "stop": struck(without(again["stop"], cells), expected, options.signals, (signal.SIGTERM, signal.SIGINT), cells, 15.0),
+            "second": second(without(again["second"], drawn), expected),
         }
         odd = prepare(work / ODD)
         Run(odd, cores=1, TZ="Asia/Kathmandu", HOME="/nowhere", LANG="", LC_ALL="").end()

@@ -9,7 +9,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help demo test plan bench study from-reference reference keep bars verify verify-quick trials slurm-test image-test lint clean tex
+.PHONY: help demo test plan bench study from-reference reference keep bars verify verify-quick own-results trials slurm-test image-test lint clean tex
 
 PYTHON := $(shell command -v python3.11 || command -v python3)
 CONFIG := config/study.yaml
@@ -65,12 +65,18 @@ bars: $(ENVIRONMENT)
 	@.venv/bin/python -m latents.report.bars --bars config/bars.yaml --summary reference/summary.csv
 
 # The committed run's study, run here (or finished) and compared; the exit status says whether it agrees.
-verify: tex $(ENVIRONMENT)
+verify: own-results tex $(ENVIRONMENT)
 	$(SNAKEMAKE) --cores $(CORES) --config study=reference/study.yaml -- results/verify.json
 	@.venv/bin/python -m latents.report.verify --verdict results/verify.json
 
+# results/ must not hold a study of other settings, which would be overwritten
+own-results:
+	@{ cmp -s config/study.yaml reference/study.yaml && cmp -s config/sweeps.yaml reference/sweeps.yaml; } || [ ! -e results/records ] || \
+	[ -e results/verify ] || { echo 'error: results/ may hold a study of other settings than the committed run; verify in another clone, or move results/ away' >&2; exit 1; }
+	@mkdir -p results/verify
+
 QUICK := mnist/guided/seed1
-verify-quick: $(ENVIRONMENT)
+verify-quick: own-results $(ENVIRONMENT)
 	$(SNAKEMAKE) --cores $(CORES) --config study=reference/study.yaml -- results/verify/$(QUICK).json
 	@.venv/bin/python -m latents.report.verify --verdict results/verify/$(QUICK).json
 

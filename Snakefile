@@ -30,13 +30,14 @@ GPU = 0 if STUDY.device == "cpu" else 1
 CELLS = [f"{dataset}/{run}/seed{seed}" for dataset, run, seed in STUDY.cells()]
 JUDGES = {dataset: f"{dataset}/{run}/seed{seed}" for dataset, run, seed in STUDY.judges()}
 BUILD = [*Path("src").rglob("*.py"), *Path("config").glob("*.yaml"), "Snakefile", "requirements.lock"]  # the paper prints their hash
+PUBLISHED = [path for kind in ("records/**/*.json", "curves/**/*.csv", "pictures/**/*.npz", "summary.csv") for path in Path("reference").glob(kind)]
 REPORT = "src/latents/report"
 NAMES = ["accuracy", "few_labels", "reconstruction_error", "separability", "similarity", "speed"] + expand(
     "{figure}_{dataset}", figure=["reconstructions", "tsne", "interpolations", "curves"], dataset=STUDY.datasets
 )
 TABLES = ["settings", "accuracy", "splits", "reconstruction", "separability", "interpolation", "ablation", "cost", "cells"]
 # cells of this study that an earlier sitting finished (`make keep`): those whose weights are not here are taken from kept/, not trained again
-KEPT = [] if REFERENCE else [cell for cell in finished(STUDY, Path("kept") / STUDY.study) if not Path(f"{STUDY.checkpoints}/{cell}.safetensors").exists()]
+KEPT = [] if CONFIG.startswith("reference/") else [cell for cell in finished(STUDY, Path("kept") / STUDY.study) if not Path(f"{STUDY.checkpoints}/{cell}.safetensors").exists()]
 KEPT_TSNE = embedded(STUDY, KEPT)
 
 
@@ -54,15 +55,18 @@ def within(path, folder):
 SETTINGS = lambda wildcards, input: CONFIG
 RESULTS = lambda wildcards, input: within(input[0], R)
 
+# in the image its own Python runs this checkout's code
+OWN_PATH, IMAGE_CODE = f"PATH='{Path(sys.executable).parent}':$PATH", 'PYTHONPATH="$PWD/src"'
 # Snakemake gives a job no more threads than --cores, but the threads decide the order of sums: they are the study's.
 # cuBLAS is told to be deterministic.
 shell.prefix(
-    f"set -euo pipefail; export PATH='{Path(sys.executable).parent}':$PATH "
+    f"set -euo pipefail; export {IMAGE_CODE if 'LATENTS_IMAGE' in os.environ else OWN_PATH} "
     f"OMP_NUM_THREADS={STUDY.threads} OPENBLAS_NUM_THREADS={STUDY.threads} MKL_NUM_THREADS={STUDY.threads} "
     f"{' '.join(f'{name}={value}' for name, value in ALLOCATOR.items())} CUBLAS_WORKSPACE_CONFIG=:4096:8; "
 )
 
-# the image that `--software-deployment-method apptainer` runs jobs in: the one of the Dockerfile, where it was built, else its pinned base
+# the image that `--software-deployment-method apptainer` runs jobs in: LATENTS_IMAGE names it once, built from the Dockerfile. Without it
+# only its pinned base is named here, and nothing runs in it.
 container: os.environ.get("LATENTS_IMAGE", "docker://debian@sha256:96e378d7e6531ac9a15ad505478fcc2e69f371b10f5cdf87857c4b8188404716")
 
 # executors that start jobs on machines of their own bring these along
@@ -226,7 +230,7 @@ rule verify:
         tables=[f"{OUT}/runs.csv", f"{OUT}/summary.csv"],
         records=expand(f"{OUT}/records/{{cell}}.json", cell=CELLS),
         beside=expand(f"{OUT}/{{name}}", name=[name.format(cell) for cell in CELLS for name in ("curves/{}.csv", "pictures/{}.npz")]),
-        published=source("reference/runs.csv", "reference/summary.csv"),
+        published=source("reference/runs.csv", *PUBLISHED),
         code=source(f"{REPORT}/verify.py"),
     output:
         found=f"{OUT}/verify.json",
@@ -246,7 +250,7 @@ use rule verify as verify_cell with:
     input:
         record=f"{OUT}/records/{{dataset}}/{{run}}/seed{{seed}}.json",
         beside=[f"{OUT}/curves/{{dataset}}/{{run}}/seed{{seed}}.csv", f"{OUT}/pictures/{{dataset}}/{{run}}/seed{{seed}}.npz"],
-        published=source("reference/runs.csv"),
+        published=source("reference/runs.csv", *PUBLISHED),
         code=source(f"{REPORT}/verify.py"),
     output:
         found=f"{OUT}/verify/{{dataset}}/{{run}}/seed{{seed}}.json",

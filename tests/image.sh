@@ -8,7 +8,9 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 [ "$(id -u)" = 0 ] || { echo 'error: mounts are made here; run this as root' >&2; exit 1; }
-command -v buildah mmdebstrap > /dev/null ||
+# in a mount namespace of its own: nothing that is mounted here is seen outside, and all of it goes with this script
+[ "${IMAGE_TEST_INSIDE:-}" ] || IMAGE_TEST_INSIDE=1 exec unshare --mount --propagation private "$0" "$@"
+{ command -v buildah && command -v mmdebstrap; } > /dev/null ||
     { apt-get update && DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends buildah crun mmdebstrap fuse-overlayfs uidmap; }
 
 WORK=$(mktemp -d -p "${IMAGE_WORK:-/var/tmp}")
@@ -19,7 +21,8 @@ clean() {
     buildah umount --all > /dev/null 2>&1 || true
     buildah rm --all > /dev/null 2>&1 || true
     umount "$WORK"/graph/overlay 2> /dev/null || true
-    rm -rf "$WORK"
+    ! mountpoint -q "$WORK/root" || { echo "error: $WORK/root is still mounted; it is left as it is" >&2; return; }
+    rm -rf --one-file-system "$WORK"
 }
 trap clean EXIT
 said() { printf '\n== %s (%s s)\n' "$1" "$((SECONDS - since))"; since=$SECONDS; }
@@ -40,7 +43,7 @@ python3 -m pip config list 2> /dev/null | python3 -c '
 import ast, sys
 lines = [line.strip().partition("=") for line in sys.stdin if line.startswith(("global.", "install."))]
 keep = [(name.partition(".")[2], ast.literal_eval(value)) for name, _, value in lines if name.partition(".")[2] not in ("cert", "constraint")]
-print("[global]", *(f"{name} = {value}" for name, value in keep), sep="\n")' > "$WORK/pip.conf"
+print("[global]", *(f"{name} = {value}" for name, value in keep), sep="\n")' > "$WORK/pip.conf" || true
 for folder in $(grep -oE '(file://)?/[^ ]+' "$WORK/pip.conf" | sed 's|^file://||' | sort -u); do
     folder=${folder%/simple} # an index links to files beside it
     [ ! -d "$folder" ] || given+=(--volume "$folder:$folder:ro")

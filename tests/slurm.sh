@@ -9,14 +9,17 @@ cd "$(dirname "$0")/.."
 SNAKEMAKE=${SNAKEMAKE:-.venv/bin/snakemake}
 SNAKEMAKE=$(realpath -s "$SNAKEMAKE")
 [ "$(id -u)" = 0 ] || { echo 'error: SLURM is started as root here; run this as root' >&2; exit 1; }
-command -v slurmctld munged > /dev/null || { apt-get update && DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends slurm-wlm munge; }
+[ ! -e /etc/slurm/slurm.conf ] || grep -q '^ClusterName=latents$' /etc/slurm/slurm.conf ||
+    { echo 'error: this machine has a SLURM of its own (/etc/slurm/slurm.conf), which this test would replace; run it elsewhere' >&2; exit 1; }
+{ command -v slurmctld && command -v munged; } > /dev/null || { apt-get update && DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends slurm-wlm munge; }
 
 WORK=$(mktemp -d)
 stop() {
     for daemon in slurmd slurmctld munged; do
         [ ! -f "$WORK/$daemon.pid" ] || kill "$(cat "$WORK/$daemon.pid")" 2> /dev/null || true
     done
-    rm -rf "$WORK"
+    [ -z "${watcher:-}" ] || kill "$watcher" 2> /dev/null || true
+    rm -rf "$WORK" /etc/slurm/slurm.conf /etc/slurm/gres.conf
 }
 trap stop EXIT
 
@@ -83,9 +86,10 @@ run() { (cd "$WORK/$1" && shift && PYTHONPATH=$PWD/src "$SNAKEMAKE" --config stu
         [ -n "$job" ] && scancel "$job" && echo "$job $cell" > "$WORK/cancelled" && break
     done
 ) &
+watcher=$!
 
 started=$(date +%s)
-run slurm --profile profiles/slurm --set-resources train:mem_mb=1500 evaluate:mem_mb=1500 tsne:mem_mb=1500 > "$WORK/slurm.log" 2>&1 || { tail -n 60 "$WORK/slurm.log"; exit 1; }
+run slurm --workflow-profile profiles/slurm --set-resources train:mem_mb=1500 evaluate:mem_mb=1500 tsne:mem_mb=1500 > "$WORK/slurm.log" 2>&1 || { tail -n 60 "$WORK/slurm.log"; exit 1; }
 echo "through SLURM: $(($(date +%s) - started)) s, $(squeue --noheader --states all | wc -l) jobs"
 started=$(date +%s)
 run local --cores 2 > "$WORK/local.log" 2>&1 || { tail -n 60 "$WORK/local.log"; exit 1; }

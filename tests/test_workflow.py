@@ -183,7 +183,7 @@ def test_the_job_limits_are_in_the_profile_that_snakemake_finds_by_itself(checko
 @pytest.mark.parametrize("name", ["slurm", "kubernetes"])
 def test_the_profile_of_a_cluster_loads_and_plans_the_same_jobs(name, checkout, dry_run):
     settings = ["--config", f"study={DEMO}"]
-    assert dry_run(checkout, "--profile", f"profiles/{name}", *settings) == dry_run(checkout, *settings)
+    assert dry_run(checkout, "--workflow-profile", f"profiles/{name}", *settings) == dry_run(checkout, *settings)
 
 
 @pytest.mark.skipif(not (ROOT / "reference/timing").exists(), reason="reference/ holds no finished run yet")
@@ -212,7 +212,7 @@ def test_conda_environment_has_the_versions_of_the_lock():
 
 def test_container_readme_and_snakefile_name_the_same_versions():
     digest = re.search(r"sha256:[0-9a-f]{64}", text("Dockerfile")).group()
-    assert f'container: "docker://debian@{digest}"' in text("Snakefile")
+    assert f'container: os.environ.get("LATENTS_IMAGE", "docker://debian@{digest}")' in text("Snakefile")
     assert f"torch {locked()['torch']}" in text("README.md")
     assert "python3.11" in text("Dockerfile")
     assert "Python 3.11" in text("README.md")

@@ -61,7 +61,7 @@ def fit(
 ) -> tuple[list[tuple[Any, ...]], float]:
     """The loop: `settings.epochs` passes over `items` items in whole batches; returns the curve, a row an epoch or every few, and its seconds.
 
-    With a checkpoint path, state is written there with each row and at SIGTERM or SIGINT, which then end the process with
+    With a checkpoint path, state is written there after each epoch and at SIGTERM or SIGINT, which then end the process with
     128 + the signal's number, and is taken up from there if it has this identity; weights and curve are as if nothing had been.
     """
     optimizers = optimizers_for(module, settings, linear_rate)
@@ -113,18 +113,18 @@ def fit(
                 bar.update()
                 if not bar.disable and i % 20 == 0:
                     bar.set_postfix(loss=f"{value.item():.4f}")
-            if (epoch + 1) % math.ceil(settings.epochs / ROWS) and done < steps:
-                continue
             mean = total.item() / (done - (curve[-1][1] if curve else 0))
             if not np.isfinite(mean):
                 raise Problem(f"{name}: the loss is not finite in epoch {epoch + 1}; lower its learning-rate in the configuration")
-            module.eval()
-            with torch.inference_mode():
-                curve.append((epoch + 1, done, mean, validate(generator(device, seed, 0, 1)), rate))
-            total.zero_()
+            if (epoch + 1) % math.ceil(settings.epochs / ROWS) == 0 or done == steps:
+                module.eval()
+                with torch.inference_mode():
+                    curve.append((epoch + 1, done, mean, validate(generator(device, seed, 0, 1)), rate))
+                total.zero_()
+                if checkpoint:
+                    print(f"{name}: epoch {epoch + 1}, loss {mean:.4f}, val {curve[-1][3]:.4f}, {before + time.perf_counter() - started:.0f} s", flush=True)
             if checkpoint:
                 save(random)
-                print(f"{name}: epoch {epoch + 1}, loss {mean:.4f}, val {curve[-1][3]:.4f}, {before + time.perf_counter() - started:.0f} s", flush=True)
     module.eval()
     return curve, before + time.perf_counter() - started
 

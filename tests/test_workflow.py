@@ -304,7 +304,8 @@ def test_the_plan_tells_recorded_hours_and_names_what_was_never_timed(tmp_path):
         write_json(tmp_path / f"train/mnist/{name}/seed5.json", {"format": FORMAT} | entry)
         write_json(tmp_path / f"timing/mnist/{name}/seed5.train.json", {"format": FORMAT, "seconds": seconds})
     lines = "\n".join(plan.hours(*plan.recorded(study, tmp_path)))
-    assert "2.00 (2.00 train, 0.00 evaluate)" in lines
+    hours = 2 * len(study.dataset("mnist").seeds)
+    assert f"{hours}.00 ({hours}.00 train, 0.00 evaluate)" in lines
     assert "A CPU, cpu, 2 threads" in lines
     assert "train mnist/contrastive" in lines.partition("not counted")[2]
     assert "train mnist/guided" not in lines.partition("not counted")[2]

@@ -37,7 +37,6 @@ from latents.report.tables import rounded
 
 LEVEL = 0.05
 PRIMARY = ("accuracy_best", "accuracy_head", "mae")  # on test
-LEVELS = ("bitwise", "numerical", "statistical", "none")
 MADE = ("weights_sha256", "codes_sha256", "curve_sha256", "pictures_sha256", "sample_sha256")
 SHOWN = ("tsne_trustworthiness",)
 RAN = ("data_sha256", "split_sha256", "source_sha256", "judge_sha256", "device", "threads", "precision", "processor")

@@ -32,7 +32,7 @@ JUDGES = {dataset: f"{dataset}/{run}/seed{seed}" for dataset, run, seed in STUDY
 BUILD = [*Path("src").rglob("*.py"), *Path("config").glob("*.yaml"), "Snakefile", "requirements.lock"]  # the paper prints their hash
 PUBLISHED = [path for kind in ("records/**/*.json", "curves/**/*.csv", "pictures/**/*.npz", "summary.csv") for path in Path("reference").glob(kind)]
 REPORT = "src/latents/report"
-NAMES = ["accuracy", "few_labels", "reconstruction_error", "separability", "similarity", "speed"] + expand(
+NAMES = ["accuracy", "few_labels", "reconstruction_error", "separability", "similarity", "sweeps", "speed"] + expand(
     "{figure}_{dataset}", figure=["reconstructions", "tsne", "interpolations", "curves"], dataset=STUDY.datasets
 )
 TABLES = ["settings", "accuracy", "splits", "reconstruction", "separability", "interpolation", "ablation", "cost", "cells"]
@@ -334,6 +334,15 @@ use rule accuracy as few_labels with:
         multiext(f"{PRE}figures/few_labels", pdf=".pdf", png=".png"),
     log:
         f"{PRE}logs/few_labels.log",
+
+use rule accuracy as sweeps with:
+    input:
+        runs=f"{R}/runs.csv",
+        code=source(f"{REPORT}/figures/sweeps.py", f"{REPORT}/style.py"),
+    output:
+        multiext(f"{PRE}figures/sweeps", pdf=".pdf", png=".png"),
+    log:
+        f"{PRE}logs/sweeps.log",
 
 use rule accuracy as reconstruction_error with:
     input:

@@ -17,15 +17,13 @@ NOTE = "DEMO: stand-in for CIFAR-10, 5,000 MNIST digits"
 
 
 def plain_study(folder: str = "") -> dict:
-    """config/study.yaml, shrunk: three seeds of MNIST, one of CIFAR-10 with the ablation and few labels. With a folder: the demo."""
+    """config/study.yaml, with three seeds of MNIST, and one of CIFAR-10 with its sweeps. With a folder: the demo."""
     plain = yaml.safe_load((record.ROOT / "config/study.yaml").read_text())
     del plain["sweeps"]
     plain["datasets"]["mnist"] |= {"seeds": [1, 2, 3]}
-    variants = {"full": {}, "no-corruption": {"clean-fraction": 1.0}, "no-augmentation": {"augmentation": {"flip": False}}}
-    variants |= {"no-gradients": {"gradient-weight": 0.0}, "no-linear-path": {"linear-path": False}, "plain-decoder": {"residual-decoder": False}}
-    ablation = {"seeds": [1], "base": {"optimisation": {"epochs": 4}}, "variants": variants}
-    labels = {"seeds": [1], "base": {}, "variants": {"1pct": {"labels": 0.01}, "10pct": {"labels": 0.1}}}
-    plain["datasets"]["cifar10"] |= {"seeds": [1], "sweeps": {"autoencoder-plus": {"ablation": ablation}, "guided": {"labels": labels}, "supcon": {"labels": labels}}}
+    sweeps = yaml.safe_load((record.ROOT / "config/sweeps.yaml").read_text())
+    sweeps["cifar10"]["autoencoder-plus"]["trade"]["seeds"] = [1]
+    plain["datasets"]["cifar10"] |= {"seeds": [1], "sweeps": sweeps["cifar10"]}
     plain["measurement"]["tsne-points"] = 600
     return plain | ({"study": "demo", "folder": folder, "note": NOTE, "source": "stand-in"} if folder else {})
 

@@ -30,8 +30,9 @@ def without_comments(source: str) -> str:
 
 
 def typed_numbers(source: str) -> list[str]:
-    """Every decimal or percentage that stands in the source itself."""
-    return [found for pattern in TYPED_NUMBERS.values() for found in re.findall(pattern, without_comments(source))]
+    """Every decimal or percentage that stands in the source itself; one in the name of a number (temperature-0.5) is none."""
+    text = re.sub(r"\\(?:val|pc|ci|fact|ifrun)\{[^}]*\}", "", without_comments(source))
+    return [found for pattern in TYPED_NUMBERS.values() for found in re.findall(pattern, text)]
 
 
 def arguments(command: str, source: str) -> list[str]:

@@ -21,7 +21,7 @@ from latents.report import gallery, speed, style, summarize, tables
 
 FIGURES = {  # script: its data set, where it takes one
     "reconstructions": "mnist", "tsne": "cifar10", "interpolations": "cifar10", "curves": "mnist",
-    "accuracy": None, "few_labels": None, "reconstruction_error": None, "separability": None, "similarity": None, "speed": None,
+    "accuracy": None, "few_labels": None, "reconstruction_error": None, "separability": None, "similarity": None, "sweeps": None, "speed": None,
 }  # fmt: skip
 
 
@@ -86,12 +86,12 @@ def test_one_seed_or_a_value_that_no_seed_changes_has_no_interval(whole: Path) -
     assert all(line["ci95_low"] == line["ci95_high"] == "" for line in alone + fixed)
 
 
-def test_summarizing_twice_gives_the_same_bytes_and_leaves_ablations_out_of_the_summary(spoilt: Path) -> None:
+def test_summarizing_twice_gives_the_same_bytes_and_the_summary_has_the_variants_too(spoilt: Path) -> None:
     before = {name: (spoilt / "results" / name).read_bytes() for name in ("runs.csv", "summary.csv")}
     summarise(spoilt)
     assert before == {name: (spoilt / "results" / name).read_bytes() for name in before}
-    assert b"plain-decoder" in before["runs.csv"]
-    assert b"plain-decoder" not in before["summary.csv"]
+    assert b"autoencoder-plus,ablation.plain-decoder," in before["runs.csv"]
+    assert b"autoencoder-plus.ablation.plain-decoder," in before["summary.csv"]
 
 
 @pytest.mark.parametrize(
@@ -168,7 +168,7 @@ def test_a_figure_is_as_wide_as_the_text_and_nothing_of_it_is_cut_off_in_the_pdf
     [
         ("reconstructions", "pictures/mnist/guided/seed1.npz"), ("interpolations", "pictures/cifar10/random/seed1.npz"),
         ("tsne", "tsne/cifar10/pca.csv"), ("curves", "curves/mnist/supcon/seed3.csv"), ("accuracy", "summary.csv"),
-        ("few_labels", "runs.csv"), ("reconstruction_error", "summary.csv"), ("separability", "summary.csv"), ("similarity", "similarity/mnist.csv"),
+        ("few_labels", "runs.csv"), ("sweeps", "runs.csv"), ("reconstruction_error", "summary.csv"), ("separability", "summary.csv"), ("similarity", "similarity/mnist.csv"),
         ("speed", "bench.json"),
     ],
 )  # fmt: skip
@@ -230,7 +230,7 @@ def test_the_facts_of_the_study_are_macros(whole: Path) -> None:
         "config-name": "study", "note": "", "is-demo": "0", "from-reference": "0", "source-hash": "c3" * 6, "seeds/mnist": "1, 2, 3",
         "data-hash/mnist": "b2" * 6, "split-hash/cifar10": "a1" * 6, "train-images/cifar10": "45000", "threads": "2",
         "processor": r"Made\_up CPU @ 2 GHz, 100 \% busy", "torch-version": "2.14.1", "hours-total": f"{sum(record.read_json(path)['seconds'] for path in whole.glob('results/timing/**/seed*.json')) / 3600:.2f}",
-        "epochs/cifar10/autoencoder-plus.ablation.full": "4",
+        "epochs/cifar10/autoencoder-plus.ablation.full": "2", "temperature/cifar10/contrastive": "0.1",
     }  # fmt: skip
     assert expected == {name: macros[f"fact@{name}"] for name in expected}
     assert re.fullmatch("[0-9a-f]{12}", macros["fact@build-hash"])

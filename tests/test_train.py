@@ -24,6 +24,7 @@ from latents.device import device_of
 from latents.loop import fit, rate_at
 from latents.model import Model, build, load_model
 from latents.optimise import optimizers_for
+from latents.report import plan
 from latents.settings import Optimisation
 
 SGD = Optimisation(epochs=3, batch_size=5, optimizer="sgd", learning_rate=0.4, weight_decay=0.0, warmup=0.25)
@@ -309,6 +310,12 @@ def test_the_flops_of_a_training_are_counted_and_leave_the_model_as_it_was(cells
     assert steps * train.flops_of_step(model, loss, settings.optimisation, CPU, TRAIN) == cells.trained("guided")[2]["train_flops"] > 0
     assert same(state(model), before) and all(parameter.grad is None for parameter in model.parameters())
     assert [cells.trained(run)[2]["train_flops"] for run in ("pca", "random")] == [0, 0]
+
+
+def test_the_plan_counts_the_operations_of_the_trainings_beforehand(cells: Cells) -> None:
+    study = replace(cells.study, datasets={"mnist": replace(cells.study.datasets["mnist"], seeds=[1], sweeps={})})
+    trained = [cells.trained(run, seed)[2]["train_flops"] for _, run, seed in [*study.cells(), *study.judges()]]
+    assert plan.operations(study) == pytest.approx(sum(trained), rel=0.03)
 
 
 # the command

@@ -9,6 +9,7 @@ from statistics import fmean
 
 import numpy as np
 import pytest
+import yaml
 from made_up import call, inputs, plain_study, prepare, summarise
 from scipy.stats import t
 
@@ -65,6 +66,18 @@ def test_the_same_run_is_bitwise_and_the_exit_status_says_so(whole: Path, capsys
     with pytest.raises(SystemExit) as caught:
         call(verify, "--verdict", whole / "v.json")
     assert caught.value.code == 0 and capsys.readouterr().out.strip() == (whole / "v.md").read_text().strip()
+
+
+def test_results_of_other_settings_are_refused_before_a_run_would_overwrite_them(spoilt: Path) -> None:
+    call(verify, *inputs(spoilt))
+    plain = yaml.safe_load((spoilt / "study.yaml").read_text())
+    plain["datasets"]["cifar10"]["methods"]["guided"]["label-smoothing"] = 0.2
+    (spoilt / "study.yaml").write_text(yaml.safe_dump(plain))
+    with pytest.raises(SystemExit, match=r"results/records/cifar10/guided/seed1\.json: of other settings than the committed run's"):
+        call(verify, *inputs(spoilt))
+    (spoilt / "results/records/cifar10/guided").rename(spoilt / "away")
+    with pytest.raises(SystemExit, match=r"guided\.labels\.10?pct/seed1\.json: of other settings"):  # a variant has the row's other settings
+        call(verify, *inputs(spoilt))
 
 
 def test_a_changed_metric_is_off_and_the_run_fails(spoilt: Path) -> None:

@@ -24,6 +24,7 @@ INPUTS = {
     "reconstruction_error": ["summary.csv"],
     "separability": ["summary.csv"],
     "similarity": ["similarity/*.csv"],
+    "sweeps": ["runs.csv"],
     "speed": ["bench.json"],
     "reconstructions": ["pictures/{dataset}/*/seed*.npz"],
     "tsne": ["tsne/{dataset}/*.csv", "tsne/{dataset}/*.json"],

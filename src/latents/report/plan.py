@@ -1,11 +1,11 @@
-"""What a study will cost, before it is started: jobs, hours, disk and download.
+"""What a study will cost, before it is started: jobs, operations, hours, disk and download.
 
     python -m latents.report.plan --config config/study.yaml [--nodes 8]
 
 Hours are those that the committed run took (reference/timing). A job counts as recorded when one with the same settings,
 at any seed, was timed there; the others are named, not guessed. With --nodes: how long the recorded jobs take on that many nodes
-of the recorded kind, one job a node at a time, each after those that it needs; no waiting in a queue, no slower disk. Takes a few
-seconds, imports no torch.
+of the recorded kind, one job a node at a time, each after those that it needs; no waiting in a queue, no slower disk. Takes some ten
+seconds: operations are counted on a few random images for each kind of training.
 """
 
 import argparse
@@ -22,8 +22,10 @@ from latents.config import DATASETS, ROWS, Study
 from latents.settings import CODE_SIZE
 
 IMAGES = {"mnist": 70_000, "cifar10": 60_000}  # in the published files
-FIGURES, FIGURES_PER_DATASET = 6, 4  # figure scripts over all data sets, and for each
-GB, MB = 1e9, 1e6
+FIGURES, FIGURES_PER_DATASET = 7, 4  # figure scripts over all data sets, and for each
+NAMED = 6  # runs without a time, at most
+FEW = 4  # images to count operations on
+GB, MB, PETA = 1e9, 1e6, 1e15
 
 Job = tuple[str, str, str, int]  # step, data set, run, seed
 
@@ -73,9 +75,10 @@ def hours(seconds: dict[Job, float | None], machines: set[str]) -> list[str]:
         *sorted(machines),
         f"longest job: {max(known.values()) / 60:.0f} min ({step} {dataset}/{run}); t-SNE, figures and paper take minutes more",
     ]
-    missing = sorted({f"{step} {dataset}/{run}" for (step, dataset, run, _), value in seconds.items() if value is None})
+    missing = sorted({f"{dataset}/{run}" for (_, dataset, run, _), value in seconds.items() if value is None})
     if missing:
-        lines.append(f"not recorded, and not counted: {len(seconds) - len(known)} of {len(seconds)} jobs ({', '.join(missing)})")
+        more = f" and {len(missing) - NAMED} runs more" if len(missing) > NAMED else ""
+        lines.append(f"not recorded, and not counted: {len(seconds) - len(known)} of {len(seconds)} jobs (of {', '.join(missing[:NAMED])}{more})")
     return lines
 
 
@@ -135,6 +138,28 @@ def on_nodes(study: Study, reference: Path, seconds: dict[Job, float | None], mo
     return [*lines, f"the critical path is {path / 3600:.2f} hours: more than {enough} nodes gain nothing"]
 
 
+def operations(study: Study) -> float:
+    """FLOPs of all trainings, forward and backward, the optimiser's left out: counted over FEW random images a run, and scaled."""
+    import torch  # here: nothing else that the report does needs it
+    from torch.utils.flop_counter import FlopCounterMode
+
+    from latents import train
+    from latents.model import build
+
+    total, counted = 0.0, {}
+    for dataset, run, seed in [*study.cells(), *study.judges()]:
+        settings = study.method(dataset, run)
+        if settings and (dataset, run) not in counted:
+            height, width, channels = DATASETS[dataset]
+            images, labels = torch.rand(FEW, channels, height, width), torch.arange(FEW)
+            with FlopCounterMode(display=False) as counter:
+                train.loss_of(build(study, dataset, run, seed), settings, images, labels, torch.Generator()).backward()
+            seen = study.datasets[dataset].train * getattr(settings, "labels", 1.0) * settings.optimisation.epochs
+            counted[dataset, run] = counter.get_total_flops() / FEW * seen
+        total += counted.get((dataset, run), 0.0)
+    return total
+
+
 def disk(study: Study) -> str:
     """Sizes of data and codes from their shapes; free space where the checkout lies."""
     images = {name: chosen.train + chosen.validation + chosen.test for name, chosen in study.datasets.items()}
@@ -172,6 +197,7 @@ def main() -> None:
     facts = {
         "study": [options.config],
         "jobs": [f"{sum(kinds.values())} ({', '.join(f'{n} {kind}' for kind, n in kinds.items())})"],
+        "work": [f"{operations(study) / PETA:.3g} PFLOP of training, counted; the optimiser's, and measuring, left out"],
         "hours": hours(seconds, machines),
         "disk": [disk(study)],
         "download": [download(study)],

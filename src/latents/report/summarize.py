@@ -3,8 +3,8 @@
     python -m latents.report.summarize --config config/study.yaml --results results \
         --out-runs results/runs.csv --out-summary results/summary.csv
 
-runs.csv is the source of everything that is printed; summary.csv derives from it and holds the rows alone, without
-ablations. Both are byte-identical for the same records. Takes about a second.
+runs.csv is the source of everything that is printed; summary.csv derives from it, and names a variant of a sweep
+<row>.<sweep>.<variant>. Both are byte-identical for the same records. Takes about a second.
 """
 
 import argparse
@@ -147,7 +147,7 @@ def estimates(values: list[Value]) -> dict[tuple[str, str, str, str], Estimate]:
 
 
 def read_summary(path: Path) -> dict[tuple[str, str, str, str], Estimate]:
-    """As `estimates`, from summary.csv: the rows alone."""
+    """As `estimates`, from summary.csv."""
     return {
         (line["dataset"], line["method"], line["metric"], line["split"]): Estimate(
             float(line["mean"]),
@@ -190,7 +190,7 @@ def main() -> None:
 
     values = gather(config.read(arguments.config), arguments.results)
     write_csv(arguments.out_runs, Value._fields, values)
-    found = estimates([value for value in values if value.variant == "main"])
+    found = estimates(values)
     write_csv(arguments.out_summary, SUMMARY, [(*key, *estimate) for key, estimate in found.items()])
 
 

@@ -3,7 +3,7 @@
     python -m latents.report.tables --config config/study.yaml --results results --out paper/generated
 
 Writes table_*.tex (tabulars alone: floats and captions are the paper's) and macros.tex, which defines for each line of
-summary.csv, and for each variant of a sweep as <row>.<sweep>.<variant>,
+summary.csv
 
     res@<dataset>/<row>/<metric>/<split>      the mean, rounded; `train_flops` in TFLOP
     res@<...>@ci                              `90.1 to 91.2`, or `n = 1` where the seeds give no interval
@@ -36,6 +36,7 @@ DECIMALS |= {"class_changes_pixels": 2, "parameters": 0, "class_changes_pairs": 
 # every table opens with this and closes its brace; the widest then fit a text block of 6.3 inches at 10 pt
 SMALL = r"{\footnotesize\setlength{\tabcolsep}{3pt}\sisetup{separate-uncertainty=true,table-align-uncertainty=false}"
 UNSAID = (("jitter-probability", 1), ("code-size", CODE_SIZE), ("labels", 1))  # settings of every row, but in a sweep
+SWEEPS = {"ablation": "shortened budget", "trade": "a budget of its own"}  # those of the table: as printed
 PROBES = {"linear": "linear", "mlp": "MLP"}
 OPTIMIZERS = {"sgd": "SGD", "adamw": "AdamW", "muon": "Muon"}
 SPECIAL = {character: f"\\{character}" for character in "&%$#_{}"}
@@ -130,9 +131,9 @@ def ablation(study: Study, found: Estimates) -> str:
     groups = []
     for d, dataset in study.datasets.items():
         for row, sweeps in dataset.sweeps.items():
-            variants = sweeps["ablation"].variants if "ablation" in sweeps else {}
-            lines = [[name.replace("-", " "), *(cell(found, d, f"{row}.ablation.{name}", *column) for column in columns)] for name in variants]
-            groups += [(style.dataset_name(study, d), lines)] if lines else []
+            for sweep, title in ((sweep, title) for sweep, title in SWEEPS.items() if sweep in sweeps):
+                lines = [[name.replace("-", " "), *(cell(found, d, f"{row}.{sweep}.{name}", *column) for column in columns)] for name in sweeps[sweep].variants]
+                groups.append((f"{style.dataset_name(study, d)}, {style.name(row)}, {title}", lines))
     heads = ["", "MAE", "linear", "MLP", "kNN", "MAE", "probe"]
     return tabular(heads, groups or [("none in this configuration", [])], [("val", 4), ("test", 2)])
 
@@ -257,6 +258,7 @@ def facts(study: Study, results: Path, cells: list[dict[str, Any]], times: dict[
         for run, method in methods.items():
             if method:
                 found |= {f"epochs/{d}/{run}": str(method.optimisation.epochs), f"batch/{d}/{run}": str(method.optimisation.batch_size)}
+                found |= {f"{key}/{d}/{run}": plain(value) for key, value in msgspec.to_builtins(method).items() if key in ("gradient-weight", "temperature")}
     for name, steps in {"train": ["train"], "evaluate": ["evaluate"], "total": ["train", "evaluate"]}.items() if times else ():
         found[f"hours-{name}"] = f"{sum(sum(jobs) for (_, _, step), jobs in times.items() if step in steps) / 3600:.2f}"
     return found

@@ -3,8 +3,10 @@
     python -m latents.report.verify --config config/study.yaml --results results --reference reference \
         --out results/verify.json --report results/verify.md [--cell mnist/guided/seed1]
     python -m latents.report.verify --verdict results/verify.json
+    python -m latents.report.verify --config reference/study.yaml --results results
 
-The first writes the comparison, the second prints it and ends with status 1 where a number is off or a file was changed.
+The first writes the comparison, the second prints it and ends with status 1 where a number is off or a file was changed. The third
+comes before the run: it refuses results of other settings, which the run would overwrite.
 
 A number is `bitwise` where every seed's value is the same float; else `within` or `off`. Within is |difference| <= t s sqrt(1/n + 1/m):
 n published and m own seeds, s the seeds' standard deviation, pooled over rows and over both runs for a data set, metric and split, t
@@ -72,7 +74,7 @@ def tables_follow(folder: Path, cells: dict[str, dict[str, Any]]) -> list[str]:
     listed = {(f"{run.dataset}/{run_of(run)}/seed{run.seed}", run.metric, run.split): run.value for run in runs if run.metric not in SHOWN}
     for place in sorted(place for place in measured.keys() | listed.keys() if place[0] in cells and measured.get(place) != listed.get(place)):
         faults.append(f"{folder}/runs.csv: {' '.join(place)} is {listed.get(place)}, in the record {measured.get(place)}; make it again")
-    expected, found = estimates([run for run in runs if run.variant == "main"]), read_summary(folder / "summary.csv")
+    expected, found = estimates(runs), read_summary(folder / "summary.csv")
     for key in sorted(expected.keys() | found.keys()):
         if key not in expected or key not in found or not all(map(close, expected[key], found[key])):
             faults.append(f"{folder}/summary.csv: {' '.join(key)} does not follow from runs.csv ({found.get(key)} for {expected.get(key)}); make it again")
@@ -196,6 +198,15 @@ def compare(study: Study, results: Path, reference: Path, cell: str | None) -> d
     }  # fmt: skip
 
 
+def refuse_others(study: Study, results: Path) -> None:
+    """Raises Problem where results hold a cell of this study under other settings than the study's."""
+    for dataset, run, seed in study.cells():
+        for kind, settings in (("train", study.training), ("records", study.measuring)):
+            path = results / kind / dataset / run / f"seed{seed}.json"
+            if path.exists() and record.read_json(path).get("config_sha256") != record.config_sha256(settings(dataset, run, seed)):
+                raise Problem(f"{path}: of other settings than the committed run's, which would overwrite it; verify in another clone, or move {results}/ away")
+
+
 def markdown(found: dict[str, Any]) -> str:
     """'Your run beside the published one', for a terminal and for a page."""
     counts = ", ".join(f"{found['verdicts'].get(name, 0)} {name}" for name in ("bitwise", "within", "shown", "off") if name != "shown" or name in found["verdicts"])
@@ -235,7 +246,11 @@ def main() -> None:
         found = record.read_json(options.verdict)
         print(markdown(found))
         sys.exit(found["level"] == "none")
-    found = compare(config.read(options.config), options.results, options.reference, options.cell)
+    study = config.read(options.config)
+    if not options.out:
+        refuse_others(study, options.results)
+        return
+    found = compare(study, options.results, options.reference, options.cell)
     record.write_text(options.report, markdown(found))
     record.write_json(options.out, found)
 

@@ -75,7 +75,7 @@ def hours(seconds: dict[Job, float | None], machines: set[str]) -> list[str]:
         *sorted(machines),
         f"longest job: {max(known.values()) / 60:.0f} min ({step} {dataset}/{run}); t-SNE, figures and paper take minutes more",
     ]
-    missing = sorted({f"{dataset}/{run}" for (_, dataset, run, _), value in seconds.items() if value is None})
+    missing = sorted({f"{dataset}/{run}" for (_, dataset, run, _), value in seconds.items() if value is None}, key=lambda name: ("." in name, name))
     if missing:
         more = f" and {len(missing) - NAMED} runs more" if len(missing) > NAMED else ""
         lines.append(f"not recorded, and not counted: {len(seconds) - len(known)} of {len(seconds)} jobs (of {', '.join(missing[:NAMED])}{more})")

@@ -109,6 +109,11 @@ def test_a_seed_or_a_share_of_labels_that_is_named_twice_is_refused(tmp_path: Pa
     assert "label-shares [0.1, 0.1] names a share twice" in refusal(written(tmp_path, "measurement.label-shares", [0.1, 0.1]))
 
 
+def test_two_variants_of_a_sweep_with_the_same_settings_are_refused(tmp_path: Path) -> None:
+    message = refusal(written(tmp_path, f"{ABLATION}.variants", {"full": {}, "wider": {"code-size": 128}}))
+    assert "sweeps.autoencoder-plus.ablation: full and wider are the same settings; take one out" in message
+
+
 @pytest.mark.parametrize("name", ["No", "a b", "../up", "", ".5", "ä"])
 def test_a_sweep_or_variant_that_cannot_be_part_of_a_file_name_is_refused(tmp_path: Path, name: str) -> None:
     assert "matching regex" in refusal(written(tmp_path, f"{ABLATION}.variants", {name: {}}))

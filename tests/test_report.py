@@ -216,6 +216,15 @@ def test_every_line_of_the_summary_and_every_ablation_has_its_macros(whole: Path
     assert macros["res@cifar10/contrastive/train_flops/-"] == "14000"
 
 
+def test_every_number_that_the_paper_names_has_its_macro_where_all_sweeps_are_run(whole: Path) -> None:
+    macros, source = macros_of(whole), re.sub(r"(?<!\\)%.*", "", (record.ROOT / "paper/paper.tex").read_text())
+    named = [f"fact@{key}" for key in re.findall(r"\\fact\{([^#}]+)\}", source)]
+    named += [f"res@{key}" for key in re.findall(r"\\(?:val|pc|ci|n|ifmore)\{([^#}]+)\}", source) + re.findall(r"\\ifmore\{[^#}]+\}\{([^#}]+)\}", source)]
+    named += [f"res@{key.strip()}/mae/test" for keys in re.findall(r"\\ifrun\{([^#}]+)\}", source) for key in keys.split(",")]
+    named += [f"res@cifar10/autoencoder-plus.ablation.{name}/mae/val" for name in re.findall(r"\\againstrun\{([^#}]+)\}", source) if name != "no-corruption"]  # older runs have it
+    assert len(named) > 150 and [name for name in named if name not in macros] == []
+
+
 def test_the_cka_of_two_rows_is_a_macro_both_ways_and_of_one_row_where_it_has_seeds(whole: Path) -> None:
     macros = macros_of(whole)
     found = {(line["run_a"], line["run_b"]): line["cka"] for line in lines_of(whole / "results/similarity/cifar10.csv")}

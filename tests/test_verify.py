@@ -4,6 +4,7 @@ import json
 import math
 import re
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from statistics import fmean
 
@@ -73,10 +74,26 @@ def test_results_of_other_settings_are_refused_before_a_run_would_overwrite_them
     plain = yaml.safe_load((spoilt / "study.yaml").read_text())
     plain["datasets"]["cifar10"]["methods"]["guided"]["label-smoothing"] = 0.2
     (spoilt / "study.yaml").write_text(yaml.safe_dump(plain))
-    with pytest.raises(SystemExit, match=r"results/records/cifar10/guided/seed1\.json: of other settings than the committed run's"):
+    with pytest.raises(SystemExit, match=r"results/records/cifar10/guided/seed1\.json: not of the committed run's study"):
         call(verify, *inputs(spoilt))
-    (spoilt / "results/records/cifar10/guided").rename(spoilt / "away")
-    with pytest.raises(SystemExit, match=r"guided\.labels\.10?pct/seed1\.json: of other settings"):  # a variant has the row's other settings
+
+
+@pytest.mark.parametrize(
+    ("name", "settings"),
+    [
+        ("train/mnist/guided/seed1", lambda study: study.training("mnist", "guided", 1)),  # a training that no evaluation followed
+        ("train/mnist/judge/seed8001", lambda study: study.training("mnist", "judge", 8001)),
+        ("records/mnist/guided/seed9", None),  # a seed more
+    ],
+)
+def test_a_training_a_judge_and_a_cell_more_are_refused_too(spoilt: Path, name: str, settings: Callable | None) -> None:
+    path = spoilt / f"results/{name}.json"
+    made = {"format": record.FORMAT, "config_sha256": "0" * 64}
+    if settings:
+        record.write_json(path, made | {"config_sha256": record.config_sha256(settings(config.read(spoilt / "study.yaml")))})
+        call(verify, *inputs(spoilt))
+    record.write_json(path, made)
+    with pytest.raises(SystemExit, match=rf"{name}\.json: not of the committed run's study"):
         call(verify, *inputs(spoilt))
 
 

@@ -20,7 +20,7 @@ from latents.report import gallery, kept, plan
 from latents.settings import Encoder
 
 STUDY, DEMO = "config/study.yaml", "config/demo.yaml"
-FIGURE_RULES = {*"accuracy few_labels reconstruction_error separability similarity_figure speed reconstructions tsne_figure interpolations curves".split()}
+FIGURE_RULES = {*"accuracy few_labels reconstruction_error separability similarity_figure speed sweeps reconstructions tsne_figure interpolations curves".split()}
 
 
 def text(name: str) -> str:
@@ -297,7 +297,7 @@ def test_ci_is_a_whole_script_that_ends_in_make_test():
 # -- what the study will cost, and what the committed run says
 
 
-def test_one_shrunk_step_of_every_training_of_the_large_study_runs_and_is_counted():
+def test_one_shrunk_pass_of_every_training_of_the_large_study_runs_and_is_counted():
     large = config.read(ROOT / "config/large.yaml")
     shrunk = [msgspec.structs.replace(large, encoder=Encoder(widths=widths)) for widths in ((4, 4, 8), (8, 8, 8))]
     assert 0 < plan.operations(shrunk[0]) < plan.operations(shrunk[1])

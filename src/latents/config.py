@@ -77,7 +77,7 @@ class Methods(Strict, frozen=True):
 
 
 class Sweep(Strict, frozen=True):
-    """Variants of one row at one shortened budget: each names the keys in which it differs from `base`."""
+    """Variants of one row: each names the keys in which it differs from `base`, which itself may differ from the row, as by a shorter budget."""
 
     seeds: Seeds
     base: dict[str, Any]
@@ -283,3 +283,7 @@ def check(path: str | Path, name: str, dataset: Dataset, study: Study) -> None:
             study.method(name, run)
         except msgspec.ValidationError as error:
             raise Problem(f"{place}.sweeps.{run}: {error}; mend that key") from None
+    for row, key, sweep in ((row, key, sweep) for row, some in dataset.sweeps.items() for key, sweep in some.items()):
+        for one, other in itertools.combinations(sweep.variants, 2):
+            if study.method(name, f"{row}.{key}.{one}") == study.method(name, f"{row}.{key}.{other}"):
+                raise Problem(f"{place}.sweeps.{row}.{key}: {one} and {other} are the same settings; take one out")

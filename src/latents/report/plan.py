@@ -11,6 +11,7 @@ seconds: operations are counted on a few random images for each kind of training
 import argparse
 import heapq
 import shutil
+from math import ceil
 from pathlib import Path
 from statistics import fmean
 from typing import Any
@@ -19,7 +20,7 @@ import msgspec
 
 from latents import config, data, record
 from latents.config import DATASETS, ROWS, Study
-from latents.settings import CODE_SIZE
+from latents.settings import CLASSES, CODE_SIZE
 
 IMAGES = {"mnist": 70_000, "cifar10": 60_000}  # in the published files
 FIGURES, FIGURES_PER_DATASET = 7, 4  # figure scripts over all data sets, and for each
@@ -154,8 +155,9 @@ def operations(study: Study) -> float:
             images, labels = torch.rand(FEW, channels, height, width), torch.arange(FEW)
             with FlopCounterMode(display=False) as counter:
                 train.loss_of(build(study, dataset, run, seed), settings, images, labels, torch.Generator()).backward()
-            seen = study.datasets[dataset].train * getattr(settings, "labels", 1.0) * settings.optimisation.epochs
-            counted[dataset, run] = counter.get_total_flops() / FEW * seen
+            items = CLASSES * ceil(study.datasets[dataset].train * getattr(settings, "labels", 1.0) / CLASSES)  # a share is rounded up in each class
+            batch = min(settings.optimisation.batch_size, items)
+            counted[dataset, run] = counter.get_total_flops() / FEW * (items // batch * batch) * settings.optimisation.epochs
         total += counted.get((dataset, run), 0.0)
     return total
 

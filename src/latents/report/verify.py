@@ -199,12 +199,13 @@ def compare(study: Study, results: Path, reference: Path, cell: str | None) -> d
 
 
 def refuse_others(study: Study, results: Path) -> None:
-    """Raises Problem where results hold a cell of this study under other settings than the study's."""
-    for dataset, run, seed in study.cells():
-        for kind, settings in (("train", study.training), ("records", study.measuring)):
-            path = results / kind / dataset / run / f"seed{seed}.json"
-            if path.exists() and record.read_json(path).get("config_sha256") != record.config_sha256(settings(dataset, run, seed)):
-                raise Problem(f"{path}: of other settings than the committed run's, which would overwrite it; verify in another clone, or move {results}/ away")
+    """Raises Problem where results hold what a run of this study would overwrite: cells of other settings, tables with other cells."""
+    cells = {f"{dataset}/{run}/seed{seed}": (dataset, run, seed) for dataset, run, seed in [*study.cells(), *study.judges()]}
+    for kind, settings in (("train", study.training), ("records", study.measuring)):
+        for path in sorted((results / kind).glob("*/*/seed*.json")):
+            cell = cells.get(path.relative_to(results / kind).with_suffix("").as_posix())
+            if cell is None or record.read_json(path).get("config_sha256") != record.config_sha256(settings(*cell)):
+                raise Problem(f"{path}: not of the committed run's study, which would overwrite it or leave it out; verify in another clone, or move {results}/ away")
 
 
 def markdown(found: dict[str, Any]) -> str:

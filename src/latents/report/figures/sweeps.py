@@ -1,4 +1,4 @@
-"""How the size of the code and the weight of the gradients change what a code is good for: the variants of the sweeps.
+"""CIFAR-10: how the size of the code and the weight of the gradients change what a code is good for.
 
     python -m latents.report.figures.sweeps --config config/study.yaml --results results --note "" --out figures/sweeps.pdf
 
@@ -7,6 +7,7 @@ line a row. The last has those of `autoencoder-plus` that differ in gradient wei
 variants of its sweep `trade` at their own budgets.
 """
 
+import itertools
 from pathlib import Path
 
 from matplotlib.figure import Figure
@@ -25,47 +26,51 @@ SIZES = {"mae": "test MAE", "accuracy_mlp": "test accuracy (%)", "effective_rank
 def variants(study: Study, dataset: str, row: str, *keys: str) -> dict[str, Strict]:
     """Run -> settings, of a row's sweep `ablation`: `full`, and what differs from it in these keys alone."""
     runs = {name: f"{row}.{SWEEP}.{name}" for name in study.datasets[dataset].sweeps[row][SWEEP].variants}
+    if "full" not in runs:
+        raise Problem(f"{dataset}: the sweep {SWEEP!r} of {row} has no variant `full`, with which the others are compared; add `full: {{}}`")
     full = study.method(dataset, runs["full"])
     found = {run: study.method(dataset, run) for run in runs.values()}
     return {run: settings for run, settings in found.items() if replace(settings, **{key: getattr(full, key) for key in keys}) == full}
 
 
 def draw(study: Study, results: Path) -> Figure:
-    found = estimates(read_runs(results / "runs.csv"))
-    dataset = next((name for name, one in study.datasets.items() if SWEEP in one.sweeps.get(TRADED, {})), None)
-    if dataset is None:
-        raise Problem(f"{study.study}: no data set has a sweep {SWEEP!r} of {TRADED}, which this figure shows; add it to the configuration")
-    sweeps = study.datasets[dataset].sweeps
+    dataset = "cifar10"
+    found, sweeps = estimates(read_runs(results / "runs.csv")), study.dataset(dataset).sweeps
+    ablated = [row for row in sweeps if SWEEP in sweeps[row]]
+    sized = {row: {s.code_size: run for run, s in variants(study, dataset, row, "code_size").items()} for row in ablated if hasattr(study.method(dataset, row), "code_size")}
+    sizes = sorted({size for runs in sized.values() for size in runs})
     figure = style.figure(1.75)
     *panels, trade = figure.subplots(1, 4, width_ratios=[1, 1, 1, 1.25])
     for axes, (metric, title) in zip(panels, SIZES.items(), strict=True):
-        for row in (row for row in sweeps if "code_size" in study.method(dataset, row).__struct_fields__ and SWEEP in sweeps[row]):
-            sizes = {settings.code_size: run for run, settings in variants(study, dataset, row, "code_size").items()}
+        for row, runs in sized.items():
             look = style.ROWS[row]
             for probe, line in ((metric, "-"), *([("accuracy_linear", ":")] if metric == "accuracy_mlp" else [])):
-                axes.plot(sorted(sizes), [found[dataset, sizes[size], probe, "test"].mean for size in sorted(sizes)], line, marker=look.marker,
+                axes.plot(sorted(runs), [found[dataset, runs[size], probe, "test"].mean for size in sorted(runs)], line, marker=look.marker,
                           color=look.color, markerfacecolor="white" if line == ":" else look.color, label=look.name if line == "-" else None)  # fmt: skip
-            axes.set_xscale("log", base=2)
-            axes.set_xticks(sorted(sizes), map(str, sorted(sizes)))
-            axes.xaxis.set_minor_locator(NullLocator())
+        axes.set_xscale("log", base=2)
+        axes.set_xticks(sizes, map(str, sizes))
+        axes.xaxis.set_minor_locator(NullLocator())
         axes.set(title=title, xlabel="numbers in the code")
-    panels[2].plot(sorted(sizes), sorted(sizes), color="0.6", linewidth=0.7, zorder=0)  # all directions used alike
+    panels[2].plot(sizes, sizes, color="0.6", linewidth=0.7, zorder=0)  # all directions used alike
     panels[2].set_yscale("log", base=2)
-    panels[2].set_yticks(sorted(sizes), map(str, sorted(sizes)))
+    panels[2].set_yticks(sizes, map(str, sizes))
     panels[2].yaxis.set_minor_locator(NullLocator())
-    panels[0].legend(loc="best", fontsize=7, handlelength=1.4, borderpad=0.2)
+    if sized:
+        panels[0].legend(loc="best", fontsize=7, handlelength=1.4, borderpad=0.2)
 
     look = style.ROWS[TRADED]
-    for linear, line, label in ((True, "-", "linear path"), (False, "--", "without")):
-        runs = sorted((s.gradient_weight, run) for run, s in variants(study, dataset, TRADED, "gradient_weight", "linear_path").items() if s.linear_path == linear)
-        places = [[found[dataset, run, metric, "test"].mean for _, run in runs] for metric in ("mae", "accuracy_best")]
-        trade.plot(*places, line, marker=look.marker, color=look.color, markerfacecolor=look.color if linear else "white", label=label)
-        for (weight, _), *place in zip(runs, *places, strict=True):
-            trade.annotate(f"{weight:g}", place, (3, -7), textcoords="offset points", fontsize=6)
-    for run in (TRADED, *(f"{TRADED}.{TRADE}.{name}" for name in (sweeps[TRADED][TRADE].variants if TRADE in sweeps[TRADED] else {}))):
+    weighed = variants(study, dataset, TRADED, "gradient_weight", "linear_path") if TRADED in ablated else {}
+    for linear, line, label in ((True, "-", "linear paths"), (False, "--", "none")):
+        runs = sorted((s.gradient_weight, run) for run, s in weighed.items() if s.linear_path == linear)
+        if runs:
+            places = [[found[dataset, run, metric, "test"].mean for _, run in runs] for metric in ("mae", "accuracy_best")]
+            trade.plot(*places, line, marker=look.marker, color=look.color, markerfacecolor=look.color if linear else "white", label=label)
+            for (weight, _), *place in zip(runs, *places, strict=True):
+                trade.annotate(f"{weight:g}", place, (3, -7), textcoords="offset points", fontsize=6)
+    ends = {TRADED: "the row"} | {f"{TRADED}.{TRADE}.{name}": name for name in (sweeps[TRADED][TRADE].variants if TRADE in sweeps.get(TRADED, {}) else {})}
+    for (run, label), marker in zip(ends.items(), itertools.cycle("*PXD"), strict=False):
         x, y = (found[dataset, run, metric, "test"] for metric in ("mae", "accuracy_best"))
-        trade.errorbar(x.mean, y.mean, xerr=style.spans([x]), yerr=style.spans([y]), fmt="*", markersize=7, color="black", elinewidth=0.8, capsize=1.5,
-                       label="full budget" if run == TRADED else None)  # fmt: skip
+        trade.errorbar(x.mean, y.mean, xerr=style.spans([x]), yerr=style.spans([y]), fmt=marker, markersize=6, color="black", elinewidth=0.8, capsize=1.5, label=label)
     trade.set(title="accuracy (%) against MAE", xlabel="test MAE")
     trade.legend(loc="best", fontsize=7, handlelength=1.6, borderpad=0.2)
     return figure

@@ -27,7 +27,7 @@ demo: tex $(ENVIRONMENT)
 	@printf '  paper    %s\n  figures  %s\n  summary  %s\n' demo/paper/paper.pdf demo/figures/ demo/results/summary.csv
 
 test: tex $(ENVIRONMENT)
-	.venv/bin/python -m pytest -n 2 --dist loadgroup -rs $(ARGS)
+	.venv/bin/python -m pytest -n 2 --dist loadfile -rs $(ARGS)
 
 plan: $(ENVIRONMENT)
 	@.venv/bin/python -m latents.report.plan --config $(CONFIG) $(if $(NODES),--nodes $(NODES))

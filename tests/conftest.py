@@ -67,14 +67,6 @@ def stub_reference(folder: Path, study: Study) -> None:
         path.touch()
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Tests of the demo's run stay in one of the processes that share the tests, so that it runs once."""
-    for item in items:
-        if "demo" in item.fixturenames:
-            item.add_marker(pytest.mark.xdist_group("demo"))
-
-
 @pytest.fixture
 def checkout(tmp_path: Path) -> Path:
     """A fresh copy of the checkout."""

@@ -12,7 +12,6 @@ from latents.trials import short
 from latents.trials.__main__ import GRACE, ODD, holds
 from latents.trials.short import Run, outputs, prepare, unlike, unlock
 
-pytestmark = pytest.mark.xdist_group("trials")  # they share an undisturbed run
 TARGETS = ("demo/results/records/mnist/guided/seed1.json", "demo/results/tsne/mnist/pca.csv", "demo/figures/curves_mnist.pdf")
 
 

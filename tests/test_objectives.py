@@ -210,7 +210,7 @@ def test_one_shrunk_step_of_every_configuration_has_a_finite_loss_and_finite_gra
     model, settings, images = build(study, dataset, run, 1), study.method(dataset, run), floats(dataset)
     model.encoder.fit(images)
     with torch.autocast("cpu", torch.bfloat16, enabled=study.precision == "bfloat16"):
-        assert model.encoder(images).shape == (8, CODE_SIZE)
+        assert model.encoder(images).shape == (8, getattr(settings, "code_size", CODE_SIZE))
         loss = loss_of(model, settings, images, torch.arange(8), torch.Generator().manual_seed(1))
     loss.backward()
     assert loss.isfinite() and loss > 0

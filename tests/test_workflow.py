@@ -8,7 +8,6 @@ import subprocess
 import sys
 
 import made_up
-import msgspec
 import pytest
 import yaml
 from conftest import COPIED, SNAKEMAKE, run, stub_reference
@@ -17,7 +16,6 @@ from latents import config, data, record
 from latents.config import ROWS
 from latents.record import FORMAT, ROOT, write_json
 from latents.report import gallery, kept, plan
-from latents.settings import Encoder
 
 STUDY, DEMO = "config/study.yaml", "config/demo.yaml"
 FIGURE_RULES = {*"accuracy few_labels reconstruction_error separability similarity_figure speed sweeps reconstructions tsne_figure interpolations curves".split()}
@@ -295,12 +293,6 @@ def test_ci_is_a_whole_script_that_ends_in_make_test():
 
 
 # -- what the study will cost, and what the committed run says
-
-
-def test_one_shrunk_pass_of_every_training_of_the_large_study_runs_and_is_counted():
-    large = config.read(ROOT / "config/large.yaml")
-    shrunk = [msgspec.structs.replace(large, encoder=Encoder(widths=widths)) for widths in ((4, 4, 8), (8, 8, 8))]
-    assert 0 < plan.operations(shrunk[0]) < plan.operations(shrunk[1])
 
 
 def test_the_plan_tells_recorded_hours_and_names_what_was_never_timed(tmp_path):

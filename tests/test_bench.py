@@ -207,7 +207,7 @@ def test_an_unknown_key_or_bar_of_the_benchmark_is_refused_by_name(tmp_path: Pat
 def test_the_whole_benchmark_runs_shrunk_on_the_real_data(tmp_path: Path) -> None:
     plain = yaml.safe_load((record.ROOT / "config/study.yaml").read_text())
     del plain["sweeps"]
-    plain["encoder"]["widths"], plain["decoder"]["channels"] = [4, 8, 8], 4
+    plain["encoder"]["widths"], plain["decoder"]["channels"], plain["threads"] = [4, 8, 8], 4, 1
     for dataset in plain["datasets"].values():
         dataset |= {"train": 600, "validation": 100}
         for method in dataset["methods"].values():

@@ -317,8 +317,7 @@ def test_the_plan_counts_the_operations_of_the_trainings_beforehand(cells: Cells
     study = replace(cells.study, datasets={"cifar10": replace(chosen, seeds=[1], sweeps={row: chosen.sweeps[row] for row in ("guided", "contrastive")})})
     trained = {run: cells.trained(run, seed, "cifar10")[2]["train_flops"] for _, run, seed in [*study.cells(), *study.judges()]}
     assert {"guided.labels.10pct", "contrastive.ablation.code-size-16"} < trained.keys()
-    trained = trained.values()
-    assert plan.operations(study) == pytest.approx(sum(trained), rel=0.001)
+    assert plan.operations(study) == pytest.approx(sum(trained.values()), rel=0.001)
 
 
 # the command

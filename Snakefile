@@ -432,7 +432,7 @@ rule claims:
 rule speed_table:
     input:
         bench=local("reference/bench.json"),
-        code=source(*(f"{REPORT}/{name}.py" for name in ("speed", "tables", "style"))),
+        code=source(*(f"{REPORT}/{name}.py" for name in ("speed", "tex", "style"))),
     output:
         macros=f"{PRE}paper/generated/macros_speed.tex",
         table=f"{PRE}paper/generated/table_speed.tex",

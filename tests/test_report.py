@@ -17,7 +17,7 @@ from made_up import NOTE, call, inputs, plain_study, prepare, summarise
 from matplotlib.figure import Figure
 
 from latents import config, record
-from latents.report import gallery, speed, style, summarize, tables
+from latents.report import gallery, speed, style, summarize, tables, tex
 
 FIGURES = {  # script: its data set, where it takes one
     "reconstructions": "mnist", "tsne": "cifar10", "interpolations": "cifar10", "curves": "mnist",
@@ -302,7 +302,7 @@ def test_a_setting_that_the_row_above_has_too_is_not_said_again(whole: Path) -> 
 
 def test_a_half_width_is_rounded_up_never_to_nothing() -> None:
     estimates = {("d", "r", "accuracy_mlp", "test"): summarize.Estimate(90.0, 89.98, 90.02, 3, "percent")}
-    assert tables.cell(estimates, "d", "r", "accuracy_mlp", "test") == r"90.0 \pm 0.1"
+    assert tex.cell(estimates, "d", "r", "accuracy_mlp", "test") == r"90.0 \pm 0.1"
 
 
 def test_the_benchmark_is_told_alike_in_macros_table_and_readme(whole: Path) -> None:

@@ -14,7 +14,7 @@ from typing import Any
 from latents import config, record
 from latents.config import DATASETS
 from latents.report import style
-from latents.report.tables import escape, tabular
+from latents.report.tex import escape, tabular
 
 
 def throughput(bench: dict[str, Any]) -> list[dict[str, Any]]:

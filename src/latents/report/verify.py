@@ -35,7 +35,7 @@ from latents import config, record
 from latents.config import Problem, Study
 from latents.report.claims import holm
 from latents.report.summarize import Value, estimates, read_runs, read_summary
-from latents.report.tables import rounded
+from latents.report.tex import rounded
 
 LEVEL = 0.05
 PRIMARY = ("accuracy_best", "accuracy_head", "mae")  # on test

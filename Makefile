@@ -46,7 +46,7 @@ from-reference: tex $(ENVIRONMENT)
 	$(SNAKEMAKE) --cores $(CORES) --config results=reference
 
 # For maintainers: what the finished study leaves in reference/, then the gallery and the README's table from it. A new
-# benchmark is copied to reference/bench.json by hand, before the study's figures and paper are made.
+# benchmark is copied to reference/bench.json by hand, and new trials to trials.json, before the study's figures and paper are made.
 LIGHT := records train curves timing pictures tsne similarity runs.csv summary.csv
 reference: $(ENVIRONMENT)
 	@foreign=$$(grep -rL '"study": "study"' results/records || true); \
@@ -89,7 +89,7 @@ slurm-test: tex $(ENVIRONMENT)
 image-test:
 	tests/image.sh
 
-# Runs that are killed, stopped, doubled and left without room, compared byte by byte with an undisturbed one: half an hour.
+# Runs that are killed, stopped, doubled and left without room, compared byte by byte with an undisturbed one: an hour.
 trials: tex $(ENVIRONMENT)
 	.venv/bin/python -m latents.trials --out results/trials.json
 

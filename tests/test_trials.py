@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from latents import record
 from latents.trials import short
-from latents.trials.__main__ import GRACE, ODD, holds
+from latents.trials.__main__ import GRACE, ODD, held, holds
 from latents.trials.short import Run, outputs, prepare, unlike, unlock
 
 TARGETS = ("demo/results/records/mnist/guided/seed1.json", "demo/results/tsne/mnist/pca.csv", "demo/figures/curves_mnist.pdf")
@@ -63,7 +64,10 @@ def test_a_changed_and_a_missing_output_are_found_and_times_and_logs_are_not_com
     curve.write_text(curve.read_text().replace("epoch", "Epoch"))
     (folder / "demo/figures/curves_mnist.pdf").unlink()
     assert unlike(folder, expected) == ["figures/curves_mnist.pdf", "results/curves/mnist/guided/seed1.csv"]
+    (folder / "demo/checkpoints/mnist").mkdir(parents=True, exist_ok=True)
+    (folder / "demo/checkpoints/mnist/on-its-way.checkpoint").write_text("whole, but not an output")
     assert unlike(folder, expected, whole=False) == ["results/curves/mnist/guided/seed1.csv"]
+    assert "checkpoints/mnist/on-its-way.checkpoint" in unlike(folder, expected)
 
 
 def test_a_trial_holds_when_nothing_is_unlike_all_was_said_and_it_was_gone_in_time() -> None:
@@ -71,3 +75,12 @@ def test_a_trial_holds_when_nothing_is_unlike_all_was_said_and_it_was_gone_in_ti
     assert not holds({"count": 3, "unlike": ["x"]})
     assert not holds({"count": 3, "said": 2, "unlike": []})
     assert not holds({"count": 3, "unlike": [], "slowest": GRACE + 0.1})
+
+
+def test_trials_that_held_are_not_repeated_while_source_and_processor_are_the_same(tmp_path: Path) -> None:
+    made, trials = {"format": record.FORMAT, "outputs": 3, "source_sha256": "a", "processor": "b"}, {"odd": {"holds": True}, "stop": {"holds": False}}
+    assert held(tmp_path / "none.json", made) == {}
+    record.write_json(tmp_path / "trials.json", made | {"trials": trials})
+    assert held(tmp_path / "trials.json", made) == {"odd": {"holds": True}}
+    for change in ({"source_sha256": "c"}, {"processor": "c"}, {"outputs": 4}):
+        assert held(tmp_path / "trials.json", made | change) == {}

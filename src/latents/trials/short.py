@@ -128,7 +128,7 @@ def names(root: Path) -> Iterator[str]:
 
 
 def unlike(folder: Path, expected: dict[str, str], *, whole: bool = True) -> list[str]:
-    """Outputs that are not the undisturbed run's, and, of a whole run, those that are missing."""
-    found = outputs(folder)
+    """Outputs that are not the undisturbed run's; of a whole run also what is missing, of another not the checkpoints on the way."""
+    found = {name: sha256 for name, sha256 in outputs(folder).items() if whole or not name.endswith(".checkpoint")}
     missing = expected.keys() - found.keys() if whole else set()
     return sorted([name for name, sha256 in found.items() if expected.get(name) != sha256] + list(missing))

@@ -443,11 +443,23 @@ rule speed_table:
     shell:
         "python -m latents.report.speed --bench {input.bench} --out {params.out} > {log}"
 
+# the trials are of the workflow, not of a run: those that were made before the committed one (`make trials` makes others)
+rule replay:
+    input:
+        trials=local("reference/trials.json"),
+        code=source(f"{REPORT}/replay.py"),
+    output:
+        macros=f"{PRE}paper/generated/macros_replay.tex",
+    log:
+        f"{PRE}logs/replay.log",
+    shell:
+        "python -m latents.report.replay --trials {input.trials} --out {output.macros} > {log}"
+
 rule paper:
     input:
         tex=local("paper/paper.tex"),
         references=local("paper/refs.bib"),
-        generated=[*rules.tables.output, *rules.claims.output, *rules.speed_table.output],
+        generated=[*rules.tables.output, *rules.claims.output, *rules.speed_table.output, *rules.replay.output],
         figures=expand(f"{PRE}figures/{{name}}.pdf", name=NAMES),
     output:
         pdf=ensure(f"{PRE}paper/paper.pdf", non_empty=True),

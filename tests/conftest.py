@@ -53,7 +53,7 @@ def stub_reference(folder: Path, study: Study) -> None:
     shutil.rmtree(folder / "reference", ignore_errors=True)
     cells = [f"{dataset}/{name}/seed{seed}" for dataset, name, seed in study.cells()]
     judges = [f"{dataset}/{name}/seed{seed}" for dataset, name, seed in study.judges()]
-    names = ["runs.csv", "summary.csv", "bench.json", *(f"timing/{cell}.train.json" for cell in cells + judges)]
+    names = ["runs.csv", "summary.csv", "bench.json", "trials.json", *(f"timing/{cell}.train.json" for cell in cells + judges)]
     for cell in cells:
         names += [f"records/{cell}.json", f"pictures/{cell}.npz", f"curves/{cell}.csv", f"timing/{cell}.evaluate.json"]
     for dataset in study.datasets:

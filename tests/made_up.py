@@ -173,6 +173,16 @@ def benchmark() -> dict:
     }  # fmt: skip
 
 
+def trials() -> dict:
+    """The record of trials that were never made."""
+    one = {"count": 1, "unlike": [], "holds": True}
+    killed = {"runs": 3, "slowest": 0.1, "steps": {"train": 9, "evaluate": 8, "figures": 2, "workflow": 3}}
+    found = {"kill": one | killed | {"count": 30}, "kill_late": one | killed | {"count": 10, "steps": {"figures": 4, "paper": 3}}}
+    found |= {"stop": one | killed | {"count": 10, "slowest": 1.7}, "second": one | {"said": 1}, "odd": one}
+    found |= {"full_disk": one | {"count": 17, "said": 17}, "read_only": one | {"said": 1}}
+    return {"format": record.FORMAT, "trials": found, "outputs": 321, "seconds": 1800, "source_sha256": "f6" * 32, "processor": "Made_up CPU"}
+
+
 def call(module, *arguments: object) -> None:
     """Run a step's main in this process, so that its warnings are errors here."""
     before = sys.argv
@@ -197,4 +207,5 @@ def prepare(folder: Path, plain: dict) -> Path:
     (folder / "study.yaml").write_text(yaml.safe_dump(plain, sort_keys=False))
     synthesise(msgspec.convert(plain, Study), folder / "results")
     record.write_json(folder / "results/bench.json", benchmark())
+    record.write_json(folder / "results/trials.json", trials())
     return folder

@@ -13,11 +13,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import yaml
-from made_up import NOTE, call, inputs, plain_study, prepare, summarise
+from made_up import NOTE, call, inputs, plain_study, prepare, summarise, trials
 from matplotlib.figure import Figure
 
 from latents import config, record
-from latents.report import gallery, speed, style, summarize, tables, tex
+from latents.report import gallery, replay, speed, style, summarize, tables, tex
 
 FIGURES = {  # script: its data set, where it takes one
     "reconstructions": "mnist", "tsne": "cifar10", "interpolations": "cifar10", "curves": "mnist",
@@ -32,6 +32,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
     summarise(folder)
     call(tables, *inputs(folder), "--out", folder / "generated")
     call(speed, "--bench", folder / "results/bench.json", "--out", folder / "generated")
+    call(replay, "--trials", folder / "results/trials.json", "--out", folder / "generated/macros_replay.tex")
     return folder
 
 
@@ -198,7 +199,7 @@ def test_nothing_that_draws_or_tabulates_imports_torch() -> None:
 
 
 def macros_of(folder: Path) -> dict[str, str]:
-    text = (folder / "generated/macros.tex").read_text()
+    text = "".join((folder / f"generated/{name}.tex").read_text() for name in ("macros", "macros_replay"))
     return dict(re.findall(r"^\\expandafter\\def\\csname (.*?)\\endcsname\{(.*)\}$", text, re.MULTILINE))
 
 
@@ -253,6 +254,20 @@ def test_the_appendix_has_a_line_for_each_cell_with_the_hash_of_its_record(whole
     made = record.read_json(whole / "results/records/cifar10/autoencoder-plus.ablation.full/seed1.json")
     wanted = rf"\cellline{{cifar10/autoencoder-plus.ablation.full/seed1}}{{{record.seal(made)[:8]}}}{{{made['config_sha256'][:8]}}}{{cpu}}"
     assert wanted in lines
+
+
+def test_what_was_done_to_runs_is_in_macros_and_a_trial_that_did_not_hold_is_not_printed(whole: Path, tmp_path: Path) -> None:
+    found = {name.partition("/")[2]: text for name, text in macros_of(whole).items() if name.startswith("fact@trials/")}
+    assert found == {
+        "kills": "40", "kills-train": "9", "kills-evaluate": "8", "kills-figures": "6", "kills-paper": "3", "stops": "10", "slowest": "1.7",
+        "outputs": "321", "full": "17", "processor": r"Made\_up CPU",
+    }  # fmt: skip
+    made = trials()
+    made["trials"]["stop"]["holds"] = False
+    record.write_json(tmp_path / "trials.json", made)
+    with pytest.raises(SystemExit, match="error: reference/trials.json: stop did not hold; mend that and run make trials again"):
+        call(replay, "--trials", tmp_path / "trials.json", "--out", tmp_path / "n.tex")
+    assert not (tmp_path / "n.tex").exists()
 
 
 def test_results_in_reference_and_those_of_the_demo_say_so(spoilt: Path) -> None:

@@ -398,7 +398,8 @@ def test_a_changed_setting_repeats_just_the_cells_that_it_decides(demo, dry_run)
 def test_everything_printed_comes_from_reference_without_data_or_torch(demo, checkout, tmp_path):
     shutil.rmtree(checkout / "reference", ignore_errors=True)
     shutil.copytree(demo[0] / "demo/results", checkout / "reference", ignore=shutil.ignore_patterns("codes"))
-    shutil.copy(ROOT / "reference/bench.json", checkout / "reference/bench.json")
+    for name in ("bench.json", "trials.json"):
+        shutil.copy(ROOT / "reference" / name, checkout / "reference" / name)
     kept = {path: path.read_bytes() for path in (checkout / "reference").rglob("*") if path.is_file()}
     (tmp_path / "torch.py").write_text("raise ImportError('torch is not wanted here')\n")
     reference = ["--config", f"study={DEMO}", "results=reference"]

@@ -37,7 +37,7 @@ def jobs(study: Study) -> dict[str, int]:
     cells = len(study.cells())
     return {
         "data": n, "train": cells + n, "evaluate": cells, "tsne": n * len(ROWS), "similarity": n, "summarize": 1,
-        "figures": FIGURES + FIGURES_PER_DATASET * n, "tables": 1, "claims": 1, "speed_table": 1, "paper": 1,
+        "figures": FIGURES + FIGURES_PER_DATASET * n, "tables": 1, "claims": 1, "speed_table": 1, "replay": 1, "paper": 1,
     }  # fmt: skip
 
 

@@ -119,7 +119,7 @@ def test_one_figure_asks_for_just_what_it_needs(checkout, dry_run):
 def test_from_reference_nothing_is_trained_and_nothing_is_written_there(checkout, dry_run):
     stub_reference(checkout, config.read(ROOT / STUDY))
     jobs = dry_run(checkout, "--config", "results=reference")
-    assert jobs.keys() == FIGURE_RULES | {"tables", "claims", "speed_table", "paper", "all"}
+    assert jobs.keys() == FIGURE_RULES | {"tables", "claims", "speed_table", "replay", "paper", "all"}
     done = run(checkout, SNAKEMAKE, "--dry-run", "--config", "results=reference")
     outputs = [name for line in re.findall(r"^    output: (.*)$", done.stdout, re.MULTILINE) for name in line.split(", ")]
     assert outputs

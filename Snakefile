@@ -415,7 +415,7 @@ rule claims:
     input:
         claims=local("paper/claims.yaml"),
         records=expand(f"{R}/records/{{cell}}.json", cell=CELLS),
-        code=source(f"{REPORT}/claims.py", f"{REPORT}/summarize.py"),
+        code=source(*(f"{REPORT}/{name}.py" for name in ("claims", "summarize", "tex"))),
     output:
         macros=f"{PRE}paper/generated/macros_claims.tex",
         record=f"{PRE}paper/generated/claims.json",
@@ -447,7 +447,7 @@ rule speed_table:
 rule replay:
     input:
         trials=local("reference/trials.json"),
-        code=source(f"{REPORT}/replay.py"),
+        code=source(f"{REPORT}/replay.py", f"{REPORT}/tex.py"),
     output:
         macros=f"{PRE}paper/generated/macros_replay.tex",
     log:

@@ -264,8 +264,9 @@ def test_what_was_done_to_runs_is_in_macros_and_a_trial_that_did_not_hold_is_not
     }  # fmt: skip
     made = trials()
     made["trials"]["stop"]["holds"] = False
+    del made["trials"]["odd"]
     record.write_json(tmp_path / "trials.json", made)
-    with pytest.raises(SystemExit, match="error: reference/trials.json: stop did not hold; mend that and run make trials again"):
+    with pytest.raises(SystemExit, match="error: reference/trials.json: stop, odd did not hold or is not in it; mend that and run make trials again"):
         call(replay, "--trials", tmp_path / "trials.json", "--out", tmp_path / "n.tex")
     assert not (tmp_path / "n.tex").exists()
 

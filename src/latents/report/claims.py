@@ -23,6 +23,7 @@ from msgspec import Meta
 from latents import config, record
 from latents.config import Problem, Study
 from latents.report.summarize import records
+from latents.report.tex import definitions
 from latents.settings import Positive, Seed, Strict
 
 METRICS = ("mae", "accuracy_linear", "accuracy_mlp", "accuracy_knn", "accuracy_best")
@@ -116,13 +117,12 @@ def evaluate(study: Study, claims: Claims, results: Path) -> dict[str, dict[str,
 
 
 def macros(found: dict[str, dict[str, Any]]) -> str:
-    lines = []
+    values = {}
     for name, one in found.items():
         digits = 4 if one["metric"] == "mae" else 1
         words = "difference {difference:.{d}f}, {low:.{d}f} to {high:.{d}f}".format(**one, d=digits)
-        lines += [rf"\expandafter\def\csname claim@{name}\endcsname{{{int(one['supported'])}}}",
-                  rf"\expandafter\def\csname claim@{name}@found\endcsname{{{words}}}"]  # fmt: skip
-    return "\n".join(lines) + "\n"
+        values |= {f"claim@{name}": str(int(one["supported"])), f"claim@{name}@found": words}
+    return definitions(values)
 
 
 @config.command

@@ -14,7 +14,7 @@ from typing import Any
 from latents import config, record
 from latents.config import DATASETS
 from latents.report import style
-from latents.report.tex import escape, tabular
+from latents.report.tex import definitions, escape, tabular
 
 
 def throughput(bench: dict[str, Any]) -> list[dict[str, Any]]:
@@ -98,8 +98,7 @@ def main() -> None:
     arguments = parser.parse_args()
     bench = record.read_json(arguments.bench)
     record.write_text(arguments.out / "table_speed.tex", table(bench))
-    lines = (rf"\expandafter\def\csname fact@bench/{name}\endcsname{{{escape(text)}}}" + "\n" for name, text in facts(bench).items())
-    record.write_text(arguments.out / "macros_speed.tex", "".join(lines))
+    record.write_text(arguments.out / "macros_speed.tex", definitions({f"fact@bench/{name}": escape(text) for name, text in facts(bench).items()}))
 
 
 if __name__ == "__main__":

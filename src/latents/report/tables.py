@@ -26,7 +26,7 @@ import numpy as np
 from latents import config, record
 from latents.config import JUDGE, ROWS, Problem, Study
 from latents.report import style, summarize
-from latents.report.tex import SMALL, Estimates, cell, escape, rounded, tabular
+from latents.report.tex import SMALL, Estimates, cell, definitions, escape, rounded, tabular
 from latents.settings import CODE_SIZE
 
 UNSAID = (("jitter-probability", 1), ("code-size", CODE_SIZE), ("labels", 1))  # settings of every row, but in a sweep
@@ -200,14 +200,14 @@ def facts(study: Study, results: Path, cells: list[dict[str, Any]], times: dict[
 
 
 def macros(found: Estimates, alike: dict[str, str], facts: dict[str, str]) -> str:
-    """One \\def a line; \\csname lets a name hold digits, slashes and hyphens."""
+    """Every number with its interval and count, the similarities, and the facts."""
     values = {}
     for key, estimate in found.items():
         name, write = "res@" + "/".join(key), partial(rounded, key[2], unit=estimate.unit)
         ends = f"{write(value=estimate.low)} to {write(value=estimate.high)}" if estimate.low is not None else f"n = {estimate.n}"
         values |= {name: write(value=estimate.mean), f"{name}@ci": ends.replace("-", "$-$"), f"{name}@n": str(estimate.n)}
     values |= alike | {f"fact@{name}": escape(text) for name, text in facts.items()}
-    return "".join(rf"\expandafter\def\csname {name}\endcsname{{{value}}}" + "\n" for name, value in values.items())
+    return definitions(values)
 
 
 @config.command

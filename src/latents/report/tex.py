@@ -18,6 +18,11 @@ def escape(text: str) -> str:
     return "".join(SPECIAL.get(character, character) for character in text)
 
 
+def definitions(values: dict[str, str]) -> str:
+    """Macros of TeX source by name, one \\def a line; \\csname lets a name hold digits, slashes and hyphens."""
+    return "".join(rf"\expandafter\def\csname {name}\endcsname{{{value}}}" + "\n" for name, value in values.items())
+
+
 def rounded(metric: str, value: float, unit: str) -> str:
     """A value as it is printed; floating-point operations in units of 10^12, with three digits."""
     if metric == "train_flops":

@@ -17,13 +17,13 @@ NOTE = "DEMO: stand-in for CIFAR-10, 5,000 MNIST digits"
 
 
 def plain_study(folder: str = "") -> dict:
-    """config/study.yaml, with three seeds of MNIST, and one of CIFAR-10 with its sweeps. With a folder: the demo."""
+    """config/study.yaml and its sweeps, with three seeds of MNIST and one of CIFAR-10, and one of each sweep. With a folder: the demo."""
     plain = yaml.safe_load((record.ROOT / "config/study.yaml").read_text())
     del plain["sweeps"]
-    plain["datasets"]["mnist"] |= {"seeds": [1, 2, 3]}
     sweeps = yaml.safe_load((record.ROOT / "config/sweeps.yaml").read_text())
-    sweeps["cifar10"]["autoencoder-plus"]["trade"]["seeds"] = [1]
-    plain["datasets"]["cifar10"] |= {"seeds": [1], "sweeps": sweeps["cifar10"]}
+    for dataset, seeds in {"mnist": [1, 2, 3], "cifar10": [1]}.items():
+        sweeps[dataset]["autoencoder-plus"]["trade"]["seeds"] = [1]
+        plain["datasets"][dataset] |= {"seeds": seeds, "sweeps": sweeps[dataset]}
     plain["measurement"]["tsne-points"] = 600
     return plain | ({"study": "demo", "folder": folder, "note": NOTE, "source": "stand-in"} if folder else {})
 

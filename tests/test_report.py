@@ -314,6 +314,8 @@ def test_a_setting_that_the_row_above_has_too_is_not_said_again(whole: Path) -> 
     contrastive, supcon = [next(line for line in lines if line.startswith(name)) for name in ("Contrastive", "SupCon")]
     assert "augm.\\ (resized crop 0.4--1, rotate" in contrastive
     assert "augm.\\ as above, temperature" in supcon
+    on_mnist = next(line for line in lines if line.startswith("-- classes"))
+    assert "corruption (noise 0.2), clean fraction 0.5, gradient weight 5, warmup" in on_mnist and "residual" not in on_mnist
 
 
 def test_a_half_width_is_rounded_up_never_to_nothing() -> None:

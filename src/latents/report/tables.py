@@ -112,12 +112,20 @@ def setting(title: str, settings: dict[str, Any], above: dict[str, Any]) -> str:
 
 
 def settings_table(study: Study) -> str:
+    """A line for each trained row, below it what differs in its variants with a budget of their own; then the judge and the decoder on frozen codes."""
     lines = [SMALL + r"\begin{tabular}{@{}lrrlrr>{\raggedright\arraybackslash}p{3.4in}@{}}", r"\toprule",
              r" & epochs & batch & optim. & rate & decay & other settings \\"]  # fmt: skip
     for d in study.datasets:
         lines += [r"\midrule", rf"\multicolumn{{7}}{{@{{}}l}}{{\textit{{{style.dataset_name(study, d)}}}}} \\"]
-        runs = [msgspec.to_builtins(study.method(d, run)) for run in (*ROWS[2:], JUDGE)]
-        lines += map(setting, [*map(style.name, ROWS[2:]), "Judge"], runs, [{}, *runs])
+        above: dict[str, Any] = {}
+        for row in (*ROWS[2:], JUDGE):
+            method = msgspec.to_builtins(study.method(d, row))
+            lines.append(setting("Judge" if row == JUDGE else style.name(row), method, above))
+            traded = study.datasets[d].sweeps.get(row, {}).get("trade")
+            for name in traded.variants if traded else ():
+                variant = msgspec.to_builtins(study.method(d, f"{row}.trade.{name}"))
+                lines.append(setting(f"-- {name}", {key: value for key, value in variant.items() if key == "optimisation" or value != method[key]}, {}))
+            above = method
     return "\n".join([*lines, r"\midrule", setting("Decoder", msgspec.to_builtins(study.decoder), {}), r"\bottomrule", r"\end{tabular}}", ""])
 
 

@@ -29,7 +29,7 @@ def draw(study: Study, results: Path) -> Figure:
         levers.plot(range(len(LEVERS)), [1.0, *(line["over_ordinary"][name] for name in LEVERS if name != "ordinary")],
                     marker=look.marker, color=look.color, label=look.name)  # fmt: skip
     levers.set_xticks(range(len(LEVERS)), LEVERS.values(), rotation=45, ha="right", rotation_mode="anchor")
-    levers.set(title="CIFAR-10: over the ordinary loop", ylim=(0, None))
+    levers.set(title="CIFAR-10: over the ordinary loop", ylim=(0, 1.5 * levers.dataLim.y1))  # room for the legend, here and below
     levers.legend(loc="upper left", fontsize=7, handlelength=1.2, borderpad=0, labelspacing=0.2)
 
     left = [0.0] * len(lines)
@@ -50,14 +50,14 @@ def draw(study: Study, results: Path) -> Figure:
     memory.plot(thousands, [one["gib"] for one in growth["images"]], "s--", color="black", markerfacecolor="white", label="memory (GiB)")
     memory.spines["right"].set_visible(True)
     memory.grid(False)
-    memory.set_ylim(0, 2 * max(one["gib"] for one in growth["images"]))
-    epochs.set(title="Guided", xlabel="thousand images", ylim=(0, None))
+    memory.set_ylim(0, 2.2 * max(one["gib"] for one in growth["images"]))
+    epochs.set(title="Guided", xlabel="thousand images", ylim=(0, 1.4 * epochs.dataLim.y1))
     epochs.legend(handles=[*seconds, *memory.lines], loc="upper left", fontsize=7, handlelength=1.6, borderpad=0, labelspacing=0.2)
     for kind, name, marker in (("tsne", "openTSNE", "o-"), ("tsne_other", "scikit-learn", "s--")):
         filling = {"markerfacecolor": "white"} if kind == "tsne_other" else {}
         tsne.loglog([one["points"] for one in growth[kind]], [one["seconds"] for one in growth[kind]], marker,
                     color="#0072b2" if kind == "tsne" else "black", label=name, **filling)  # fmt: skip
-    tsne.set(title="t-SNE (s)", xlabel="points")
+    tsne.set(title="t-SNE (s)", xlabel="points", ylim=(None, 6 * tsne.dataLim.y1))
     tsne.legend(loc="upper left", fontsize=7, handlelength=1.6, borderpad=0, labelspacing=0.2)
     return figure
 

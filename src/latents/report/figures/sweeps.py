@@ -60,17 +60,21 @@ def draw(study: Study, results: Path) -> Figure:
 
     look = style.ROWS[TRADED]
     weighed = variants(study, dataset, TRADED, "gradient_weight", "linear_path") if TRADED in ablated else {}
-    for linear, line, label in ((True, "-", "linear paths"), (False, "--", "none")):
+    for linear, line, label in ((True, "-", "linear paths"), (False, "--", "without them")):
         runs = sorted((s.gradient_weight, run) for run, s in weighed.items() if s.linear_path == linear)
         if runs:
             places = [[found[dataset, run, metric, "test"].mean for _, run in runs] for metric in ("mae", "accuracy_best")]
             trade.plot(*places, line, marker=look.marker, color=look.color, markerfacecolor=look.color if linear else "white", label=label)
+            told: dict[tuple[float, float], tuple[list[float], list[str]]] = {}  # points that lie on one another are named together
             for (weight, _), *place in zip(runs, *places, strict=True):
-                trade.annotate(f"{weight:g}", place, (3, -7), textcoords="offset points", fontsize=6)
+                told.setdefault((round(place[0], 3), round(place[1])), (place, []))[1].append(f"{weight:g}")
+            for place, weights in told.values():
+                trade.annotate(", ".join(weights), place, (5, -3), textcoords="offset points", fontsize=6)
     ends = {TRADED: "the row"} | {f"{TRADED}.{TRADE}.{name}": name for name in (sweeps[TRADED][TRADE].variants if TRADE in sweeps.get(TRADED, {}) else {})}
     for (run, label), marker in zip(ends.items(), itertools.cycle("*PXD"), strict=False):
         x, y = (found[dataset, run, metric, "test"] for metric in ("mae", "accuracy_best"))
         trade.errorbar(x.mean, y.mean, xerr=style.spans([x]), yerr=style.spans([y]), fmt=marker, markersize=6, color="black", elinewidth=0.8, capsize=1.5, label=label)
+    trade.margins(0.12)
     trade.set(title="accuracy (%) against MAE", xlabel="test MAE")
     trade.legend(loc="best", fontsize=7, handlelength=1.6, borderpad=0.2)
     return figure

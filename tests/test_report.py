@@ -222,7 +222,7 @@ def test_every_number_that_the_paper_names_has_its_macro_where_all_sweeps_are_ru
     named = [f"fact@{key}" for key in re.findall(r"\\fact\{([^#}]+)\}", source)]
     named += [f"res@{key}" for key in re.findall(r"\\(?:val|pc|ci|n|ifmore)\{([^#}]+)\}", source) + re.findall(r"\\ifmore\{[^#}]+\}\{([^#}]+)\}", source)]
     named += [f"res@{key.strip()}/mae/test" for keys in re.findall(r"\\ifrun\{([^#}]+)\}", source) for key in keys.split(",")]
-    named += [f"res@cifar10/autoencoder-plus.ablation.{name}/mae/val" for name in re.findall(r"\\againstrun\{([^#}]+)\}", source) if name != "no-corruption"]  # older runs have it
+    named += [f"res@cifar10/autoencoder-plus.ablation.{name}/mae/val" for name in re.findall(r"\\againstrun\{([^#}]+)\}", source)]
     assert len(named) > 150 and [name for name in named if name not in macros] == []
 
 
@@ -244,6 +244,13 @@ def test_the_facts_of_the_study_are_macros(whole: Path) -> None:
     }  # fmt: skip
     assert expected == {name: macros[f"fact@{name}"] for name in expected}
     assert re.fullmatch("[0-9a-f]{12}", macros["fact@build-hash"])
+
+
+def test_processors_are_told_by_data_set_where_they_differ(whole: Path) -> None:
+    study = config.read(whole / "study.yaml")
+    cells = [{"dataset": d, "processor": name} for d, name in (("mnist", "A"), ("cifar10", "B"), ("cifar10", "B"))]
+    assert tables.processors(study, cells) == "MNIST: A; CIFAR-10: B"
+    assert tables.processors(study, cells[1:] + [{"dataset": "mnist", "processor": "B"}]) == "B"
 
 
 def test_the_appendix_has_a_line_for_each_cell_with_the_hash_of_its_record(whole: Path) -> None:

@@ -76,7 +76,7 @@ def results(study: Study, reference: Path) -> str:
     summary = summarize.read_summary(reference / "summary.csv")
     cells = list(summarize.records(study, reference))
     times = [seconds for jobs in tables.seconds(study, reference).values() for seconds in jobs]
-    machines = sorted({f"{cell['processor']}, {cell['device']}, {cell['threads']} threads, {cell['precision']}" for cell in cells})
+    device, threads, precision = (tables.joined(cell[key] for cell in cells) for key in ("device", "threads", "precision"))
     lines = []
     for dataset, chosen in study.datasets.items():
         counted = f"{len(chosen.seeds)} seeds, ± half the 95 % interval (Student's t)" if len(chosen.seeds) > 1 else "one seed, so no interval"
@@ -88,7 +88,7 @@ def results(study: Study, reference: Path) -> str:
             lines.append(f"| {name} | " + " | ".join(values) + " |")
         lines.append("")
     longest = f"the longest job {max(times) / 60:.0f} minutes"
-    lines.append(f"Training and measuring took {sum(times) / 3600:.1f} hours ({len(times)} jobs, one after the other; {longest}) on {'; '.join(machines)}.")
+    lines.append(f"Training and measuring took {sum(times) / 3600:.1f} hours ({len(times)} jobs, one after the other; {longest}) on {device}, {threads} threads, {precision} ({tables.processors(study, cells)}).")
     nodes = plan.on_nodes(study, reference, plan.recorded(study, reference)[0], 16)
     lines += ["", "On several such machines (`make plan NODES=16`; training, measuring and t-SNE, then figures and paper; no waiting in a queue):", ""]
     lines += ["```", *nodes, "```"]

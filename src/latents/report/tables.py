@@ -156,6 +156,13 @@ def joined(values: Iterable[Any]) -> str:
     return ", ".join(dict.fromkeys(map(str, values)))
 
 
+def processors(study: Study, cells: Iterable[dict[str, Any]]) -> str:
+    """What the cells ran on: once where it is one, else by data set."""
+    names = {d: joined(one["processor"] for one in cells if one["dataset"] == d) for d in study.datasets}
+    one, *others = dict.fromkeys(names.values())
+    return "; ".join(f"{style.dataset_name(study, d)}: {name}" for d, name in names.items()) if others else one
+
+
 def splits(found: Estimates, cells: list[dict[str, Any]], dataset: str, row: str) -> list[str]:
     """The probe that val names (both, where the seeds differ) and its accuracy on each split."""
     names = joined(PROBES[one["probe_named_by_val"]] for one in cells if (one["dataset"], one["run"]) == (dataset, row))
@@ -180,7 +187,7 @@ def facts(study: Study, results: Path, cells: list[dict[str, Any]], times: dict[
         "build-hash": record.tree_sha256(build)[:12], "source-hash": joined(one["source_sha256"][:12] for one in cells),
         **{f"{package}-version": joined(one["versions"][package] for one in cells) for package in ("torch", "python")},
     }  # fmt: skip
-    found |= {key: joined(one[key] for one in cells) for key in ("device", "processor", "threads", "precision")}
+    found |= {key: joined(one[key] for one in cells) for key in ("device", "threads", "precision")} | {"processor": processors(study, cells)}
     probe, measurement = study.probe, study.measurement
     found |= {
         "knn-k": str(probe.knn_k), "linear-iterations": str(probe.linear_iterations), "knn-temperature": plain(probe.knn_temperature), "mlp-hidden": " and ".join(map(str, probe.mlp_hidden)),

@@ -39,7 +39,8 @@ def draw(study: Study, results: Path, dataset: str) -> Figure:
     handles = [Line2D([], [], linestyle="", marker="o", markersize=4, color=color) for color in style.CLASSES]
     grid[-1].axis("off")
     names, title = style.class_names(study, dataset), style.dataset_name(study, dataset)
-    grid[-1].legend(handles, names, loc="center", ncols=2, columnspacing=0.6, labelspacing=0.2, handletextpad=0.1, title=title)
+    legend = grid[-1].legend(handles, names, loc="center", labelspacing=0, fontsize=6.5, handletextpad=0.1, title=title)
+    legend.set_in_layout(False)  # long names are not to make the other panels smaller
     return figure
 
 

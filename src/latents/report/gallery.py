@@ -14,7 +14,7 @@ from typing import Any
 
 from latents import config, record
 from latents.config import ROWS, ROWS_WITH_LABELS, Problem, Study
-from latents.report import plan, speed, summarize, tables
+from latents.report import plan, speed, summarize, tables, tex
 from latents.report.summarize import Estimate
 
 # script: what it reads, below results/ or reference/; a test holds this against the Snakefile
@@ -67,7 +67,7 @@ def shown(estimate: Estimate | None, metric: str) -> str:
     if estimate is None:
         return ""
     digits = 4 if metric == "mae" else 1
-    width = f" ± {estimate.high - estimate.mean:.{digits}f}" if estimate.high is not None else ""
+    width = f" ± {tex.half_width(estimate, digits)}" if estimate.high is not None else ""
     return f"{estimate.mean:.{digits}f}{width}"
 
 
@@ -79,7 +79,7 @@ def results(study: Study, reference: Path) -> str:
     device, threads, precision = (tables.joined(cell[key] for cell in cells) for key in ("device", "threads", "precision"))
     lines = []
     for dataset, chosen in study.datasets.items():
-        counted = f"{len(chosen.seeds)} seeds, ± half the 95 % interval (Student's t)" if len(chosen.seeds) > 1 else "one seed, so no interval"
+        counted = f"{len(chosen.seeds)} seeds, ± half the 95 % interval (Student's t), rounded up" if len(chosen.seeds) > 1 else "one seed, so no interval"
         lines += [f"**{dataset}**, test images, accuracy in percent, MAE on pixels in [0, 1]; {counted}:", ""]
         lines += ["| row | " + " | ".join(COLUMNS) + " |", "|---" * (len(COLUMNS) + 1) + "|"]
         for row in ROWS:

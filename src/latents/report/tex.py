@@ -31,6 +31,11 @@ def rounded(metric: str, value: float, unit: str) -> str:
     return f"{value:.{1 if unit == 'percent' else DECIMALS.get(metric, 3)}f}"
 
 
+def half_width(estimate: Estimate, places: int) -> str:
+    """Half of an interval's width, rounded up, so that no interval is printed narrower than it is."""
+    return f"{ceil(round((estimate.high - estimate.mean) * 10**places, 6)) / 10**places:.{places}f}"
+
+
 def cell(found: Estimates, *key: str) -> str:
     """Mean, and half the interval's width, rounded up, where there is one; a dash where nothing was measured."""
     if key not in found:
@@ -39,9 +44,7 @@ def cell(found: Estimates, *key: str) -> str:
     mean = rounded(key[2], estimate.mean, estimate.unit)
     if estimate.low is None:
         return mean
-    places = len(mean.partition(".")[2])
-    half = ceil(round((estimate.high - estimate.mean) * 10**places, 6)) / 10**places
-    return rf"{mean} \pm {half:.{places}f}"
+    return rf"{mean} \pm {half_width(estimate, len(mean.partition('.')[2]))}"
 
 
 def column(cells: list[str]) -> str:

@@ -1,4 +1,4 @@
-"""How the classes lie in the test codes: six measures by row, and alignment against uniformity.
+"""How the classes lie in the test codes: four measures by row, and alignment against uniformity.
 
     python -m latents.report.figures.separability --config config/study.yaml --results results \
         --note "" --out figures/separability.pdf

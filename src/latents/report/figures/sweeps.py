@@ -60,7 +60,7 @@ def draw(study: Study, results: Path) -> Figure:
 
     look = style.ROWS[TRADED]
     weighed = variants(study, dataset, TRADED, "gradient_weight", "linear_path") if TRADED in ablated else {}
-    for linear, line, label in ((True, "-", "linear paths"), (False, "--", "without them")):
+    for linear, line, label in ((True, "-", "linear paths"), (False, "--", "without")):
         runs = sorted((s.gradient_weight, run) for run, s in weighed.items() if s.linear_path == linear)
         if runs:
             places = [[found[dataset, run, metric, "test"].mean for _, run in runs] for metric in ("mae", "accuracy_best")]
@@ -73,10 +73,12 @@ def draw(study: Study, results: Path) -> Figure:
     ends = {TRADED: "the row"} | {f"{TRADED}.{TRADE}.{name}": name for name in (sweeps[TRADED][TRADE].variants if TRADE in sweeps.get(TRADED, {}) else {})}
     for (run, label), marker in zip(ends.items(), itertools.cycle("*PXD"), strict=False):
         x, y = (found[dataset, run, metric, "test"] for metric in ("mae", "accuracy_best"))
-        trade.errorbar(x.mean, y.mean, xerr=style.spans([x]), yerr=style.spans([y]), fmt=marker, markersize=6, color="black", elinewidth=0.8, capsize=1.5, label=label)
-    trade.margins(0.12)
+        trade.errorbar(x.mean, y.mean, xerr=style.spans([x]), yerr=style.spans([y]), fmt=marker, markersize=6, color="black", elinewidth=0.8, capsize=1.5)
+        trade.annotate(label, (x.mean, y.mean), (0, 6) if run == TRADED else (-6, -3), textcoords="offset points", fontsize=7, ha="center" if run == TRADED else "right")
+    trade.margins(0.15)
     trade.set(title="accuracy (%) against MAE", xlabel="test MAE")
-    trade.legend(loc="best", fontsize=7, handlelength=1.6, borderpad=0.2)
+    if weighed:
+        trade.legend(loc="upper left", fontsize=7, handlelength=1.6, borderpad=0.2)  # the best of both: free, as long as one pays for the other
     return figure
 
 

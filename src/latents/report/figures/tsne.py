@@ -3,7 +3,7 @@
     python -m latents.report.figures.tsne --config config/study.yaml --results results \
         --dataset cifar10 --note "" --out figures/tsne_cifar10.pdf
 
-Reads tsne/<dataset>/<row>.csv and .json (first seed). A class is written where the median of its points lies.
+Reads tsne/<dataset>/<row>.csv and .json (first seed). A class is written where the median of its points lies, or beside it where two would overlap.
 """
 
 from pathlib import Path
@@ -18,6 +18,17 @@ from latents.report import style
 from latents.report.summarize import read_csv, trustworthiness
 
 
+def apart(places: np.ndarray, least: float) -> np.ndarray:
+    """Points [n, 2] moved as little as it takes until they are at least so far apart, or nearly."""
+    places = places.astype(float)
+    for _ in range(200):
+        between = places[:, None] - places
+        distance = np.linalg.norm(between, axis=2) + np.eye(len(places)) * least
+        push = np.clip(least - distance, 0, None) / np.maximum(distance, 1e-9)
+        places = places + 0.25 * (between * push[:, :, None]).sum(1)
+    return places
+
+
 def draw(study: Study, results: Path, dataset: str) -> Figure:
     figure = style.figure(2.3)
     grid = figure.subplots(2, 4).ravel()
@@ -27,8 +38,9 @@ def draw(study: Study, results: Path, dataset: str) -> Figure:
         labels = np.array([int(line["label"]) for line in lines])
         colors = np.array(style.CLASSES)[labels]
         axes.scatter(*points.T, s=max(0.8, min(6, 4000 / len(points))), c=colors, linewidths=0, rasterized=True)
-        for label in np.unique(labels):
-            x, y = np.median(points[labels == label], axis=0)
+        medians = np.array([np.median(points[labels == label], axis=0) for label in np.unique(labels)])
+        wide = max(np.ptp(points[:, 0]), 1.6 * np.ptp(points[:, 1]))  # of the panel, about, in the points' units
+        for label, (x, y) in zip(np.unique(labels), apart(medians, 0.07 * wide), strict=True):
             halo = [patheffects.withStroke(linewidth=2, foreground="white")]
             axes.text(x, y, str(label), ha="center", va="center", fontsize=8.5, weight="bold", path_effects=halo)
         axes.set_title(f"{style.name(row)}, $T = {trustworthiness(results, dataset, row):.3f}$")

@@ -173,6 +173,18 @@ def test_of_many_numbers_one_that_only_chance_moved_is_not_off() -> None:
     assert [one["verdict"] for one in verify.judged(published, own, UNITS)] == ["off"] + ["within"] * 29
 
 
+def test_what_measures_the_judge_alone_is_shown_where_it_is_another_judge(spoilt: Path) -> None:
+    for path in (spoilt / "results/records/mnist").rglob("seed*.json"):
+        with_metric(spoilt, path.relative_to(spoilt / "results/records").with_suffix("").as_posix(), "judge_accuracy", 0.1)
+    key = ("mnist", "guided", "judge_accuracy", "test")
+    assert verdict(compared(spoilt), *key)["verdict"] == "off"
+    for path in (spoilt / "results/records/mnist").rglob("seed*.json"):
+        change(spoilt / "results", path.relative_to(spoilt / "results/records").with_suffix("").as_posix(), judge_sha256="ab" * 32)
+    found = compared(spoilt)
+    assert verdict(found, *key)["verdict"] == "shown" and found["level"] == "statistical"
+    assert [one["what"] for one in found["differences"]] == ["judge_sha256"]
+
+
 def test_other_seeds_are_named_and_their_numbers_judged(spoilt: Path) -> None:
     study = plain_study()
     study["datasets"]["mnist"]["seeds"] = [1, 2, 4]

@@ -12,7 +12,8 @@ A number is `bitwise` where every seed's value is the same float; else `within` 
 n published and m own seeds, s the seeds' standard deviation, pooled over rows and over both runs for a data set, metric and split, t
 Student's at its degrees of freedom, at 5 % after Holm's correction, over the primary metrics and over the others; a variant of a sweep is
 judged by the rows' s too. Where s is 0, as where no row has two seeds, the printed digits decide. Trustworthiness, of one t-SNE a row, is
-only shown, as curves and pictures are. What was run (configuration, data, source, versions, seeds, device,
+only shown, as curves and pictures are; so is what measures the judge alone, where it is not the published one: a data set has one judge,
+and no seeds tell how far another may be. What was run (configuration, data, source, versions, seeds, device,
 threads) is compared by value or hash, not by tolerance. Takes seconds.
 
 The level of replay is `bitwise` (weights, codes, curves, pictures and numbers), `numerical` (all numbers as printed), `statistical`
@@ -41,6 +42,7 @@ LEVEL = 0.05
 PRIMARY = ("accuracy_best", "accuracy_head", "mae")  # on test
 MADE = ("weights_sha256", "codes_sha256", "curve_sha256", "pictures_sha256", "sample_sha256")
 SHOWN = ("tsne_trustworthiness",)
+OF_THE_JUDGE = ("judge_accuracy", "class_changes_pixels", "class_changes_pixels_pairs")  # on the images themselves: no row has a part in them
 RAN = ("data_sha256", "split_sha256", "source_sha256", "judge_sha256", "device", "threads", "precision", "processor")
 FILES = (("curves/{}.csv", "curve_sha256"), ("pictures/{}.npz", "pictures_sha256"))
 
@@ -100,12 +102,13 @@ def by_number(values: list[Value]) -> dict[Key, Seeds]:
 def pooled(groups: list[Seeds]) -> tuple[float, int]:
     """Standard deviation within groups, and its degrees of freedom."""
     freedom = sum(len(group) - 1 for group in groups)
-    squares = sum((value - fmean(group.values())) ** 2 for group in groups for value in group.values())
+    spread = [group.values() for group in groups if len(set(group.values())) > 1]  # the mean of equal floats may be off by a bit
+    squares = sum((value - fmean(group)) ** 2 for group in spread for value in group)
     return (sqrt(squares / freedom) if freedom else 0.0), freedom
 
 
-def judged(published: dict[Key, Seeds], own: dict[Key, Seeds], units: dict[str, str]) -> list[dict[str, Any]]:
-    """Every number that both have, with its verdict."""
+def judged(published: dict[Key, Seeds], own: dict[Key, Seeds], units: dict[str, str], shown: tuple[str, ...] = SHOWN) -> list[dict[str, Any]]:
+    """Every number that both have, with its verdict; the metrics in `shown` are never off."""
     from scipy.stats import t  # here: it takes half a second, and a verdict is printed without it
 
     found = []
@@ -132,7 +135,7 @@ def judged(published: dict[Key, Seeds], own: dict[Key, Seeds], units: dict[str, 
             one["p"] = corrected
         for one in members:
             near = one["same_printed"] if one["p"] is None else one["p"] >= LEVEL
-            one["verdict"] = "bitwise" if one["same"] else "shown" if one["metric"] in SHOWN else "within" if near else "off"
+            one["verdict"] = "bitwise" if one["same"] else "shown" if one["metric"] in shown else "within" if near else "off"
     return found
 
 
@@ -174,9 +177,11 @@ def compare(study: Study, results: Path, reference: Path, cell: str | None) -> d
     else:
         faults += [fault for folder, cells in ((reference, published), (results, own)) for fault in tables_follow(folder, cells)]
         values = [read_runs(folder / "runs.csv") for folder in (reference, results)]
-    numbers = judged(*map(by_number, values), {one.metric: one.unit for some in values for one in some})
-    alone = sum(len(one.keys() - other.keys()) for one, other in itertools.permutations(map(by_number, values)) if not cell)
     both = [name for name in published if name in own]
+    other_judge = any(published[name].get("judge_sha256") != own[name].get("judge_sha256") for name in both)
+    units = {one.metric: one.unit for some in values for one in some}
+    numbers = judged(*map(by_number, values), units, SHOWN + OF_THE_JUDGE if other_judge else SHOWN)
+    alone = sum(len(one.keys() - other.keys()) for one, other in itertools.permutations(map(by_number, values)) if not cell)
     made = {key: sum(published[name].get(key) == own[name].get(key) for name in both) for key in MADE if all(key in published[name] for name in both)}
     missing = [] if cell else sorted(published.keys() - own.keys())
     added = sorted(own.keys() - published.keys())

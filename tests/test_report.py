@@ -18,6 +18,7 @@ from matplotlib.figure import Figure
 
 from latents import config, record
 from latents.report import gallery, replay, speed, style, summarize, tables, tex
+from latents.report.figures import tsne as tsne_figure
 
 FIGURES = {  # script: its data set, where it takes one
     "reconstructions": "mnist", "tsne": "cifar10", "interpolations": "cifar10", "curves": "mnist",
@@ -220,7 +221,7 @@ def test_every_line_of_the_summary_and_every_ablation_has_its_macros(whole: Path
 def test_every_number_that_the_paper_names_has_its_macro_where_all_sweeps_are_run(whole: Path) -> None:
     macros, source = macros_of(whole), re.sub(r"(?<!\\)%.*", "", (record.ROOT / "paper/paper.tex").read_text())
     named = [f"fact@{key}" for key in re.findall(r"\\fact\{([^#}]+)\}", source)]
-    named += [f"res@{key}" for key in re.findall(r"\\(?:val|pc|ci|n|ifmore)\{([^#}]+)\}", source) + re.findall(r"\\ifmore\{[^#}]+\}\{([^#}]+)\}", source)]
+    named += [f"res@{key}" for key in re.findall(r"\\(?:val|pc|ci|n|ifmore|threeway)\{([^#}]+)\}", source) + re.findall(r"\\(?:ifmore|threeway)\{[^#}]+\}\{([^#}]+)\}", source)]
     named += [f"res@{key.strip()}/mae/test" for keys in re.findall(r"\\ifrun\{([^#}]+)\}", source) for key in keys.split(",")]
     named += [f"res@cifar10/autoencoder-plus.ablation.{name}/mae/val" for name in re.findall(r"\\againstrun\{([^#}]+)\}", source)]
     assert len(named) > 150 and [name for name in named if name not in macros] == []
@@ -251,6 +252,14 @@ def test_processors_are_told_by_data_set_where_they_differ(whole: Path) -> None:
     cells = [{"dataset": d, "processor": name} for d, name in (("mnist", "A"), ("cifar10", "B"), ("cifar10", "B"))]
     assert tables.processors(study, cells) == "MNIST: A; CIFAR-10: B"
     assert tables.processors(study, cells[1:] + [{"dataset": "mnist", "processor": "B"}]) == "B"
+
+
+def test_class_numbers_are_moved_apart_and_no_further() -> None:
+    places = np.array([[0.0, 0.0], [0.3, 0.0], [0.3, 0.2], [9.0, 9.0]])
+    moved = tsne_figure.apart(places, 1.0)
+    between = np.linalg.norm(moved[:, None] - moved, axis=2)[np.triu_indices(4, 1)]
+    assert between.min() > 0.95 and np.array_equal(moved[3], places[3])
+    assert np.array_equal(tsne_figure.apart(moved[[0, 3]], 1.0), moved[[0, 3]])
 
 
 def test_the_appendix_has_a_line_for_each_cell_with_the_hash_of_its_record(whole: Path) -> None:

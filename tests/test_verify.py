@@ -183,6 +183,8 @@ def test_what_measures_the_judge_alone_is_shown_where_it_is_another_judge(spoilt
     found = compared(spoilt)
     assert verdict(found, *key)["verdict"] == "shown" and found["level"] == "statistical"
     assert [one["what"] for one in found["differences"]] == ["judge_sha256"]
+    with_metric(spoilt, "cifar10/guided/seed1", "judge_accuracy", 0.1)  # its data set has the same judge still
+    assert verdict(compared(spoilt), "cifar10", "guided", "judge_accuracy", "test")["verdict"] == "off"
 
 
 def test_other_seeds_are_named_and_their_numbers_judged(spoilt: Path) -> None:

@@ -156,7 +156,7 @@ def joined(values: Iterable[Any]) -> str:
     return ", ".join(dict.fromkeys(map(str, values)))
 
 
-def processors(study: Study, cells: Iterable[dict[str, Any]]) -> str:
+def processors(study: Study, cells: list[dict[str, Any]]) -> str:
     """What the cells ran on: once where it is one, else by data set."""
     names = {d: joined(one["processor"] for one in cells if one["dataset"] == d) for d in study.datasets}
     one, *others = dict.fromkeys(names.values())

@@ -24,7 +24,7 @@ import argparse
 import itertools
 import sys
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from math import isclose, sqrt
 from pathlib import Path
 from statistics import fmean
@@ -107,8 +107,8 @@ def pooled(groups: list[Seeds]) -> tuple[float, int]:
     return (sqrt(squares / freedom) if freedom else 0.0), freedom
 
 
-def judged(published: dict[Key, Seeds], own: dict[Key, Seeds], units: dict[str, str], shown: tuple[str, ...] = SHOWN) -> list[dict[str, Any]]:
-    """Every number that both have, with its verdict; the metrics in `shown` are never off."""
+def judged(published: dict[Key, Seeds], own: dict[Key, Seeds], units: dict[str, str], other_judge: Collection[str] = ()) -> list[dict[str, Any]]:
+    """Every number that both have, with its verdict; `other_judge` names the data sets that another judge measured."""
     from scipy.stats import t  # here: it takes half a second, and a verdict is printed without it
 
     found = []
@@ -135,7 +135,8 @@ def judged(published: dict[Key, Seeds], own: dict[Key, Seeds], units: dict[str, 
             one["p"] = corrected
         for one in members:
             near = one["same_printed"] if one["p"] is None else one["p"] >= LEVEL
-            one["verdict"] = "bitwise" if one["same"] else "shown" if one["metric"] in shown else "within" if near else "off"
+            shown = one["metric"] in SHOWN or (one["metric"] in OF_THE_JUDGE and one["dataset"] in other_judge)
+            one["verdict"] = "bitwise" if one["same"] else "shown" if shown else "within" if near else "off"
     return found
 
 
@@ -178,9 +179,9 @@ def compare(study: Study, results: Path, reference: Path, cell: str | None) -> d
         faults += [fault for folder, cells in ((reference, published), (results, own)) for fault in tables_follow(folder, cells)]
         values = [read_runs(folder / "runs.csv") for folder in (reference, results)]
     both = [name for name in published if name in own]
-    other_judge = any(published[name].get("judge_sha256") != own[name].get("judge_sha256") for name in both)
+    other_judge = {own[name]["dataset"] for name in both if published[name].get("judge_sha256") != own[name].get("judge_sha256")}
     units = {one.metric: one.unit for some in values for one in some}
-    numbers = judged(*map(by_number, values), units, SHOWN + OF_THE_JUDGE if other_judge else SHOWN)
+    numbers = judged(*map(by_number, values), units, other_judge)
     alone = sum(len(one.keys() - other.keys()) for one, other in itertools.permutations(map(by_number, values)) if not cell)
     made = {key: sum(published[name].get(key) == own[name].get(key) for name in both) for key in MADE if all(key in published[name] for name in both)}
     missing = [] if cell else sorted(published.keys() - own.keys())

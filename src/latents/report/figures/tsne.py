@@ -20,7 +20,6 @@ from latents.report.summarize import read_csv, trustworthiness
 
 def apart(places: np.ndarray, least: float) -> np.ndarray:
     """Points [n, 2] moved as little as it takes until they are at least so far apart, or nearly."""
-    places = places.astype(float)
     for _ in range(200):
         between = places[:, None] - places
         distance = np.linalg.norm(between, axis=2) + np.eye(len(places)) * least

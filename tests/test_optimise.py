@@ -6,7 +6,7 @@ from tiny import Cells
 from torch import nn
 
 from latents.model import build
-from latents.optimise import Muon, optimizers_for, orthogonalised
+from latents.optimise import COEFFICIENTS, Muon, optimizers_for, orthogonalised
 from latents.settings import Optimisation
 
 SETTINGS = Optimisation(epochs=1, batch_size=5, optimizer="muon", learning_rate=0.01, weight_decay=0.1, warmup=0.0)
@@ -16,6 +16,24 @@ def spectrum(shape: tuple[int, int]) -> torch.Tensor:
     matrix = torch.randn(shape, generator=torch.Generator().manual_seed(1))
     left, _, right = torch.linalg.svd(matrix, full_matrices=False)
     return left @ torch.diag(torch.logspace(-1, 1, min(shape))) @ right
+
+
+def as_published(matrix: torch.Tensor) -> torch.Tensor:
+    """Newton and Schulz's iteration on the whole matrix, in float64."""
+    a, b, c = COEFFICIENTS
+    x = matrix.double() / matrix.double().norm()
+    for _ in range(5):
+        inner = x @ x.T
+        x = a * x + (b * inner + c * inner @ inner) @ x
+    return x
+
+
+@pytest.mark.parametrize("shape", [(1, 7), (8, 8), (6, 40), (40, 6), (256, 2304)])
+def test_on_the_gram_matrix_the_iteration_gives_what_it_gives_on_the_whole(shape: tuple[int, int]) -> None:
+    matrix = spectrum(shape)
+    assert (orthogonalised(matrix) - as_published(matrix)).norm() < 1e-3 * as_published(matrix).norm()
+    rank_one = matrix[:, :1] @ matrix[:1]  # of all other directions, rounding alone
+    assert (orthogonalised(rank_one) - as_published(rank_one)).norm() < 1e-3 * as_published(rank_one).norm()
 
 
 @pytest.mark.parametrize("shape", [(8, 8), (6, 40), (40, 6)])

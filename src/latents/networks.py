@@ -10,6 +10,7 @@ import scipy.linalg
 import torch
 from torch import Tensor, nn
 
+from latents.convolution import Convolution, TransposedConvolution
 from latents.settings import CELL, CODE_SIZE, DIRECTIONS
 
 Shape = tuple[int, int, int]  # height, width, channels of an image; or channels, height, width of a tensor
@@ -25,6 +26,24 @@ class Float32(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         with torch.autocast(x.device.type, enabled=False):
             return self.layer(x.float())
+
+
+def layout_of(x: Tensor) -> torch.memory_format:
+    """Channels last or torch's default; layers that get both at once fall back to slow loops."""
+    return torch.channels_last if x.is_contiguous(memory_format=torch.channels_last) else torch.contiguous_format
+
+
+def flat(features: Tensor) -> Tensor:
+    """[n, c, h, w] -> [n, c * h * w]; the gradient comes back in the features' own layout."""
+    if features.requires_grad:
+        layout = layout_of(features)
+        features.register_hook(lambda gradient: gradient.contiguous(memory_format=layout))
+    return features.flatten(1)
+
+
+def unflat(x: Tensor, shape: Shape, layer: nn.Module) -> Tensor:
+    """[n, c * h * w] -> [n, c, h, w], in the layout of the weights of the layer that takes it."""
+    return x.unflatten(1, shape).contiguous(memory_format=layout_of(layer.weight))
 
 
 class Standardise(nn.Module):
@@ -70,8 +89,8 @@ class Whitening(nn.Conv2d):
 def block(inputs: int, outputs: int) -> nn.Sequential:
     """Two 3x3 convolutions, the first followed by 2x2 max pooling; halves the resolution."""
     return nn.Sequential(
-        nn.Conv2d(inputs, outputs, 3, padding=1, bias=False), nn.MaxPool2d(2), nn.BatchNorm2d(outputs), nn.GELU(),
-        nn.Conv2d(outputs, outputs, 3, padding=1, bias=False), nn.BatchNorm2d(outputs), nn.GELU(),
+        Convolution(inputs, outputs, 3, bias=False), nn.MaxPool2d(2), nn.BatchNorm2d(outputs), nn.GELU(),
+        Convolution(outputs, outputs, 3, bias=False), nn.BatchNorm2d(outputs), nn.GELU(),
     )  # fmt: skip
 
 
@@ -98,7 +117,7 @@ class Encoder(nn.Module):
         self.whiten.fit(self.standardise(images))
 
     def forward(self, x: Tensor) -> Tensor:
-        code = self.to_code(self.blocks(self.whiten(self.standardise(x))).flatten(1))
+        code = self.to_code(flat(self.blocks(self.whiten(self.standardise(x)))))
         return code if self.linear is None else code + self.linear(x.flatten(1))
 
 
@@ -109,7 +128,7 @@ class PlainEncoder(nn.Module):
         super().__init__()
         height, width, colours = shape
         steps = [colours, *channels]
-        layers = [nn.Sequential(nn.Conv2d(a, b, 3, stride=2, padding=1), nn.ReLU()) for a, b in zip(steps, channels, strict=False)]
+        layers = [nn.Sequential(Convolution(a, b, 3, stride=2), nn.ReLU()) for a, b in zip(steps, channels, strict=False)]
         self.standardise = Standardise(colours)
         self.layers = nn.Sequential(*layers)
         self.to_code = Float32(nn.Linear(channels[-1] * -(-height // 8) * -(-width // 8), CODE_SIZE))
@@ -119,7 +138,7 @@ class PlainEncoder(nn.Module):
         self.standardise.fit(images)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.to_code(self.layers(self.standardise(x)).flatten(1))
+        return self.to_code(flat(self.layers(self.standardise(x))))
 
 
 class PCA(nn.Module):
@@ -170,7 +189,7 @@ class GradientDecoder(nn.Module):
         self.layers = nn.Sequential(Residual(channels), Float32(nn.Conv2d(channels, DIRECTIONS, 1)))
 
     def forward(self, codes: Tensor) -> Tensor:
-        return self.layers(self.from_code(codes).unflatten(1, self.start))
+        return self.layers(unflat(self.from_code(codes), self.start, self.layers[0].branch[0]))
 
 
 def linear_to_pixels(code_size: int, shape: Shape) -> nn.Sequential:
@@ -194,13 +213,13 @@ class PlainDecoder(nn.Module):
         self.start = (c, -(-height // 8), -(-width // 8))
         self.from_code = nn.Linear(code_size, c * self.start[1] * self.start[2])
         self.layers = nn.Sequential(
-            nn.ReLU(), nn.ConvTranspose2d(c, b, 4, stride=2, padding=1), nn.ReLU(), nn.ConvTranspose2d(b, a, 4, stride=2, padding=1), nn.ReLU()
+            nn.ReLU(), TransposedConvolution(c, b, 4, stride=2), nn.ReLU(), TransposedConvolution(b, a, 4, stride=2), nn.ReLU()
         )
         self.to_pixels = Float32(nn.ConvTranspose2d(a, colours, 4, stride=2, padding=1))
         self.linear = linear_to_pixels(code_size, self.shape) if linear_path else None
 
     def forward(self, codes: Tensor) -> Tensor:
-        drawn = self.to_pixels(self.layers(self.from_code(codes).unflatten(1, self.start)))
+        drawn = self.to_pixels(self.layers(unflat(self.from_code(codes), self.start, self.layers[1])))
         pixels = drawn[:, :, : self.shape[1], : self.shape[2]]
         return clamp(pixels if self.linear is None else pixels + self.linear(codes))
 
@@ -211,8 +230,8 @@ class Residual(nn.Module):
     def __init__(self, channels: int) -> None:
         super().__init__()
         self.branch = nn.Sequential(
-            nn.Conv2d(channels, channels, 3, padding=1, bias=False), nn.BatchNorm2d(channels), nn.GELU(),
-            nn.Conv2d(channels, channels, 3, padding=1, bias=False), nn.BatchNorm2d(channels),
+            Convolution(channels, channels, 3, bias=False), nn.BatchNorm2d(channels), nn.GELU(),
+            Convolution(channels, channels, 3, bias=False), nn.BatchNorm2d(channels),
         )  # fmt: skip
 
     def forward(self, x: Tensor) -> Tensor:
@@ -234,6 +253,6 @@ class Decoder(nn.Module):
         self.linear = linear_to_pixels(code_size, (colours, height, width)) if linear_path else None
 
     def forward(self, codes: Tensor) -> Tensor:
-        features = self.blocks(self.from_code(codes).unflatten(1, self.start))
+        features = self.blocks(unflat(self.from_code(codes), self.start, self.blocks[0].branch[0]))
         pixels = nn.functional.pixel_shuffle(self.to_pixels(features), 2)
         return clamp(pixels if self.linear is None else pixels + self.linear(codes))

@@ -13,16 +13,22 @@ ITERATIONS = 5
 def orthogonalised(matrix: Tensor) -> Tensor:
     """A matrix [r, c] with its singular values brought near 1, by Newton and Schulz's iteration (Jordan et al. 2024).
 
-    In bfloat16, as published, whatever the study's precision: it needs directions, not digits.
+    Each step multiplies x by a polynomial of x x^T. As these all commute, the steps are taken on x x^T alone, the smaller side
+    squared, and x is multiplied once, by their product (Gram Newton-Schulz, Zhang et al. 2026); in float32, which that needs.
     """
     a, b, c = COEFFICIENTS
-    x = matrix.bfloat16()
+    x = matrix.float()
     tall = x.shape[0] > x.shape[1]
     x = x.T if tall else x
     x = x / (x.norm() + 1e-7)
-    for _ in range(ITERATIONS):
-        product = x @ x.T
-        x = a * x + (b * product + c * product @ product) @ x
+    gram, product = x @ x.T, None
+    for number in range(ITERATIONS):
+        step = torch.addmm(gram, gram, gram, beta=b, alpha=c)
+        step.diagonal().add_(a)
+        product = step if product is None else step @ product
+        if number < ITERATIONS - 1:
+            gram = step @ gram @ step
+    x = product @ x
     return (x.T if tall else x).to(matrix.dtype)
 
 

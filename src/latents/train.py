@@ -95,8 +95,9 @@ def prepare(study: Study, dataset: str, run: str, seed: int, device: torch.devic
     return Prepared(model, split, lambda index, random: objective(images[index], labels[index], random), validate)
 
 
-def train(study: Study, dataset: str, run: str, seed: int, checkpoint: Path) -> tuple[Model, list[tuple[Any, ...]], dict[str, Any], float]:
-    """Train a cell; returns the model, its curve, the facts of its record and the loop's seconds. `pca` and `random` are only fitted."""
+def train(study: Study, dataset: str, run: str, seed: int, checkpoint: Path) -> tuple[Model, list[tuple[Any, ...]], dict[str, Any], dict[str, float]]:
+    """Train a cell; returns the model, its curve, the facts of its record and its seconds by part. `pca` and `random` are only fitted."""
+    started = time.perf_counter()
     device = device_of(study)
     if study.precision == "bfloat16" and device.type == "cpu" and not torch.cpu.get_capabilities().get("avx512_bf16", True):
         print("precision: bfloat16 is configured, but this processor has no instructions for it; float32 would be faster", file=sys.stderr)
@@ -114,17 +115,18 @@ def train(study: Study, dataset: str, run: str, seed: int, checkpoint: Path) -> 
     if settings is None:
         if run == "pca":
             facts["parameters"] = model.encoder.mean.numel() + model.encoder.components.numel()
-        return model, [], facts, 0.0
+        return model, [], facts, {"training": 0.0, "preparing": time.perf_counter() - started}
 
     optimisation = settings.optimisation
     steps = optimisation.epochs * (items // min(optimisation.batch_size, items))
     facts["train_flops"] = steps * flops_of_step(model, loss, optimisation, device, items)
     identity = config.digest([device.type, study.training(dataset, run, seed), record.source_sha256(), split.split_sha256, split.data_sha256])
+    preparing = time.perf_counter() - started
     curve, seconds = fit(
         loss, validate, model, optimisation, items, seed, device,
         name=f"{dataset}/{run}/seed{seed}", linear_rate=getattr(settings, "linear_rate", 1.0), checkpoint=checkpoint, identity=identity,
     )  # fmt: skip
-    return model, curve, facts, seconds
+    return model, curve, facts, {"training": seconds, "preparing": preparing}
 
 
 def fit_to_pixels(model: Model, settings: Strict | None, images: Tensor) -> None:
@@ -166,17 +168,15 @@ def main() -> None:
         parser.add_argument(f"--{name}", required=True)
     parser.add_argument("--seed", type=int, required=True)
     options = parser.parse_args()
-    started = time.perf_counter()
     study = config.read(options.config)
     checkpoint = Path(options.out).with_suffix(".checkpoint")
-    model, curve, facts, seconds = train(study, options.dataset, options.run, options.seed, checkpoint)
+    model, curve, facts, parts = train(study, options.dataset, options.run, options.seed, checkpoint)
     settings = study.method(options.dataset, options.run)
     training = study.training(options.dataset, options.run, options.seed)
     save_model(options.out, model, training)
     rows = "\n".join(",".join(map(str, row)) for row in [CURVE, *curve]) + "\n"
     record.write_text(options.curve, rows)
     seen = facts["train_images"] * settings.optimisation.epochs if settings else 0
-    parts = {"training": seconds, "preparing": time.perf_counter() - started - seconds}
     record.write_json(options.timing, timing(parts, seen))
     made = {"weights_sha256": record.sha256(Path(options.out)), "curve_sha256": record.sha256(rows.encode())}
     record.write_json(options.record, record.header(training) | facts | made)

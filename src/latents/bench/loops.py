@@ -167,7 +167,7 @@ def flops_of_convolution(shape: tuple[int, int, int, int]) -> int:
 
 def epoch(path: str, dataset: str, run: str, folder: str) -> dict[str, float]:
     """Seconds of the training at `path` and the peak memory of its process in GiB."""
-    seconds = train.train(config.read(path), dataset, run, 1, Path(folder) / "growth.checkpoint")[3]
+    seconds = train.train(config.read(path), dataset, run, 1, Path(folder) / "growth.checkpoint")[3]["training"]
     return {"seconds": seconds, "gib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20}
 
 

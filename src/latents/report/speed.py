@@ -64,7 +64,7 @@ def facts(bench: dict[str, Any]) -> dict[str, str]:
     for method, one in methods.items():
         found[f"peak-share/{method}"] = f"{100 * one['conv_peak_share']:.0f}"
         found[f"data-share/{method}"] = f"{100 * one['shares']['data']:.1f}"
-    seeds, sizes = sprint["seeds"], growth["images"]
+    seeds = sprint["seeds"]
     tsne, tsne_other = ({one["points"]: one["seconds"] for one in growth[kind]} for kind in ("tsne", "tsne_other"))
     both = max(tsne.keys() & tsne_other.keys())  # the most points that both libraries were given
     trained, whole = (sum(values) for values in ([one["parts"]["training"] for one in seeds], [one["seconds"] for one in seeds]))
@@ -75,12 +75,9 @@ def facts(bench: dict[str, Any]) -> dict[str, str]:
         "sprint-seconds": f"{sprint['seconds']:.0f}", "sprint-accuracy": f"{sprint['accuracy']:.2f}", "sprint-split": sprint["split"],
         "sprint-seeds": str(len(seeds)), "sprint-epochs": str(epochs), "sprint-start": f"{100 * (1 - trained / whole):.1f}",
         "sprint-validation": f"{100 * methods['guided']['validation'] * epochs * len(seeds) / whole:.1f}",
-        "growth-images": f"{sizes[0]['images']:,} to {sizes[-1]['images']:,}", "growth-seconds": f"{sizes[0]['seconds']:.0f} to {sizes[-1]['seconds']:.0f}",
-        "growth-memory": f"{sizes[0]['gib']:.1f} to {sizes[-1]['gib']:.1f}",
         "width-images": f"{growth['widths'][0]['images']:,}", "widths": listed(str(one["widths"][-1]) for one in growth["widths"]),
         "width-seconds": listed(f"{one['seconds']:.0f}" for one in growth["widths"]),
         "tsne-points": f"{both:,}", "tsne-seconds": f"{tsne[both]:.0f}", "tsne-other-seconds": f"{tsne_other[both]:.0f}",
-        "tsne-most": f"{max(tsne):,}", "tsne-most-seconds": f"{tsne[max(tsne)]:.0f}",
     }  # fmt: skip
 
 

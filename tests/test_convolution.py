@@ -67,13 +67,18 @@ def test_the_flops_are_counted_as_torch_counts_them(monkeypatch: pytest.MonkeyPa
     assert counts[0] == counts[1] > 0
 
 
-def test_in_float32_on_larger_maps_and_where_the_stride_leaves_a_rest_the_layers_are_torchs_own(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_in_float32_on_larger_maps_and_where_widths_do_not_fit_the_stride_the_layers_are_torchs_own(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(convolution, "TILES", True)
     monkeypatch.setattr(convolution, "side_by_side", lambda *_: pytest.fail("laid side by side"))
     gradients(Convolution(4, 6, 3), batch(4, 6, 16), precision=torch.float32)
     gradients(Convolution(4, 6, 3), batch(4, 9, 16))
     gradients(Convolution(4, 6, 3, stride=2), batch(4, 7, 16))
     gradients(TransposedConvolution(4, 6, 4, stride=2), batch(4, 9, 16))
+    gradients(Convolution(4, 6, 5), batch(4, 6, 16))
+    gradients(TransposedConvolution(4, 6, 3, stride=2), batch(4, 4, 16))
+    frozen = Convolution(4, 6, 3, bias=False).requires_grad_(False)
+    with torch.autocast("cpu", torch.bfloat16):
+        frozen(batch(4, 6, 16).requires_grad_()).float().sum().backward()
 
 
 @pytest.mark.parametrize("tiles", [True, False])

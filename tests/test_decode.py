@@ -1,5 +1,7 @@
 """Reconstruction: measures against scikit-image, on pixels from 0 to 1, and one decoder budget for every row's codes."""
 
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 import torch
@@ -57,16 +59,22 @@ def test_an_equal_image_has_no_error_and_the_highest_similarity() -> None:
     assert decode.psnr(originals, originals).isfinite().all()
 
 
-def test_the_error_of_a_record_is_on_pixels_from_0_to_1_per_image_then_averaged() -> None:
-    black = torch.zeros(3, 1, 28, 28, dtype=torch.uint8)
-    for drawn, mae in ((0.0, 0.0), (1.0, 1.0), (0.25, 0.25)):
+def test_the_error_of_a_record_is_on_pixels_from_0_to_1_per_image_then_averaged(cells: Cells, monkeypatch: pytest.MonkeyPatch) -> None:
+    def measured(images: dict[str, Tensor], decoder: Callable, shown: str) -> tuple[dict[tuple[str, str], float], dict[str, Tensor], Tensor]:
+        numbers = {split: torch.arange(len(part), dtype=torch.float32)[:, None] for split, part in images.items()}
         found = evaluate.Metrics()
-        evaluate.measure_reconstruction({"val": black}, {"val": torch.full((3, 1, 28, 28), drawn)}, found)
-        assert {row["metric"]: row["value"] for row in found.rows}["mae"] == mae
-    images = torch.from_numpy(pictures("cifar10", 6, 5)[0])
-    found = evaluate.Metrics()
-    evaluate.measure_reconstruction({"val": images}, {"val": to_float(images)}, found)  # an original is reached exactly
-    assert {row["metric"]: row["value"] for row in found.rows}["mae"] == 0
+        errors, drawn = evaluate.measure_reconstruction(cells.study, decoder, numbers, images, shown, found, evaluate.Clock())
+        return {(row["split"], row["metric"]): row["value"] for row in found.rows}, errors, drawn
+
+    black = {"val": torch.zeros(3, 1, 28, 28, dtype=torch.uint8)}
+    for level in (0.0, 1.0, 0.25):
+        assert measured(black, lambda codes, level=level: torch.full((len(codes), 1, 28, 28), level), "val")[0]["val", "mae"] == level  # noqa: B023
+    images = {"train": torch.from_numpy(pictures("cifar10", 7, 4)[0]), "val": torch.from_numpy(pictures("cifar10", 6, 5)[0])}
+    whole, errors, drawn = measured(images, lambda codes: to_float(images["val"])[codes[:, 0].long() % 6], "val")
+    assert whole["val", "mae"] == 0 < whole["train", "mae"] and torch.equal(drawn, to_float(images["val"]))  # an original is reached exactly
+    monkeypatch.setattr(evaluate, "BATCH", 1)  # four images at a time
+    parts, again, _ = measured(images, lambda codes: to_float(images["val"])[codes[:, 0].long() % 6], "val")
+    assert parts == whole and all(torch.equal(again[split], errors[split]) and len(errors[split]) == len(images[split]) for split in images)
 
 
 @pytest.fixture(scope="module")

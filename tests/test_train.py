@@ -9,6 +9,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -123,6 +124,20 @@ def test_in_bfloat16_on_two_threads_the_same_seed_gives_the_same_weights_also_wh
     for model, curve in (again, resumed):
         assert same(state(model), state(once[0])) and curve == once[1]
     assert not same(state(once[0]), state(cells.trained(run, 1, "cifar10")[0]))  # it is not float32 under another name
+
+
+def test_a_resumed_training_counts_its_seconds_in_all_processes_and_the_preparation_of_the_last(
+    cells: Cells, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loss_of = train.loss_of
+    with monkeypatch.context() as patch, pytest.raises(Interruption):
+        patch.setattr(train, "loss_of", lambda *arguments: time.sleep(0.5) or loss_of(*arguments))
+        stop_at(patch, 8)
+        again(cells, "guided", tmp_path / "checkpoint")
+    started = time.perf_counter()
+    parts = train.train(cells.study, "mnist", "guided", 1, tmp_path / "checkpoint")[3]
+    last = time.perf_counter() - started
+    assert parts["training"] > 4 * 0.5 and 0 < parts["preparing"] < last  # three steps and a validation were kept
 
 
 @pytest.mark.parametrize("kind", [signal.SIGTERM, signal.SIGINT])

@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
 from torch.nn import functional
 from torch.nn.grad import conv2d_input, conv2d_weight
 from torch.utils.flop_counter import register_flop_formula
@@ -53,6 +54,7 @@ class Convolve(torch.autograd.Function):
         return (functional.conv_transpose2d if transposed else functional.conv2d)(x, weight, bias, stride, PADDING)
 
     @staticmethod
+    @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
         x, weight = ctx.saved_tensors
         before = None
@@ -62,12 +64,13 @@ class Convolve(torch.autograd.Function):
             else:
                 before = conv2d_input(x.shape, weight, gradient, ctx.stride, PADDING)
         large, small = (gradient, x) if ctx.transposed else (x, gradient)
+        weights = weight_gradient(large, small, weight.shape[2], ctx.stride) if ctx.needs_input_grad[1] else None
         bias = gradient.sum((0, 2, 3), dtype=torch.float32) if ctx.needs_input_grad[2] else None
-        return before, weight_gradient(large, small, weight.shape[2], ctx.stride), bias, None, None
+        return before, weights, bias, None, None
 
 
 def pays(x: Tensor, small: int, large: int, stride: int) -> bool:
-    """Whether a layer on x, with maps of these widths, is better off here."""
+    """Whether a layer on x, with maps of these widths, can be laid side by side and gains by it."""
     return TILES and x.device.type == "cpu" and torch.is_autocast_enabled("cpu") and small <= WIDEST and small * stride == large
 
 
@@ -78,8 +81,8 @@ class Convolution(nn.Conv2d):
         super().__init__(inputs, outputs, kernel, stride, PADDING, bias=bias)
 
     def forward(self, x: Tensor) -> Tensor:
-        stride, width = self.stride[0], x.shape[3]
-        if pays(x, width // stride, width, stride):
+        width, kernel, stride = x.shape[3], self.kernel_size[0], self.stride[0]
+        if pays(x, (width + 2 * PADDING - kernel) // stride + 1, width, stride):
             return Convolve.apply(x.bfloat16(), self.weight.bfloat16(), self.bias, stride, False)
         return super().forward(x)
 
@@ -91,7 +94,7 @@ class TransposedConvolution(nn.ConvTranspose2d):
         super().__init__(inputs, outputs, kernel, stride, PADDING)
 
     def forward(self, x: Tensor) -> Tensor:
-        stride, width = self.stride[0], x.shape[3]
-        if pays(x, width, width * stride, stride):
+        width, kernel, stride = x.shape[3], self.kernel_size[0], self.stride[0]
+        if pays(x, width, (width - 1) * stride - 2 * PADDING + kernel, stride):
             return Convolve.apply(x.bfloat16(), self.weight.bfloat16(), self.bias, stride, True)
         return super().forward(x)

@@ -10,6 +10,7 @@ Without --final the test split is not read: what is tuned is tuned on val. Only 
 import argparse
 import base64
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -99,17 +100,26 @@ def measure_projection(study: Study, model: Model, codes: Parts, labels: Parts, 
             metrics.add(f"accuracy_{name}_projection", split, probe.accuracy(part, labels[split]), "percent")
 
 
-def measure_reconstruction(images: dict[str, Tensor], drawn: dict[str, Tensor], metrics: Metrics) -> dict[str, Tensor]:
-    """Returns the mean absolute error of each image [n] of each split."""
-    errors = {}
+def measure_reconstruction(
+    study: Study, decoder: Callable, codes: Parts, images: Parts, shown: str, metrics: Metrics, clock: Clock
+) -> tuple[dict[str, Tensor], Tensor]:
+    """Returns the mean absolute error of each image [n] of each split, and what was drawn of the split that is shown; no other is kept whole."""
+    errors, drawn = {}, []
     measures = (("mae", decode.mae, "pixel range"), ("psnr", decode.psnr, "dB"), ("ssim", decode.ssim, ""))
-    for split in images:
-        pairs = list(zip(drawn[split].split(2000), images[split].split(2000), strict=True))
-        for name, measure, unit in measures:
-            found = torch.cat([measure(a, to_float(b)) for a, b in pairs])
-            metrics.add(name, split, found.double().mean().item(), unit)
-            errors[split] = found if name == "mae" else errors[split]
-    return errors
+    for split in codes:
+        found: dict[str, list[Tensor]] = {name: [] for name, _, _ in measures}
+        for part, originals in zip(codes[split].split(4 * BATCH), images[split].split(4 * BATCH), strict=True):
+            pictures = draw(decoder, part, study)
+            clock.lap("decode")
+            for name, measure, _ in measures:
+                found[name].append(measure(pictures, to_float(originals)))
+            if split == shown:
+                drawn.append(pictures)
+            clock.lap("reconstruct")
+        for name, _, unit in measures:
+            metrics.add(name, split, torch.cat(found[name]).double().mean().item(), unit)
+        errors[split] = torch.cat(found["mae"])
+    return errors, torch.cat(drawn)
 
 
 def measure_geometry(
@@ -194,22 +204,18 @@ def evaluate(study: Study, model: Model, judge: Model, dataset: str, run: str, *
     clock.lap("probe")
     decoder = model.decode if model.decodes else decode.train_decoder(study, dataset, codes["train"], images["train"])
     clock.lap("train decoder")
-    drawn = {name: draw(decoder, part, study) for name, part in codes.items()}
-    clock.lap("decode")
-    errors = measure_reconstruction(images, drawn, metrics)
-    clock.lap("reconstruct")
+    shown = "test" if final else "val"  # without --final the pictures are of val, and nothing is interpolated
+    errors, drawn = measure_reconstruction(study, decoder, codes, images, shown, metrics, clock)
     measure_geometry(study, model, codes, images, labels, metrics, clock)
-    # without --final the pictures are of val, and nothing is interpolated
-    shown = "test" if final else "val"
     chosen = np.random.default_rng(study.measurement.seed).choice(len(codes[shown]), SHOWN, replace=False)
     pictures = {
-        "originals": to_uint8(to_float(images[shown][chosen])), "reconstructions": to_uint8(drawn[shown][chosen]),
+        "originals": to_uint8(to_float(images[shown][chosen])), "reconstructions": to_uint8(drawn[chosen]),
         "indices": parts[shown].indices[chosen], "labels": parts[shown].labels[chosen],
     }  # fmt: skip
     if final:
         facts["errors"] = base64.b64encode(errors["test"].half().cpu().numpy().tobytes()).decode()
         ends, path_codes, path_pixels = measure_interpolation(
-            study, judge, decoder, codes["test"], images["test"], labels["test"], drawn["test"], metrics, clock
+            study, judge, decoder, codes["test"], images["test"], labels["test"], drawn, metrics, clock
         )
         pictures |= {"path_ends": split.test.indices[ends], "path_codes": to_uint8(path_codes), "path_pixels": to_uint8(path_pixels)}
     clock.lap("interpolate")

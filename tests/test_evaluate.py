@@ -97,7 +97,7 @@ def test_every_metric_of_every_split_is_there_and_in_its_range(measured: Callabl
     expected |= {(f"accuracy_{name}_{share}pct", split) for name in ("linear", "knn") for share in (1, 10) for split in ("val", "test")}
     if run in ("contrastive", "supcon"):
         expected |= {(f"accuracy_{name}_projection", split) for name in ("linear", "knn") for split in SIZES}
-    expected |= {(name, split) for name in ("mae", "psnr", "ssim") for split in SIZES}
+    expected |= {(name, split) for name in ("mae", "mae_frozen", "psnr", "ssim") for split in SIZES}
     expected |= {(name, split) for name in GEOMETRY for split in ("val", "test")}
     expected |= {(f"{name}{suffix}", "test") for name in ("path_length", "class_changes") for suffix in ("", "_pixels")}
     expected |= {(f"class_changes{suffix}_pairs", "test") for suffix in ("", "_pixels")}
@@ -142,9 +142,22 @@ def test_the_bits_of_correctness_are_the_accuracies_on_test(measured: Callable[[
 @pytest.mark.parametrize("run", MEASURED)
 def test_the_error_of_each_test_image_is_kept_for_paired_comparisons(measured: Callable[[str], Found], run: str) -> None:
     facts = measured(run)[0]
-    errors = np.frombuffer(base64.b64decode(facts["errors"]), np.float16)
-    assert len(errors) == SIZES["test"] and errors.astype(float).mean() == pytest.approx(values(facts)["mae", "test"], rel=1e-3)
-    assert len(set(errors.tolist())) > 1
+    for kept, metric in (("errors", "mae"), ("errors_frozen", "mae_frozen")):
+        errors = np.frombuffer(base64.b64decode(facts[kept]), np.float16)
+        assert len(errors) == SIZES["test"] and errors.astype(float).mean() == pytest.approx(values(facts)[metric, "test"], rel=1e-3)
+        assert len(set(errors.tolist())) > 1
+
+
+@pytest.mark.parametrize("run", MEASURED)
+def test_every_row_is_drawn_by_one_kind_of_decoder_too_which_is_its_own_where_it_has_no_other(cells: Cells, measured: Callable[[str], Found], run: str) -> None:
+    found = values(measured(run)[0])
+    assert (found["mae_frozen", "test"] == found["mae", "test"]) == (not cells.trained(run)[0].decodes)
+
+
+def test_val_chooses_the_probes_on_few_labels_and_the_record_says_what(cells: Cells, measured: Callable[[str], Found]) -> None:
+    chosen = measured("contrastive")[0]["probe_settings_named_by_val"]
+    assert set(chosen) == {"linear", "mlp", "linear_projection", *(f"linear_{100 * share:g}pct" for share in cells.study.measurement.label_shares)}
+    assert all(chosen[name] in cells.study.probe.linear_c for name in chosen if name != "mlp")
 
 
 def test_the_head_is_the_models_own(cells: Cells, measured: Callable[[str], Found]) -> None:

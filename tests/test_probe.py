@@ -103,14 +103,25 @@ def test_scale_and_place_of_the_codes_do_not_change_a_probe(settings: Probe, nam
     assert (first == other).double().mean() > 0.9
 
 
-def test_codes_are_standardised_by_the_training_codes_alone() -> None:
+def test_codes_are_scaled_by_one_number_of_the_training_codes_alone() -> None:
     codes, _ = made()
     codes["test"] = 5 * codes["test"] + 9
-    parts = probe.standardised(codes)
-    assert parts["train"].mean(0).abs().max() < 1e-5 and (parts["train"].std(0) - 1).abs().max() < 1e-5
+    parts = probe.scaled(codes)
+    assert parts["train"].mean(0).abs().max() < 1e-5 and parts["train"].square().mean() == pytest.approx(1)
     assert parts["test"].mean() > 3
-    constant = probe.standardised({"train": torch.ones(4, 128)})["train"]
+    assert torch.allclose(parts["train"].std(0) / parts["train"].std(0)[0], codes["train"].std(0) / codes["train"].std(0)[0])
+    constant = probe.scaled({"train": torch.ones(4, 128)})["train"]
     assert constant.isfinite().all()
+
+
+@pytest.mark.parametrize("name", ["linear", "knn"])
+def test_a_rotation_of_the_codes_does_not_change_what_is_read(settings: Probe, name: str) -> None:
+    """A row is not read better or worse for the axes that its code happens to have."""
+    codes, labels = made(2.0)
+    codes = {part: values * torch.logspace(0, -2, 128) for part, values in codes.items()}  # uncorrelated, of unlike sizes: as principal components are
+    turn = torch.linalg.qr(torch.randn(128, 128, generator=torch.Generator().manual_seed(4)))[0]
+    first, other = (getattr(probe, name)(each, labels, settings).predictions["val"] for each in (codes, {part: values @ turn for part, values in codes.items()}))
+    assert (first == other).double().mean() > 0.97
 
 
 @pytest.mark.parametrize("name", ["linear", "mlp", "knn"])

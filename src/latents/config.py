@@ -136,7 +136,7 @@ class Study(Strict, frozen=True):
         """Every (run, seed) of a data set, the judge left out; a variant's run is `<row>.<sweep>.<variant>`."""
         chosen = self.dataset(dataset)
         for row in ROWS:
-            # PCA has no random element: one cell
+            # nothing in PCA itself is random: one cell
             for seed in chosen.seeds[:1] if row == "pca" else chosen.seeds:
                 yield row, seed
         for row, sweeps in chosen.sweeps.items():

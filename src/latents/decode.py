@@ -12,14 +12,13 @@ from latents.device import to_float
 from latents.loop import fit
 from latents.model import forked
 from latents.networks import Decoder
-from latents.probe import scale
 
 
 def train_decoder(study: Study, dataset: str, codes: Tensor, images: Tensor) -> Decoder:
     """A residual decoder trained with L1 on frozen codes [n, d] of images uint8 [n, c, h, w]: one budget for every row.
 
-    It starts as the least-squares linear map from codes to pixels, its convolutions adding nothing, and goes on from
-    there: what a row's codes say linearly about the pixels is never lost to a short training.
+    It starts as the least-squares linear map from codes to pixels, its convolutions adding nothing, so that a short training need
+    not find first what a row's codes say linearly about the pixels.
     """
     settings, device = study.decoder, codes.device
     with forked(settings.seed):
@@ -41,8 +40,9 @@ class StandardisedDecoder(torch.nn.Module):
     def __init__(self, decoder: Decoder, codes: Tensor) -> None:
         super().__init__()
         self.decoder = decoder
+        std = codes.std(0)
         self.register_buffer("mean", codes.mean(0))
-        self.register_buffer("std", scale(codes))
+        self.register_buffer("std", std.clamp_min((1e-4 * std.max()).clamp_min(1e-8)))  # a constant number's rounding noise is not blown up
 
     @torch.no_grad()
     def start_from_least_squares(self, codes: Tensor, images: Tensor) -> None:

@@ -76,8 +76,12 @@ def measure_probes(study: Study, model: Model, codes: dict[str, Tensor], labels:
     return {"probe_named_by_val": named, "probe_settings_named_by_val": chosen, "correct": correct}
 
 
-def measure_few_labels(study: Study, dataset: str, codes: Parts, labels: Parts, metrics: Metrics) -> None:
-    """The linear probe and kNN on shares of the training labels; the MLP is left out, which a few hundred codes cannot train."""
+def measure_few_labels(study: Study, dataset: str, codes: Parts, labels: Parts, metrics: Metrics) -> dict[str, float]:
+    """The linear probe and kNN on shares of the training labels; the MLP is left out, which a few hundred codes cannot train.
+
+    Returns the settings that val chose.
+    """
+    settings = {}
     unseen = {name: part for name, part in codes.items() if name != "train"}
     for share in study.measurement.label_shares:
         chosen = data.labelled(labels["train"].cpu().numpy(), share, study.dataset(dataset).split_seed)
@@ -85,19 +89,24 @@ def measure_few_labels(study: Study, dataset: str, codes: Parts, labels: Parts, 
         few = {"train": codes["train"][index]} | unseen
         named = labels | {"train": labels["train"][index]}
         for name in ("linear", "knn"):
-            predictions = getattr(probe, name)(few, named, study.probe).predictions
+            outcome, metric = getattr(probe, name)(few, named, study.probe), f"{name}_{100 * share:g}pct"
+            settings |= {metric: outcome.chosen} if outcome.chosen is not None else {}
             for split in unseen:
-                metrics.add(f"accuracy_{name}_{100 * share:g}pct", split, probe.accuracy(predictions[split], labels[split]), "percent")
+                metrics.add(f"accuracy_{metric}", split, probe.accuracy(outcome.predictions[split], labels[split]), "percent")
+    return settings
 
 
-def measure_projection(study: Study, model: Model, codes: Parts, labels: Parts, metrics: Metrics) -> None:
-    """The linear probe and kNN on the projection head's output instead of the code."""
+def measure_projection(study: Study, model: Model, codes: Parts, labels: Parts, metrics: Metrics) -> dict[str, float]:
+    """The linear probe and kNN on the projection head's output instead of the code; returns the settings that val chose."""
+    settings = {}
     with torch.inference_mode():
         projected = {name: functional.normalize(model.projector(part), dim=1) for name, part in codes.items()}
     for name in ("linear", "knn"):
-        predictions = getattr(probe, name)(projected, labels, study.probe).predictions
-        for split, part in predictions.items():
-            metrics.add(f"accuracy_{name}_projection", split, probe.accuracy(part, labels[split]), "percent")
+        outcome, metric = getattr(probe, name)(projected, labels, study.probe), f"{name}_projection"
+        settings |= {metric: outcome.chosen} if outcome.chosen is not None else {}
+        for split, part in outcome.predictions.items():
+            metrics.add(f"accuracy_{metric}", split, probe.accuracy(part, labels[split]), "percent")
+    return settings
 
 
 def measure_reconstruction(
@@ -120,6 +129,12 @@ def measure_reconstruction(
             metrics.add(name, split, torch.cat(found[name]).double().mean().item(), unit)
         errors[split] = torch.cat(found["mae"])
     return errors, torch.cat(drawn)
+
+
+def errors_of(study: Study, decoder: Callable, codes: Tensor, images: Tensor) -> Tensor:
+    """The mean absolute error of each image [n]."""
+    batches = zip(codes.split(4 * BATCH), images.split(4 * BATCH), strict=True)
+    return torch.cat([decode.mae(draw(decoder, part, study), to_float(originals)) for part, originals in batches])
 
 
 def measure_geometry(
@@ -198,14 +213,22 @@ def evaluate(study: Study, model: Model, judge: Model, dataset: str, run: str, *
     clock.lap("encode")
     facts = measure_probes(study, model, codes, labels, metrics)
     if run in ROWS:
-        measure_few_labels(study, dataset, codes, labels, metrics)
+        facts["probe_settings_named_by_val"] |= measure_few_labels(study, dataset, codes, labels, metrics)
         if model.projector is not None:
-            measure_projection(study, model, codes, labels, metrics)
+            facts["probe_settings_named_by_val"] |= measure_projection(study, model, codes, labels, metrics)
     clock.lap("probe")
-    decoder = model.decode if model.decodes else decode.train_decoder(study, dataset, codes["train"], images["train"])
+    # every row is drawn by one kind of decoder, trained on the frozen codes; where it has no other, this is its own
+    frozen = decode.train_decoder(study, dataset, codes["train"], images["train"]) if run in ROWS or not model.decodes else None
+    decoder = model.decode if model.decodes else frozen
     clock.lap("train decoder")
     shown = "test" if final else "val"  # without --final the pictures are of val, and nothing is interpolated
     errors, drawn = measure_reconstruction(study, decoder, codes, images, shown, metrics, clock)
+    kept = {"errors": errors}
+    if run in ROWS:
+        kept["errors_frozen"] = errors if decoder is frozen else {name: errors_of(study, frozen, part, images[name]) for name, part in codes.items()}
+        for name, part in kept["errors_frozen"].items():
+            metrics.add("mae_frozen", name, part.double().mean().item(), "pixel range")
+        clock.lap("reconstruct")
     measure_geometry(study, model, codes, images, labels, metrics, clock)
     chosen = np.random.default_rng(study.measurement.seed).choice(len(codes[shown]), SHOWN, replace=False)
     pictures = {
@@ -213,7 +236,7 @@ def evaluate(study: Study, model: Model, judge: Model, dataset: str, run: str, *
         "indices": parts[shown].indices[chosen], "labels": parts[shown].labels[chosen],
     }  # fmt: skip
     if final:
-        facts["errors"] = base64.b64encode(errors["test"].half().cpu().numpy().tobytes()).decode()
+        facts |= {name: base64.b64encode(found["test"].half().cpu().numpy().tobytes()).decode() for name, found in kept.items()}
         ends, path_codes, path_pixels = measure_interpolation(
             study, judge, decoder, codes["test"], images["test"], labels["test"], drawn, metrics, clock
         )
@@ -257,7 +280,7 @@ def main() -> None:
     ]
     for name, content in files.items():
         record.write_bytes(getattr(options, name), content)
-    record.write_json(options.timing, timing(parts, 0))
+    record.write_json(options.timing, timing(parts))
     measuring = study.measuring(options.dataset, options.run, options.seed)
     header = record.header(measuring)
     # where training and measuring were not done by the same source, versions or processor, the record shows both

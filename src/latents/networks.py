@@ -1,4 +1,4 @@
-"""The networks: encoders, decoders, the projection head and the classifier head.
+"""The networks: encoders and decoders; `model` adds the heads.
 
 Every encoder takes images [n, c, h, w] in [0, 1] and returns one vector for each (128 numbers, but in a sweep of it); every decoder takes
 such vectors and returns images in [0, 1]. Nothing passes from encoder to decoder but the code.

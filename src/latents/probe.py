@@ -1,7 +1,7 @@
 """Probes: what a classifier reads from frozen codes. One protocol for every row.
 
-Codes are float32 [n, d] (d is 128 but in a sweep of it), labels int64 [n]. Linear and MLP probes see codes standardised with the training codes'
-mean and standard deviation; their one grid is chosen on val. kNN sees codes centred on the training mean.
+Codes are float32 [n, d] (d is 128 but in a sweep of it), labels int64 [n]. Linear and MLP probes see codes centred on the training codes' mean
+and divided by one number; their one grid is chosen on val. kNN sees codes centred on the training mean.
 """
 
 import warnings
@@ -34,15 +34,15 @@ def accuracy(predictions: Tensor, labels: Tensor) -> float:
     return 100 * (predictions == labels).double().mean().item()
 
 
-def scale(codes: Tensor) -> Tensor:
-    """Standard deviation [128] of each code number, with a floor, so that a constant number's rounding noise is not blown up."""
-    std = codes.std(0)
-    return std.clamp_min((1e-4 * std.max()).clamp_min(1e-8))
+def scaled(codes: Parts) -> Parts:
+    """Centred, and divided by one number, so that the training codes have a mean square of one.
 
-
-def standardised(codes: Parts) -> Parts:
-    mean, std = codes["train"].mean(0), scale(codes["train"])
-    return {name: (part - mean) / std for name, part in codes.items()}
+    Each number divided by its own deviation would whiten codes whose numbers are uncorrelated, principal components for
+    one, and not others: a regularised probe then finds their last directions as loud as their first.
+    """
+    mean = codes["train"].mean(0)
+    size = (codes["train"] - mean).square().mean().sqrt().clamp_min(1e-8)
+    return {name: (part - mean) / size for name, part in codes.items()}
 
 
 def best_on_val(outcomes: list[Outcome], labels: Parts) -> Outcome:
@@ -52,7 +52,7 @@ def best_on_val(outcomes: list[Outcome], labels: Parts) -> Outcome:
 
 def linear(codes: Parts, labels: Parts, settings: Probe) -> Outcome:
     """Multinomial logistic regression, L2, by scikit-learn."""
-    arrays = {name: part.cpu().numpy() for name, part in standardised(codes).items()}
+    arrays = {name: part.cpu().numpy() for name, part in scaled(codes).items()}
     outcomes = []
     for c in settings.linear_c:
         model = LogisticRegression(C=c, max_iter=settings.linear_iterations)
@@ -66,7 +66,7 @@ def linear(codes: Parts, labels: Parts, settings: Probe) -> Outcome:
 
 def mlp(codes: Parts, labels: Parts, settings: Probe) -> Outcome:
     """128 -> two hidden layers with BatchNorm, GELU and dropout -> 10; cross-entropy, AdamW, one cycle."""
-    parts = standardised(codes)
+    parts = scaled(codes)
     device = parts["train"].device
     outcomes = []
     for decay in settings.mlp_weight_decay:

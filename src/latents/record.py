@@ -27,12 +27,15 @@ def write_bytes(path: str | Path, content: bytes) -> None:
         descriptor, partial = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
         with os.fdopen(descriptor, "wb") as file:
             file.write(content)
+            file.flush()
+            os.fsync(descriptor)  # else a machine that loses its power may keep the name and lose the content
         os.chmod(partial, 0o644)
         os.replace(partial, path)
     except OSError as error:
-        if partial:
-            Path(partial).unlink(missing_ok=True)
         raise Problem(f"{path}: cannot be written ({error.strerror}); free space or mend the permissions, then run again") from None
+    finally:
+        if partial:  # still there where it was not renamed
+            Path(partial).unlink(missing_ok=True)
 
 
 def write_text(path: str | Path, content: str) -> None:

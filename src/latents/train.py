@@ -30,7 +30,7 @@ from latents.loop import CURVE, fit
 from latents.model import Model, build, save_model
 from latents.settings import Autoencoder, AutoencoderPlus, Contrastive, Guided, Optimisation, Strict
 
-VAL_IMAGES = 2000  # of the validation images, for the curve
+VAL_IMAGES = 2000  # of the validation images, for the curve: as many whole batches as are in them
 
 
 def loss_of(model: Model, settings: Strict, images: Tensor, labels: Tensor, random: Generator) -> Tensor:
@@ -148,15 +148,13 @@ def flops_of_step(model: Model, loss: Callable[[Tensor, Generator], Tensor], set
     return counter.get_total_flops()
 
 
-def timing(parts: dict[str, float], images: int) -> dict[str, Any]:
-    """What a timing file holds: seconds and their parts, images a second in the training loop, peak memory in bytes.
+def timing(parts: dict[str, float]) -> dict[str, Any]:
+    """What a timing file holds: seconds and their parts, peak memory in bytes.
 
     A resumed training counts the seconds of all its processes, of preparation those of the last.
     """
-    training = parts.get("training", 0.0)
     return {
         "format": record.FORMAT, "seconds": round(sum(parts.values()), 3), "parts": {k: round(v, 3) for k, v in parts.items()},
-        "images_per_second": round(images / training, 1) if images and training else None,
         "peak_memory_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
     }  # fmt: skip
 
@@ -171,13 +169,11 @@ def main() -> None:
     study = config.read(options.config)
     checkpoint = Path(options.out).with_suffix(".checkpoint")
     model, curve, facts, parts = train(study, options.dataset, options.run, options.seed, checkpoint)
-    settings = study.method(options.dataset, options.run)
     training = study.training(options.dataset, options.run, options.seed)
     save_model(options.out, model, training)
     rows = "\n".join(",".join(map(str, row)) for row in [CURVE, *curve]) + "\n"
     record.write_text(options.curve, rows)
-    seen = facts["train_images"] * settings.optimisation.epochs if settings else 0
-    record.write_json(options.timing, timing(parts, seen))
+    record.write_json(options.timing, timing(parts))
     made = {"weights_sha256": record.sha256(Path(options.out)), "curve_sha256": record.sha256(rows.encode())}
     record.write_json(options.record, record.header(training) | facts | made)
     checkpoint.unlink(missing_ok=True)

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import zlib
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import pytest
@@ -127,42 +128,63 @@ def text_of(pdf: bytes) -> str:
     return shown.replace(b"\0", b"").decode("latin-1")  # characters of two bytes
 
 
-@pytest.mark.parametrize(("name", "dataset"), FIGURES.items())
-def test_a_figure_carries_the_note_and_is_the_same_bytes_twice(whole: Path, tmp_path: Path, name: str, dataset: str | None) -> None:
-    script = importlib.import_module(f"latents.report.figures.{name}")
-    which = ["--dataset", dataset] if dataset else []
-    pages = []
-    for attempt in ("one", "two"):
-        out = tmp_path / attempt / f"{name}.pdf"
-        call(script, *inputs(whole), *which, "--note", NOTE, "--out", out)
-        pages.append((out.read_bytes(), out.with_suffix(".png").read_bytes()))
-    assert pages[0] == pages[1]
-    pdf, png = pages[0]
-    assert NOTE in text_of(pdf)
-    assert b"/FontFile2" in pdf  # TrueType, embedded
-    assert b"/Type3" not in pdf
-    assert b"CreationDate" not in pdf
-    assert len(png) < 300_000
+class Drawn(NamedTuple):
+    pdf: bytes
+    png: bytes
+    extents: tuple[float, float, float, float]  # of all that the PDF shows: left, bottom, right, top; inches
+    size: tuple[float, float]
 
 
-# at 3.15 inches the first pass of the layout cuts the titles of `similarity` off
-@pytest.mark.parametrize(("name", "dataset", "height"), [*((*one, None) for one in FIGURES.items()), ("similarity", None, 3.15)])
-def test_a_figure_is_as_wide_as_the_text_and_nothing_of_it_is_cut_off_in_the_pdf(
-    whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, dataset: str | None, height: float | None
-) -> None:
-    drawn, savefig, empty = [], Figure.savefig, style.figure
+def draw(whole: Path, folder: Path, name: str) -> tuple[bytes, bytes]:
+    """The PDF and the PNG of a figure."""
+    script, which = importlib.import_module(f"latents.report.figures.{name}"), ["--dataset", FIGURES[name]] if FIGURES[name] else []
+    out = folder / f"{name}.pdf"
+    call(script, *inputs(whole), *which, "--note", NOTE, "--out", out)
+    return out.read_bytes(), out.with_suffix(".png").read_bytes()
 
-    def watched(figure: Figure, *arguments: object, **options: object) -> None:
+
+def watched(whole: Path, folder: Path, name: str, height: float | None = None) -> Drawn:
+    """The same with what of it lies where; at another height where one is given."""
+    seen, savefig, empty = [], Figure.savefig, style.figure
+
+    def saved(figure: Figure, *arguments: object, **options: object) -> None:
         savefig(figure, *arguments, **options)
-        drawn.append((figure.get_tightbbox().extents, figure.get_size_inches()))
+        seen.append((figure.get_tightbbox().extents, figure.get_size_inches()))
 
-    monkeypatch.setattr(Figure, "savefig", watched)
-    monkeypatch.setattr(style, "figure", lambda chosen: empty(height or chosen))
-    script, which = importlib.import_module(f"latents.report.figures.{name}"), ["--dataset", dataset] if dataset else []
-    call(script, *inputs(whole), *which, "--out", tmp_path / "x.pdf")
-    (left, bottom, right, top), (width, upper) = drawn[0]  # the PDF comes first
-    assert width == style.WIDTH
-    assert min(left, bottom, width - right, upper - top) > -0.005  # inches
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Figure, "savefig", saved)
+        patch.setattr(style, "figure", lambda chosen: empty(height or chosen))
+        pdf, png = draw(whole, folder, name)
+    return Drawn(pdf, png, *seen[0])  # the PDF comes first
+
+
+@pytest.fixture(scope="module", params=FIGURES)
+def figure(request: pytest.FixtureRequest, whole: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[str, Drawn]:
+    """A figure's name, and the figure."""
+    return request.param, watched(whole, tmp_path_factory.mktemp("figure"), request.param)
+
+
+def test_a_figure_carries_the_note_and_is_the_same_bytes_twice(whole: Path, tmp_path: Path, figure: tuple[str, Drawn]) -> None:
+    name, drawn = figure
+    assert (drawn.pdf, drawn.png) == draw(whole, tmp_path, name)
+    assert NOTE in text_of(drawn.pdf)
+    assert b"/FontFile2" in drawn.pdf  # TrueType, embedded
+    assert b"/Type3" not in drawn.pdf
+    assert b"CreationDate" not in drawn.pdf
+    assert len(drawn.png) < 300_000
+
+
+def fits(drawn: Drawn) -> bool:
+    (left, bottom, right, top), (width, upper) = drawn.extents, drawn.size
+    return width == style.WIDTH and min(left, bottom, width - right, upper - top) > -0.005
+
+
+def test_a_figure_is_as_wide_as_the_text_and_nothing_of_it_is_cut_off_in_the_pdf(figure: tuple[str, Drawn]) -> None:
+    assert fits(figure[1])
+
+
+def test_nothing_is_cut_off_where_the_first_pass_of_the_layout_would(whole: Path, tmp_path: Path) -> None:
+    assert fits(watched(whole, tmp_path, "similarity", height=3.15))
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from latents.trials import short
 from latents.trials.__main__ import GRACE, ODD, held, holds
 from latents.trials.short import Run, outputs, prepare, unlike, unlock
 
-TARGETS = ("demo/results/records/mnist/guided/seed1.json", "demo/results/tsne/mnist/pca.csv", "demo/figures/curves_mnist.pdf")
+TARGETS = ("demo/results/records/mnist/guided/seed1.json", "demo/results/tsne/mnist/pca.csv", "demo/figures/speed.pdf")
 
 
 @pytest.fixture(scope="module")
@@ -62,8 +62,8 @@ def test_a_changed_and_a_missing_output_are_found_and_times_and_logs_are_not_com
     assert unlike(folder, expected) == []
     curve = folder / "demo/results/curves/mnist/guided/seed1.csv"
     curve.write_text(curve.read_text().replace("epoch", "Epoch"))
-    (folder / "demo/figures/curves_mnist.pdf").unlink()
-    assert unlike(folder, expected) == ["figures/curves_mnist.pdf", "results/curves/mnist/guided/seed1.csv"]
+    (folder / "demo/figures/speed.pdf").unlink()
+    assert unlike(folder, expected) == ["figures/speed.pdf", "results/curves/mnist/guided/seed1.csv"]
     (folder / "demo/checkpoints/mnist").mkdir(parents=True, exist_ok=True)
     (folder / "demo/checkpoints/mnist/on-its-way.checkpoint").write_text("whole, but not an output")
     assert unlike(folder, expected, whole=False) == ["results/curves/mnist/guided/seed1.csv"]

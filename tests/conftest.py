@@ -1,51 +1,21 @@
 """What several tests share: fresh copies of the checkout, and the demo, run once to its PDF (about four minutes)."""
 
-import os
 import shutil
 import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from latents.config import ROWS, Study
-from latents.record import ROOT
-
-COPIED = (
-    "Makefile", "Snakefile", "README.md", "config", "figures", "paper", "profiles", "pyproject.toml", "reference", "requirements.lock", "src",
-)  # fmt: skip
-GENERATED = {"figures": (".pdf", ".png"), "paper": ("build", "generated", "paper.pdf")}
-SNAKEMAKE = str(Path(sys.executable).parent / "snakemake")
-
-
-def environment(folder: Path) -> dict[str, str]:
-    """The environment of a user who has just cloned the checkout into folder: its code, none of this run's settings."""
-    ours = ("LATENTS_", "SNAKEMAKE_", "MAKE", "MFLAGS")
-    return {name: value for name, value in os.environ.items() if not name.startswith(ours)} | {"PYTHONPATH": f"{folder}/src"}
+from latents.trials.copies import SNAKEMAKE, copy_checkout, environment
 
 
 def run(folder: Path, *command: str, timeout: float = 300, **variables: str) -> subprocess.CompletedProcess[str]:
     """Run a command in a copy; stdout and stderr come together."""
     return subprocess.run(
-        command, cwd=folder, env=environment(folder) | variables, timeout=timeout, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+        command, cwd=folder, env=environment(folder, **variables), timeout=timeout, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
     )
-
-
-def copy_checkout(folder: Path) -> Path:
-    """What a clone holds, without what runs have left in this checkout."""
-
-    def left_out(path: str, names: list[str]) -> list[str]:
-        place = Path(path).relative_to(ROOT).as_posix()
-        return [name for name in names if name in ("__pycache__", "latents.egg-info") or name.endswith(GENERATED.get(place, ("\0",)))]
-
-    folder.mkdir(parents=True)
-    for name in COPIED:
-        if (ROOT / name).is_dir():
-            shutil.copytree(ROOT / name, folder / name, ignore=left_out)
-        elif (ROOT / name).exists():
-            shutil.copy(ROOT / name, folder / name)
-    return folder
 
 
 def stub_reference(folder: Path, study: Study) -> None:

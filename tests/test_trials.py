@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from latents import record
-from latents.trials import short
 from latents.trials.__main__ import GRACE, ODD, held, holds
+from latents.trials.copies import environment
 from latents.trials.short import Run, outputs, prepare, unlike, unlock
 
 TARGETS = ("demo/results/records/mnist/guided/seed1.json", "demo/results/tsne/mnist/pca.csv", "demo/figures/speed.pdf")
@@ -50,7 +50,7 @@ def test_a_second_run_in_the_same_folder_is_refused(whole: Path, tmp_path: Path)
         if list(folder.glob(".snakemake/locks/*")):
             break
         time.sleep(0.1)
-    done = subprocess.run(first.process.args, cwd=folder, env=short.environment(folder), capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run(first.process.args, cwd=folder, env=environment(folder), capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode != 0 and "cannot be locked" in done.stdout + done.stderr
     first.strike(signal.SIGKILL)
 

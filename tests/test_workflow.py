@@ -10,12 +10,13 @@ import sys
 import made_up
 import pytest
 import yaml
-from conftest import COPIED, SNAKEMAKE, run, stub_reference
+from conftest import run, stub_reference
 
 from latents import config, data, record
 from latents.config import ROWS
 from latents.record import FORMAT, ROOT, write_json
 from latents.report import gallery, kept, plan
+from latents.trials.copies import COPIED, SNAKEMAKE
 
 STUDY, DEMO = "config/study.yaml", "config/demo.yaml"
 FIGURE_RULES = {*"accuracy few_labels reconstruction_error separability similarity_figure speed sweeps reconstructions tsne_figure interpolations curves".split()}

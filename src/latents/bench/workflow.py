@@ -1,6 +1,5 @@
 """The workflow's own cost: a no-op, one figure, the whole paper, the start of a job, and the study's seconds by part."""
 
-import os
 import shutil
 import subprocess
 import sys
@@ -10,8 +9,8 @@ from pathlib import Path
 
 from latents import record
 from latents.config import Problem
+from latents.trials import copies
 
-COPIED = ("Snakefile", "config", "figures", "paper", "profiles", "reference", "requirements.lock", "src")  # what the workflow needs
 ESSENTIAL = ("training", "encode", "probe", "train decoder", "decode", "t-SNE")  # parts of jobs that are the study itself
 
 
@@ -26,13 +25,10 @@ def timed(*command: str, folder: Path, environment: dict[str, str]) -> float:
 
 def measure(rounds: int, reference: Path) -> dict[str, list[float]]:
     """Seconds, round by round, in a copy of the checkout: a no-op of the finished study, one figure and the paper from the reference, a job's start."""
-    snakemake = str(Path(sys.executable).with_name("snakemake"))
+    snakemake = copies.SNAKEMAKE
     with tempfile.TemporaryDirectory() as temporary:
-        folder = Path(temporary)
-        for name in COPIED:
-            source = reference if name == "reference" else record.ROOT / name
-            (shutil.copytree if source.is_dir() else shutil.copy)(source, folder / name)
-        environment = {k: v for k, v in os.environ.items() if not k.startswith(("LATENTS_", "SNAKEMAKE_"))} | {"PYTHONPATH": f"{folder}/src"}
+        folder = copies.copy_checkout(Path(temporary) / "checkout", reference)
+        environment = copies.environment(folder)
         figure = "from-reference/figures/tsne_cifar10.pdf"
         found: dict[str, list[float]] = {"figure": [], "paper": [], "noop": [], "start": []}
         finish(snakemake, folder, environment)

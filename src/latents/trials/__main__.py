@@ -23,7 +23,8 @@ from typing import Any
 
 from latents import config, record
 from latents.config import Problem
-from latents.trials.short import OUT, Run, environment, outputs, prepare, unlike, unlock
+from latents.trials.copies import environment
+from latents.trials.short import OUT, Run, outputs, prepare, unlike, unlock
 
 SEED = 20  # of the moments
 GRACE = 5.0  # seconds in which a stopped run must be gone

@@ -1,10 +1,8 @@
 """A shortened demo in a folder of its own: copied from the checkout, started, struck, and compared byte by byte."""
 
 import os
-import shutil
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,13 +11,12 @@ import psutil
 import yaml
 
 from latents import record
-from latents.bench.workflow import COPIED
 from latents.config import Problem
+from latents.trials.copies import SNAKEMAKE, copy_checkout, environment
 
 CONFIG = "config/short.yaml"
 OUT = "demo"  # where its outputs go
 APART = ("logs", "results/timing", "paper/build")  # of them, what holds times or paths
-SNAKEMAKE = str(Path(sys.executable).with_name("snakemake"))
 
 
 def shortened(plain: dict) -> dict:
@@ -36,25 +33,11 @@ def shortened(plain: dict) -> dict:
 
 
 def prepare(folder: Path) -> Path:
-    """A copy of the checkout with the shortened demo in it, without what runs have left here."""
-    folder.mkdir(parents=True)
-    unwanted = shutil.ignore_patterns("__pycache__", "*.egg-info", "build", "generated", "paper.pdf")
-    for name in COPIED:
-        source = record.ROOT / name
-        if source.is_dir():
-            shutil.copytree(source, folder / name, ignore=unwanted)
-        else:
-            shutil.copy(source, folder / name)
+    """A copy of the checkout with the shortened demo in it."""
+    copy_checkout(folder)
     plain = yaml.safe_load((folder / "config/demo.yaml").read_text(encoding="utf-8"))
     (folder / CONFIG).write_text(yaml.safe_dump(shortened(plain)), encoding="utf-8")
     return folder
-
-
-def environment(folder: Path, **changes: str) -> dict[str, str]:
-    """A user's, with this copy's code; a change to '' takes a variable away."""
-    ours = ("LATENTS_", "SNAKEMAKE_", "MAKE", "MFLAGS")
-    variables = {name: value for name, value in os.environ.items() if not name.startswith(ours)} | {"PYTHONPATH": f"{folder}/src"} | changes
-    return {name: value for name, value in variables.items() if value}
 
 
 class Run:

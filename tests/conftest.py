@@ -2,7 +2,6 @@
 
 import shutil
 import subprocess
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -16,6 +15,20 @@ def run(folder: Path, *command: str, timeout: float = 300, **variables: str) -> 
     return subprocess.run(
         command, cwd=folder, env=environment(folder, **variables), timeout=timeout, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
     )
+
+
+def planned(folder: Path, *arguments: str) -> str:
+    """What a dry run prints."""
+    done = run(folder, SNAKEMAKE, "--dry-run", *arguments)
+    assert done.returncode == 0, done.stdout[-3000:]
+    return done.stdout
+
+
+def counted(printed: str) -> dict[str, int]:
+    """How many jobs of each rule Snakemake says that it starts."""
+    table = printed.rpartition("Job stats:")[2].partition("total")[0]
+    lines = [line.split() for line in table.splitlines()]
+    return {line[0]: int(line[1]) for line in lines if len(line) == 2 and line[1].isdigit()}
 
 
 def stub_reference(folder: Path, study: Study) -> None:
@@ -51,20 +64,6 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
     done = run(folder, "make", "demo", "--old-file=.venv/made-from-lock", f"SNAKEMAKE={SNAKEMAKE}", timeout=1500)
     assert done.returncode == 0, done.stdout[-6000:]
     return folder, done.stdout
-
-
-@pytest.fixture
-def dry_run() -> Callable[..., dict[str, int]]:
-    """dry_run(folder, *arguments): how many jobs of each rule Snakemake would start."""
-
-    def jobs(folder: Path, *arguments: str) -> dict[str, int]:
-        done = run(folder, SNAKEMAKE, "--cores", "2", "--dry-run", *arguments)
-        assert done.returncode == 0, done.stdout[-3000:]
-        table = done.stdout.rpartition("Job stats:")[2].partition("total")[0]
-        lines = [line.split() for line in table.splitlines()]
-        return {line[0]: int(line[1]) for line in lines if len(line) == 2 and line[1].isdigit()}
-
-    return jobs
 
 
 @pytest.fixture(scope="session")

@@ -3,20 +3,22 @@
 import fnmatch
 import json
 import re
+import shlex
 import shutil
 import subprocess
 import sys
+from functools import cache
 
 import made_up
 import pytest
 import yaml
-from conftest import run, stub_reference
+from conftest import counted, planned, run, stub_reference
 
 from latents import config, data, record
 from latents.config import ROWS
 from latents.record import FORMAT, ROOT, write_json
 from latents.report import gallery, kept, plan
-from latents.trials.copies import COPIED, SNAKEMAKE
+from latents.trials.copies import COPIED, SNAKEMAKE, copy_checkout
 
 STUDY, DEMO = "config/study.yaml", "config/demo.yaml"
 FIGURE_RULES = {*"accuracy few_labels reconstruction_error separability similarity_figure speed sweeps reconstructions tsne_figure interpolations curves".split()}
@@ -30,9 +32,26 @@ def locked() -> dict[str, str]:
     return dict(re.findall(r"^([A-Za-z0-9_.-]+)==(\S+)", text("requirements.lock"), re.MULTILINE))
 
 
+@pytest.fixture(scope="module")
+def clone(tmp_path_factory):
+    """A fresh copy of the checkout, which no test changes."""
+    return copy_checkout(tmp_path_factory.mktemp("clone") / "checkout")
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    """The same, with the names of a finished run in its reference/."""
+    folder = copy_checkout(tmp_path_factory.mktemp("finished") / "checkout")
+    stub_reference(folder, config.read(ROOT / STUDY))
+    return folder
+
+
+planned_once = cache(planned)  # several tests read the same plan of these two
+
+
 @pytest.mark.parametrize("name", [STUDY, DEMO])
-def test_a_fresh_clone_plans_every_cell_once_and_the_plan_counts_the_same_jobs(name, checkout, dry_run):
-    jobs = dry_run(checkout, "--config", f"study={name}")
+def test_a_fresh_clone_plans_every_cell_once_and_the_plan_counts_the_same_jobs(name, clone):
+    jobs = counted(planned_once(clone, "--config", f"study={name}"))
     study = config.read(ROOT / name)
     assert jobs["train"] == len(study.cells()) + len(study.datasets)
     assert jobs["evaluate"] == len(study.cells())
@@ -42,11 +61,11 @@ def test_a_fresh_clone_plans_every_cell_once_and_the_plan_counts_the_same_jobs(n
 
 
 @pytest.mark.parametrize("name", [STUDY, DEMO])
-def test_lint_finds_nothing(name, checkout):
-    assert "your workflow is in a good condition" in run(checkout, SNAKEMAKE, "--lint", "--config", f"study={name}").stdout
+def test_lint_finds_nothing(name, clone):
+    assert "your workflow is in a good condition" in run(clone, SNAKEMAKE, "--lint", "--config", f"study={name}").stdout
 
 
-def test_a_finished_cell_that_was_kept_is_taken_from_there_while_it_is_of_this_configuration_data_and_source(checkout, dry_run):
+def test_a_finished_cell_that_was_kept_is_taken_from_there_while_it_is_of_this_configuration_data_and_source(checkout):
     study = config.read(ROOT / STUDY)
     folder = checkout / "kept/study"
     cell, place, asked = "mnist/guided/seed1", "mnist/guided", ["results/records/mnist/guided/seed1.json", "results/tsne/mnist/guided.csv"]
@@ -63,18 +82,17 @@ def test_a_finished_cell_that_was_kept_is_taken_from_there_while_it_is_of_this_c
     drawn = {"format": FORMAT, "codes_sha256": "c" * 64, "points_sha256": light, "seed": study.measurement.seed}
     drawn["neighbours"] = study.measurement.tsne_neighbours
     write_json(folder / f"tsne/{place}.json", drawn)
-    assert dry_run(checkout, *asked) == {"kept": 1, "kept_tsne": 1}
     done = run(checkout, SNAKEMAKE, "--cores", "1", *asked)
     assert done.returncode == 0, done.stdout[-3000:]
+    assert counted(done.stdout) == {"kept": 1, "kept_tsne": 1}
     assert (checkout / asked[1]).read_text() == "light" and (checkout / f"results/curves/{cell}.csv").read_text() == "light"
-    assert dry_run(checkout, *asked) == {}
-    assert dry_run(checkout, "results/records/mnist/supcon/seed1.json")["train"] == 2  # another cell is trained, with the judge
+    assert counted(planned(checkout, *asked)) == {}
+    assert counted(planned(checkout, "results/records/mnist/supcon/seed1.json"))["train"] == 2  # another cell is trained, with the judge
     shutil.rmtree(checkout / "results")
-    anew = {"data": 1, "train": 2, "evaluate": 1, "tsne": 1}
     for name in ("config_sha256", "source_sha256", "data_sha256", *(f"{one}_sha256" for one in ("pictures", "sample", "curve", "weights", "codes")), "trained_by"):
         write_json(folder / f"records/{cell}.json", made | {name: {} if name == "trained_by" else "0" * 64})
         assert kept.finished(study, folder) == [], name
-    assert dry_run(checkout, *asked) == anew
+    assert counted(planned(checkout, *asked)) == {"data": 1, "train": 2, "evaluate": 1, "tsne": 1}
     write_json(folder / f"records/{cell}.json", made)
     assert kept.finished(study, folder) == [cell]
     for changed in (f"tsne/{place}.csv", f"timing/{cell}.train.json"):  # not the ones that the records describe
@@ -84,9 +102,11 @@ def test_a_finished_cell_that_was_kept_is_taken_from_there_while_it_is_of_this_c
         (folder / changed).write_bytes(content)
     assert kept.finished(study, folder) == [cell]
     (folder / f"tsne/{place}.csv").unlink()  # without its t-SNE a row's first seed is not finished
-    assert dry_run(checkout, *asked) == anew
+    assert kept.finished(study, folder) == []
+    record.write_text(folder / f"tsne/{place}.csv", "light")
+    assert kept.finished(study, folder) == [cell]
     (folder / f"records/{cell}.json").write_text("broken")
-    assert dry_run(checkout, *asked) == anew
+    assert kept.finished(study, folder) == []
 
 
 def test_keeping_copies_what_is_light_of_finished_cells_alone(tmp_path, capsys):
@@ -111,37 +131,36 @@ def test_keeping_copies_what_is_light_of_finished_cells_alone(tmp_path, capsys):
     assert not list((folder / "kept").rglob("*.safetensors")) and not list((folder / "kept").rglob("codes"))
 
 
-def test_one_figure_asks_for_just_what_it_needs(checkout, dry_run):
-    jobs = dry_run(checkout, "figures/tsne_cifar10.pdf")
+def test_one_figure_asks_for_just_what_it_needs(finished):
+    jobs = counted(planned_once(finished, "--cores", "1", "figures/tsne_cifar10.pdf"))
     assert jobs == {"data": 1, "train": len(ROWS) + 1, "evaluate": len(ROWS), "tsne": len(ROWS), "tsne_figure": 1}
-    assert dry_run(checkout, "figures/curves_mnist.pdf").keys() == {"data", "train", "curves"}
+    assert counted(planned_once(finished, "figures/curves_mnist.pdf")).keys() == {"data", "train", "curves"}
 
 
-def test_from_reference_nothing_is_trained_and_nothing_is_written_there(checkout, dry_run):
-    stub_reference(checkout, config.read(ROOT / STUDY))
-    jobs = dry_run(checkout, "--config", "results=reference")
-    assert jobs.keys() == FIGURE_RULES | {"tables", "claims", "speed_table", "replay", "paper", "all"}
-    done = run(checkout, SNAKEMAKE, "--dry-run", "--config", "results=reference")
-    outputs = [name for line in re.findall(r"^    output: (.*)$", done.stdout, re.MULTILINE) for name in line.split(", ")]
+def test_from_reference_nothing_is_trained_and_nothing_is_written_there(finished):
+    printed = planned_once(finished, "--config", "results=reference")
+    assert counted(printed).keys() == FIGURE_RULES | {"tables", "claims", "speed_table", "replay", "paper", "all"}
+    outputs = [name for line in re.findall(r"^    output: (.*)$", printed, re.MULTILINE) for name in line.split(", ")]
     assert outputs
     assert all(name.startswith("from-reference/") for name in outputs)
-    assert dry_run(checkout, "from-reference/figures/tsne_mnist.pdf", "--config", "results=reference") == {"tsne_figure": 1}
+    figure = ("--cores", "1", "from-reference/figures/tsne_cifar10.pdf", "--config", "results=reference")
+    assert counted(planned_once(finished, *figure)) == {"tsne_figure": 1}
 
 
-@pytest.mark.parametrize("target", ["reference/summary.csv", "reference/records/mnist/pca/seed1.json", "reference/tsne/mnist/pca.csv"])
-def test_no_rule_writes_to_reference(target, checkout):
-    shutil.rmtree(checkout / "reference", ignore_errors=True)
-    for settings in (["results=reference"], []):
-        done = run(checkout, SNAKEMAKE, "--dry-run", target, "--config", f"study={STUDY}", *settings)
-        assert done.returncode != 0
-        assert "MissingRuleException" in done.stdout
+@pytest.mark.parametrize("settings", [[], ["results=reference"]])
+def test_no_rule_writes_to_reference(settings, clone, tmp_path):
+    listing = 'for one in workflow.rules:\n    for name in [*one.output, *one.log]:\n        print("writes", name)\n'
+    (tmp_path / "Snakefile").write_text(f'include: "{clone}/Snakefile"\n{listing}')
+    done = run(clone, SNAKEMAKE, "--snakefile", str(tmp_path / "Snakefile"), "--list-rules", "--config", f"study={STUDY}", *settings)
+    written = re.findall(r"^writes (.*)$", done.stdout, re.MULTILINE)
+    assert {f"{'from-reference/' if settings else ''}{name}" for name in ("results/summary.csv", "paper/paper.pdf")} <= {*written}
+    assert not [name for name in written if name.startswith(("reference/", "{"))]
 
 
-def test_the_gallery_names_the_inputs_of_the_snakefile(checkout):
+def test_the_gallery_names_the_inputs_of_the_snakefile(finished):
     study = config.read(ROOT / STUDY)
-    stub_reference(checkout, study)
-    done = run(checkout, SNAKEMAKE, "--dry-run", "--config", "results=reference")
-    found = re.findall(r"^    input: (.*)\n    output: from-reference/figures/(\w+)\.pdf", done.stdout, re.MULTILINE)
+    printed = planned_once(finished, "--config", "results=reference")
+    found = re.findall(r"^    input: (.*)\n    output: from-reference/figures/(\w+)\.pdf", printed, re.MULTILINE)
     inputs = {name: line.split(", ") for line, name in found}
     assert inputs.keys() == {name for name, _, _ in gallery.targets(study)}
     for name, script, patterns in gallery.targets(study):
@@ -175,16 +194,16 @@ def test_a_misspelt_setting_stops_before_anything_runs(settings, sentence, check
     assert not (checkout / "data").exists()
 
 
-def test_the_job_limits_are_in_the_profile_that_snakemake_finds_by_itself(checkout):
-    done = run(checkout, SNAKEMAKE, "--dry-run", "figures/curves_mnist.pdf")
-    assert "profile profiles/default" in done.stdout
+def test_the_job_limits_are_in_the_profile_that_snakemake_finds_by_itself(finished):
+    assert "profile profiles/default" in planned_once(finished, "figures/curves_mnist.pdf")
     assert yaml.safe_load(text("profiles/default/profile.yaml"))["resources"] == "gpu=1"
 
 
 @pytest.mark.parametrize("name", ["slurm", "kubernetes"])
-def test_the_profile_of_a_cluster_loads_and_plans_the_same_jobs(name, checkout, dry_run):
+def test_the_profile_of_a_cluster_loads_and_plans_the_same_jobs(name, clone, finished):
     settings = ["--config", f"study={DEMO}"]
-    assert dry_run(checkout, "--workflow-profile", f"profiles/{name}", *settings) == dry_run(checkout, *settings)
+    jobs = counted(planned_once(finished, "--workflow-profile", f"profiles/{name}", *settings))
+    assert jobs == counted(planned_once(clone, *settings))
 
 
 @pytest.mark.skipif(not (ROOT / "reference/timing").exists(), reason="reference/ holds no finished run yet")
@@ -243,11 +262,8 @@ def test_every_selection_of_tests_in_the_readme_selects_some():
 
 
 @pytest.mark.parametrize("command", [c for c in commands("snakemake") if "--unlock" not in c and "mine.yaml" not in c])
-def test_every_snakemake_command_of_the_readme_finds_its_jobs(command, checkout):
-    stub_reference(checkout, config.read(ROOT / STUDY))
-    done = run(checkout, "bash", "-c", command.replace("snakemake", f"{SNAKEMAKE} --dry-run", 1))
-    assert done.returncode == 0, done.stdout[-3000:]
-    assert "Job stats" in done.stdout
+def test_every_snakemake_command_of_the_readme_finds_its_jobs(command, finished):
+    assert "Job stats" in planned_once(finished, *shlex.split(command)[1:])
 
 
 def test_make_says_in_one_line_what_python_is_missing(checkout):
@@ -258,13 +274,13 @@ def test_make_says_in_one_line_what_python_is_missing(checkout):
 
 
 @pytest.mark.parametrize("user", ["0", "1000"])
-def test_tex_is_installed_by_root_on_debian_and_named_to_others(user, checkout, tmp_path):
+def test_tex_is_installed_by_root_on_debian_and_named_to_others(user, clone, tmp_path):
     tools = tmp_path / "tools"
     tools.mkdir()
     for name, line in (("id", f"echo {user}"), ("apt-get", f'echo "$@" >> {tmp_path}/asked')):
         (tools / name).write_text(f"#!/bin/bash\n{line}\n")
         (tools / name).chmod(0o755)
-    done = run(checkout, shutil.which("make"), "tex", PATH=str(tools))
+    done = run(clone, shutil.which("make"), "tex", PATH=str(tools))
     if user == "0":
         assert done.returncode == 0, done.stdout
         assert "install -y --no-install-recommends texlive-latex-base" in (tmp_path / "asked").read_text()
@@ -374,26 +390,27 @@ def test_the_demo_writes_nothing_outside_its_folder(demo):
     assert not [*folder.glob("figures/*.p*"), *folder.glob("paper/*.pdf"), *folder.glob("paper/generated")]
 
 
-def test_a_finished_run_has_nothing_to_do_and_a_deleted_figure_comes_back_alone(demo, dry_run):
+def test_a_finished_run_has_nothing_to_do_and_a_deleted_figure_comes_back_alone(demo):
     folder, settings = demo[0], ["--config", f"study={DEMO}"]
-    assert "Nothing to be done" in run(folder, SNAKEMAKE, "--dry-run", *settings).stdout
+    assert "Nothing to be done" in planned(folder, *settings)
     figure = folder / "demo/figures/accuracy.pdf"
     before = figure.read_bytes()
     figure.unlink()
-    assert dry_run(folder, "demo/figures/accuracy.pdf", *settings) == {"accuracy": 1}
-    assert dry_run(folder, *settings) == {"accuracy": 1, "paper": 1, "all": 1}
-    assert run(folder, SNAKEMAKE, "--cores", "1", "demo/figures/accuracy.pdf", *settings).returncode == 0
+    assert counted(planned(folder, *settings)) == {"accuracy": 1, "paper": 1, "all": 1}
+    done = run(folder, SNAKEMAKE, "--cores", "1", "demo/figures/accuracy.pdf", *settings)
+    assert done.returncode == 0, done.stdout[-3000:]
+    assert counted(done.stdout) == {"accuracy": 1}
     assert figure.read_bytes() == before
 
 
-def test_a_changed_setting_repeats_just_the_cells_that_it_decides(demo, dry_run):
+def test_a_changed_setting_repeats_just_the_cells_that_it_decides(demo):
     folder = demo[0]
     changed = json.loads(json.dumps(yaml.safe_load(text(DEMO))))  # a copy in which nothing is shared by an anchor
     (folder / "config/changed.yaml").write_text(yaml.safe_dump(changed))
-    assert not {"train", "evaluate"} & dry_run(folder, "--config", "study=config/changed.yaml").keys()
+    assert not {"train", "evaluate"} & counted(planned(folder, "--config", "study=config/changed.yaml")).keys()
     changed["datasets"]["cifar10"]["methods"]["guided"]["label-smoothing"] = 0.123
     (folder / "config/changed.yaml").write_text(yaml.safe_dump(changed))
-    jobs = dry_run(folder, "--config", "study=config/changed.yaml")
+    jobs = counted(planned(folder, "--config", "study=config/changed.yaml"))
     (folder / "config/changed.yaml").unlink()
     cells = len(changed["datasets"]["cifar10"]["seeds"]) + len(changed["datasets"]["cifar10"]["sweeps"]["guided"]["labels"]["variants"])
     assert {rule: jobs.get(rule) for rule in ("data", "train", "evaluate", "tsne")} == {"data": None, "train": cells, "evaluate": cells, "tsne": 1}

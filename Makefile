@@ -33,7 +33,7 @@ plan: $(ENVIRONMENT)
 	@.venv/bin/python -m latents.report.plan --config $(CONFIG) $(if $(NODES),--nodes $(NODES))
 
 # The data are brought into place, checked, by the study's own rule. Nothing else should run on the machine.
-bench: $(ENVIRONMENT)
+bench: tex $(ENVIRONMENT)
 	$(SNAKEMAKE) --cores $(CORES) results/data/mnist.json results/data/cifar10.json
 	.venv/bin/python -m latents.bench --final --config config/study.yaml --bench config/bench.yaml --reference reference --out results/bench.json
 	.venv/bin/python -m latents.report.figures.speed --config config/study.yaml --results results --out results/speed.pdf

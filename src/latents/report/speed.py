@@ -7,6 +7,7 @@ text (see `facts`). Takes a second.
 """
 
 import argparse
+import math
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -70,7 +71,7 @@ def facts(bench: dict[str, Any]) -> dict[str, str]:
     trained, whole = (sum(values) for values in ([one["parts"]["training"] for one in seeds], [one["seconds"] for one in seeds]))
     epochs = sprint["changes"]["optimisation"]["epochs"]
     return found | {
-        "peak": f"{peak['fastest'] / 1e9:.0f}", "overhead": f"{100 * bench['overhead_share']:.1f}", "memory": f"{bench['peak_gib']:.1f}",
+        "peak": f"{peak['fastest'] / 1e9:.0f}", "overhead": f"{100 * bench['overhead_share']:.1f}", "memory": f"{math.ceil(10 * bench['peak_gib']) / 10:.1f}",
         "figure": f"{flow['figure']['median']:.1f}", "noop": f"{flow['noop']['median']:.1f}",
         "sprint-seconds": f"{sprint['seconds']:.0f}", "sprint-accuracy": f"{sprint['accuracy']:.2f}", "sprint-split": sprint["split"],
         "sprint-seeds": str(len(seeds)), "sprint-epochs": str(epochs), "sprint-start": f"{100 * (1 - trained / whole):.1f}",

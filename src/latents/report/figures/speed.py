@@ -13,23 +13,23 @@ from latents import record
 from latents.config import Study
 from latents.report import style
 
-LEVERS = {  # name in the record: as printed; each is added to those before it
-    "ordinary": "ordinary", "in memory": "in memory", "channels last": "channels last", "allocator": "malloc", "ours": "bfloat16",
-}
+# name in the record: as printed; each is added to those before it, and the last, "ours", is the precision
+LEVERS = {"ordinary": "ordinary", "in memory": "in memory", "channels last": "channels last", "allocator": "malloc"}
 STAGES = {"data": ("data, views", "0.15", ""), "forward": ("forward", "0.75", ""), "backward": ("backward", "0.5", ""), "optimizer": ("optimiser", "1.0", "////")}
 
 
 def draw(study: Study, results: Path) -> Figure:
     bench = record.read_json(results / "bench.json")
     figure = style.figure(1.85)
-    levers, stages, epochs, tsne = figure.subplots(1, 4, width_ratios=[1.2, 1, 1, 0.9])
+    levers, stages, epochs, tsne = figure.subplots(1, 4, width_ratios=[1.35, 1, 1, 0.9])
+    names = LEVERS | {"ours": bench["precision"]}
     lines = [line for line in bench["throughput"] if line["dataset"] == "cifar10"]
     for line in lines:
         look = style.ROWS[line["method"]]
-        levers.plot(range(len(LEVERS)), [1.0, *(line["over_ordinary"][name] for name in LEVERS if name != "ordinary")],
+        levers.plot(range(len(names)), [1.0, *(line["over_ordinary"][name] for name in names if name != "ordinary")],
                     marker=look.marker, color=look.color, label=look.name)  # fmt: skip
-    levers.set_xticks(range(len(LEVERS)), LEVERS.values(), rotation=45, ha="right", rotation_mode="anchor")
-    levers.set(title="CIFAR-10: over the ordinary loop", ylim=(0, 1.5 * levers.dataLim.y1))  # room for the legend, here and below
+    levers.set_xticks(range(len(names)), names.values(), rotation=45, ha="right", rotation_mode="anchor")
+    levers.set(title="times the ordinary loop (CIFAR-10)", ylim=(0, 1.5 * levers.dataLim.y1))  # room for the legend, here and below
     levers.legend(loc="upper left", fontsize=7, handlelength=1.2, borderpad=0, labelspacing=0.2)
 
     left = [0.0] * len(lines)
@@ -45,13 +45,13 @@ def draw(study: Study, results: Path) -> Figure:
 
     growth = bench["growth"]
     thousands = [one["images"] / 1000 for one in growth["images"]]
-    seconds = epochs.plot(thousands, [one["seconds"] for one in growth["images"]], "D-", color=style.ROWS["guided"].color, label="epoch (s)")
+    seconds = epochs.plot(thousands, [one["seconds"] for one in growth["images"]], "D-", color=style.ROWS["guided"].color, label="epoch")
     memory = epochs.twinx()
-    memory.plot(thousands, [one["gib"] for one in growth["images"]], "s--", color="black", markerfacecolor="white", label="memory (GiB)")
+    memory.plot(thousands, [one["gib"] for one in growth["images"]], "s--", color="black", markerfacecolor="white", label="memory")
     memory.spines["right"].set_visible(True)
     memory.grid(False)
-    memory.set_ylim(0, 2.2 * max(one["gib"] for one in growth["images"]))
-    epochs.set(title="Guided", xlabel="thousand images", ylim=(0, 1.4 * epochs.dataLim.y1))
+    memory.set(ylabel="GiB", ylim=(0, 2.2 * max(one["gib"] for one in growth["images"])))
+    epochs.set(title="Guided", xlabel="thousand images", ylabel="seconds", ylim=(0, 1.4 * epochs.dataLim.y1))
     epochs.legend(handles=[*seconds, *memory.lines], loc="upper left", fontsize=7, handlelength=1.6, borderpad=0, labelspacing=0.2)
     for kind, name, marker in (("tsne", "openTSNE", "o-"), ("tsne_other", "scikit-learn", "s--")):
         filling = {"markerfacecolor": "white"} if kind == "tsne_other" else {}

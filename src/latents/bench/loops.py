@@ -1,7 +1,7 @@
 """What one process of the benchmark measures: steps of our loop and of the ordinary one, their parts, the fastest convolution.
 
 Everything here runs in processes that `latents.bench` starts, since the allocator's settings and the peak of the memory
-belong to a process. A cell is prepared once a process and kept.
+belong to a process. A data set is loaded and a cell prepared once a process, and kept.
 """
 
 import contextlib
@@ -34,6 +34,7 @@ from latents.optimise import optimizers_for
 from latents.settings import Strict
 
 FEWEST, FEWEST_ORDINARY = 3, 6  # steps of a measurement: a loader's batches come in bursts
+MOST_JUDGED = 10_000  # points of a t-SNE whose trustworthiness is found: that takes all their distances
 
 
 def prepared(path: str, dataset: str, run: str) -> tuple[train.Prepared, Strict, torch.device]:
@@ -45,9 +46,20 @@ def prepared(path: str, dataset: str, run: str) -> tuple[train.Prepared, Strict,
 
 
 @functools.cache
+def loaded(path: str, dataset: str) -> data.Split:
+    return data.load(config.read(path), dataset, with_test=False)
+
+
+@functools.cache
 def kept(path: str, dataset: str, run: str) -> tuple[train.Prepared, dict[str, Tensor]]:
-    study = config.read(path)
-    cell = train.prepare(study, dataset, run, 1, device_of(study))
+    """A cell and a copy of its first weights. The cells of a data set share one split, of which `train.prepare` would give each its copy."""
+    study, split, labelled = config.read(path), loaded(path, dataset), data.labelled
+
+    def seen(labels: np.ndarray, share: float, seed: int) -> np.ndarray | slice:
+        return slice(None) if share == 1 else labelled(labels, share, seed)
+
+    with mock.patch.object(data, "load", lambda *_, **__: split), mock.patch.object(data, "labelled", seen):
+        cell = train.prepare(study, dataset, run, 1, device_of(study))
     return cell, {name: value.clone() for name, value in cell.model.state_dict().items()}
 
 
@@ -62,15 +74,15 @@ def ours(path: str, dataset: str, run: str, seconds: float, *, channels_last: bo
     """Images a second of `loop.fit` itself; without channels_last in the default memory format."""
     (model, split, loss, _), settings, device = prepared(path, dataset, run)
     once = replace(settings.optimisation, epochs=1)
-    layout = torch.channels_last if channels_last else torch.contiguous_format
-    model.to(memory_format=layout)
+    model.to(memory_format=torch.channels_last if channels_last else torch.contiguous_format)
+    contiguous = mock.patch.object(train, "to_float", lambda images: images.float().div_(255))
 
     def steps(k: int) -> float:
         items = k * once.batch_size
         with contextlib.redirect_stderr(io.StringIO()):  # no bar
             return fit(loss, lambda _: 0.0, model, once, items, 1, device, name="bench", linear_rate=getattr(settings, "linear_rate", 1.0))[1]
 
-    with mock.patch.object(train, "to_float", lambda images: images.to(memory_format=layout).float().div_(255)):
+    with contextlib.nullcontext() if channels_last else contiguous:
         return rate(steps, once.batch_size, seconds, most=len(split.train.labels) // once.batch_size)
 
 
@@ -172,19 +184,25 @@ def epoch(path: str, dataset: str, run: str, folder: str) -> dict[str, float]:
 
 
 def tsne(path: str, points: int, *, other: bool) -> dict[str, float]:
-    """Seconds of one t-SNE of MNIST's principal components, by openTSNE or by scikit-learn, and the process's peak memory in GiB."""
+    """Seconds of one t-SNE of MNIST's principal components, 750 iterations by openTSNE or by scikit-learn, and the process's peak memory in GiB.
+
+    Of few enough points also the trustworthiness, found after both.
+    """
     study = config.read(path)
     images, _ = data.read_part("mnist", "train", Path(study.data), data.pins(study, "mnist"))
     pca = networks.PCA(config.DATASETS["mnist"])
-    pca.fit(torch.from_numpy(images))
+    pca.fit(torch.tensor(images))  # a copy: the file's own bytes are not writable
     pixels = torch.from_numpy(images[np.random.default_rng(1).permutation(len(images))[:points]]).float().div(255)
     codes = pca(pixels).numpy()
     perplexity, started = study.measurement.tsne_perplexity, time.perf_counter()
     if other:
-        manifold.TSNE(perplexity=perplexity, init="pca", random_state=1, n_jobs=study.threads).fit_transform(codes)
+        drawn = manifold.TSNE(perplexity=perplexity, init="pca", random_state=1, n_jobs=study.threads, max_iter=750).fit_transform(codes)
     else:
-        TSNE(perplexity=perplexity, initialization="pca", random_state=1, n_jobs=study.threads).fit(codes)
-    return {"seconds": time.perf_counter() - started, "gib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20}
+        drawn = np.asarray(TSNE(perplexity=perplexity, initialization="pca", random_state=1, n_jobs=study.threads).fit(codes))
+    found = {"seconds": time.perf_counter() - started, "gib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20}
+    if points <= MOST_JUDGED:
+        found["trustworthiness"] = float(manifold.trustworthiness(codes, drawn, n_neighbors=study.measurement.tsne_neighbours))
+    return found
 
 
 def head_accuracy(path: str, weights: str, dataset: str, *, final: bool) -> float:

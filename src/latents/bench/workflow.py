@@ -75,6 +75,12 @@ def overhead(reference: Path, seconds: dict[str, float]) -> dict[str, float]:
     return parts | {"process starts": seconds["start"] * (len(files) + untimed), "workflow": workflow}
 
 
+def peak_gib(reference: Path) -> float:
+    """The most memory in GiB that a training or evaluation of the reference's study took on CIFAR-10."""
+    files = reference.glob("timing/cifar10/**/*.json")
+    return max((record.read_json(path).get("peak_memory_bytes", 0) for path in files), default=0) / 2**30
+
+
 def overhead_share(parts: dict[str, float]) -> float:
     """Share of the seconds that is neither training, encoding, probing, decoding nor t-SNE."""
     return 1 - sum(parts.get(part, 0.0) for part in ESSENTIAL) / sum(parts.values())

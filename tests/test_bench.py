@@ -1,27 +1,34 @@
 """The benchmark: both loops compute the same, the ordinary one draws the same kinds of views, and the sums are right."""
 
 import os
+import time
 from pathlib import Path
+from typing import Any, Self
 
 import msgspec
 import numpy as np
 import pytest
 import torch
 import yaml
+import tiny
 from made_up import benchmark, call
 from msgspec.structs import replace
+from openTSNE import TSNE
 from PIL import Image
+from sklearn import manifold
 from tiny import Cells
+from torch import Tensor
 from torch.utils.data import Sampler
 from torch.utils.flop_counter import FlopCounterMode
 
-from latents import augment, config, record, train
+from latents import augment, config, data, record, train
 from latents.bench import __main__ as bench
 from latents.bench import loops, ordinary, workflow
 from latents.device import generator
 from latents.loop import fit, rate_at
 from latents.report import speed
 from latents.report.bars import Bar
+from latents.report.figures import speed as drawing
 from latents.settings import Augmentation
 
 METHODS = bench.METHODS
@@ -129,17 +136,92 @@ def test_a_rate_is_images_over_seconds_after_a_warm_up() -> None:
     assert asked[3:] == [1, 1, 6, 1, 1, 20]
 
 
-def test_the_parts_of_a_step_add_up_to_it(cells: Cells) -> None:
-    found = loops.parts(str(cells.config), "mnist", "contrastive", 0.01)
-    assert found["data"] > 0 and found["validation"] > 0 and found["flops"] > 0
-    assert sum(found[part] for part in ("data", "forward", "backward", "optimizer")) == pytest.approx(found["step"], rel=0.2)
+def test_slower_views_lengthen_the_data_of_a_step_and_no_other_part(cells: Cells, monkeypatch: pytest.MonkeyPatch) -> None:
+    before, view, slept = loops.parts(str(cells.config), "mnist", "guided", 0.01), augment.view, 0.4
+
+    def slow(*arguments: Any) -> Tensor:
+        time.sleep(slept)
+        return view(*arguments)
+
+    monkeypatch.setattr(augment, "view", slow)
+    after = loops.parts(str(cells.config), "mnist", "guided", 0.01)
+    grown = {part: after[part] - before[part] for part in after}
+    assert after["data"] >= slept and grown["data"] > slept / 2 and grown["step"] > slept / 2
+    assert all(grown[part] < slept / 2 for part in ("forward", "backward", "optimizer")), grown
 
 
-def test_our_loop_is_timed_in_both_memory_formats_and_ends_in_the_one_it_trains_in(cells: Cells) -> None:
-    for channels_last in (False, True):
+def test_our_loop_is_timed_in_both_memory_formats(cells: Cells, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen, loss_of = [], train.loss_of
+
+    def watched(model: Any, settings: Any, images: Tensor, *others: Tensor) -> Tensor:
+        seen.append(images)
+        return loss_of(model, settings, images, *others)
+
+    monkeypatch.setattr(train, "loss_of", watched)
+    for channels_last in (False, True, False):
+        seen.clear()
         assert loops.ours(str(cells.config), "cifar10", "guided", 0.01, channels_last=channels_last) > 0
-    weight = loops.kept(str(cells.config), "cifar10", "guided")[0].model.encoder.blocks[1][0].weight
-    assert weight.is_contiguous(memory_format=torch.channels_last)
+        weight = loops.kept(str(cells.config), "cifar10", "guided")[0].model.encoder.blocks[1][0].weight
+        for one in (weight, *seen):
+            assert one.is_contiguous(memory_format=torch.channels_last) == channels_last and one.is_contiguous() != channels_last
+        assert len(seen) > loops.FEWEST and seen[0].dtype == torch.float32 and seen[0].max() <= 1
+
+
+def test_our_loop_is_timed_with_the_studys_own_conversion_of_images(cells: Cells, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked, to_float = [], train.to_float
+    monkeypatch.setattr(train, "to_float", lambda images: asked.append(len(images)) or to_float(images))
+    loops.ours(str(cells.config), "cifar10", "guided", 0.01)
+    assert len(asked) > loops.FEWEST
+
+
+def test_the_cells_of_a_process_share_one_split_and_see_the_studys_own_images(cells: Cells) -> None:
+    one, other = (loops.kept(str(cells.config), "mnist", method)[0].split for method in ("guided", "contrastive"))
+    assert np.shares_memory(one.train.images, other.train.images) and np.shares_memory(one.val.images, other.val.images)
+    path = cells.folder / "half.yaml"
+    path.write_text(yaml.safe_dump(tiny.plain(cells.folder, datasets={"mnist": {"methods": {"guided": {"labels": 0.5}}}})))
+    for file, images in ((cells.config, 60), (path, 30)):
+        prepared = train.prepare(config.read(file), "mnist", "guided", 1, torch.device("cpu")).split
+        kept = loops.kept(str(file), "mnist", "guided")[0].split
+        assert len(kept.train.labels) == images and all(np.array_equal(*both) for both in zip(vars(kept.train).values(), vars(prepared.train).values(), strict=True))
+
+
+def test_both_tsne_libraries_make_as_many_iterations_and_few_points_are_judged(cells: Cells, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked, other = {}, manifold.TSNE
+    monkeypatch.setattr(manifold, "TSNE", lambda **settings: asked.update(settings) or other(**settings))
+    found = [loops.tsne(str(cells.config), 100, other=one) for one in (False, True)]
+    assert asked["max_iter"] == TSNE().early_exaggeration_iter + TSNE().n_iter
+    assert all(one["seconds"] > 0 and one["gib"] > 0 and 0.6 < one["trustworthiness"] <= 1 for one in found)
+    monkeypatch.setattr(loops, "MOST_JUDGED", 99)
+    assert loops.tsne(str(cells.config), 100, other=True).keys() == {"seconds", "gib"}
+
+
+def test_contenders_take_turns_both_ways_and_a_ratio_is_of_the_same_round(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = []
+
+    class Stub:
+        """Answers with made-up speeds: the ordinary loop without workers and all of ours by the round, other ordinary ones with 1."""
+
+        def __init__(self, *, tuned: bool = True) -> None:
+            self.tuned = tuned
+
+        def __enter__(self) -> Self:
+            return self
+
+        def __exit__(self, *_: object) -> None: ...
+
+        def __call__(self, function: Any, path: str, dataset: str, method: str, seconds: float, *workers: int, **layout: bool) -> float:
+            asked.append((self.tuned, function, path, workers, layout))
+            number = (len(asked) - 1) // (7 * len(METHODS))
+            return (100.0, 200.0, 300.0)[number] if workers == (0,) else 1.0 if workers else (400.0, 300.0, 900.0)[number]
+
+    monkeypatch.setattr(bench, "Worker", Stub)
+    settings = config.parse(record.ROOT / "config/bench.yaml", bench.Bench)
+    lines = bench.throughput(replace(settings, rounds=3), {"float32": "float32", "changes": "changes"}, ["mnist"])
+    first, second, third = (asked[start : start + 7] for start in range(0, len(asked), 7 * len(METHODS)))
+    assert second == first[::-1] and third == first and len(first) == 7
+    for line in lines:
+        assert line["best_ordinary"] == "ordinary, 0 workers" and line["images_per_second"]["ours"]["rounds"] == [400.0, 300.0, 900.0]
+        assert line["over_ordinary"] == dict.fromkeys(("in memory", "channels last", "allocator", "ours"), 3.0)  # of 4, 1.5 and 3
 
 
 def test_a_process_of_the_benchmark_has_the_allocators_settings_or_none_of_them(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -166,6 +248,20 @@ def test_every_bar_is_a_number_at_the_top_of_the_committed_record() -> None:
     assert settings.bars.keys() <= kept.keys()
     assert all(isinstance(kept[name], float) for name in settings.bars if kept[name] is not None)
     assert kept["sprint"]["split"] == "test" and kept["bench"]["rounds"] >= 5  # a final benchmark, not a shrunk one
+
+
+def test_the_committed_benchmark_was_run_on_the_committed_study() -> None:
+    kept = record.read_json(record.ROOT / "reference/bench.json")
+    parts = workflow.overhead(record.ROOT / "reference", {name: one["median"] for name, one in kept["workflow"].items()})
+    assert kept["overhead"] == pytest.approx(parts) and kept["overhead_share"] == pytest.approx(workflow.overhead_share(parts))
+    assert kept["peak_gib"] == pytest.approx(max(workflow.peak_gib(record.ROOT / "reference"), *(one["gib"] for one in kept["sprint"]["seeds"])))
+
+
+def test_the_paper_rounds_the_peak_of_the_memory_up_and_names_the_last_lever_by_the_precision(tmp_path: Path) -> None:
+    assert [speed.facts(benchmark() | {"peak_gib": gib})["memory"] for gib in (4.2, 4.21, 4.29)] == ["4.2", "4.3", "4.3"]
+    record.write_json(tmp_path / "bench.json", benchmark() | {"precision": "float32"})
+    levers = drawing.draw(config.read(record.ROOT / "config/study.yaml"), tmp_path).axes[0]
+    assert [label.get_text() for label in levers.get_xticklabels()] == ["ordinary", "in memory", "channels last", "malloc", "float32"]
 
 
 def test_the_overhead_is_all_that_is_not_the_study_itself(tmp_path: Path) -> None:
@@ -201,6 +297,59 @@ def test_an_unknown_key_or_bar_of_the_benchmark_is_refused_by_name(tmp_path: Pat
             call(bench, *files)
 
 
+def files(folder: Path, reference: Path = record.ROOT / "reference", study: dict | None = None, **changes: Any) -> list[object]:
+    """The benchmark's arguments: config/bench.yaml with `changes` put over it, and the study of config/ with those of `study`."""
+    plain = yaml.safe_load((record.ROOT / "config/study.yaml").read_text())
+    del plain["sweeps"]
+    (folder / "study.yaml").write_text(yaml.safe_dump(plain | (study or {})))
+    (folder / "bench.yaml").write_text(yaml.safe_dump(config.merge(yaml.safe_load((record.ROOT / "config/bench.yaml").read_text()), changes)))
+    return ["--config", folder / "study.yaml", "--bench", folder / "bench.yaml", "--reference", reference, "--out", folder / "bench.json"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        ({"sprint": {"changes": {"optimisation": {"epoch": 4}}}}, r"bench\.yaml: sprint: Object contains unknown field `epoch`"),
+        ({"sprint": {"seeds": [1, 1]}}, r"bench\.yaml: sprint: datasets\.cifar10\.seeds: \[1, 1\] names a seed twice"),
+        ({"sprint": {"changes": {"optimisation": None}}}, r"bench\.yaml: changes has no optimisation\.epochs.* at `\$\.sprint`"),
+        ({"changes": {"encoder": {"width": 8}}}, r"bench\.yaml: changes: Object contains unknown field `width`"),
+        ({"changes": {"datasets": {"cifar10": {"seeds": [7001]}}}}, r"bench\.yaml: changes: datasets\.cifar10\.split-seed: 7001 is a training seed too"),
+        ({"growth": {"images": []}}, r"bench\.yaml: Expected `array` of length >= 1 - at `\$\.growth\.images`"),
+        ({"growth": {"widths": []}}, r"bench\.yaml: Expected `array` of length >= 1 - at `\$\.growth\.widths`"),
+        ({"growth": {"tsne-points-other": [7]}}, r"bench\.yaml: tsne-points and tsne-points-other have no number in common.* at `\$\.growth`"),
+        ({"convolutions": []}, r"bench\.yaml: Expected `array` of length >= 1 - at `\$\.convolutions`"),
+        ({"study": {"source": "stand-in"}}, r"study\.yaml: source: stand-in data are not what the benchmark is of"),
+        ({"study": {"datasets": {}}}, r"study\.yaml: datasets: cifar10 is missing"),
+        ({"reference": Path("nowhere")}, r"nowhere: no such folder; --reference names"),
+    ],
+    ids=str,
+)  # fmt: skip
+def test_what_cannot_be_measured_is_refused_before_anything_is(changes: dict, sentence: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(workflow, "measure", lambda *_: pytest.fail("it measures"))
+    with pytest.raises(SystemExit, match=sentence):
+        call(bench, *files(tmp_path, **changes))
+    assert not (tmp_path / "bench.unfinished.json").exists()
+
+
+def test_the_largest_sets_of_images_are_there_and_what_was_found_before_a_failure_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    loaded = []
+
+    def broken(*_: object) -> None:
+        raise RuntimeError("the machine failed")
+
+    monkeypatch.setattr(data, "load", lambda study, dataset, *, with_test: loaded.append((dataset, study.datasets[dataset].train, with_test)))
+    monkeypatch.setattr(workflow, "measure", lambda rounds, _: {name: [1.0] * rounds for name in ("figure", "paper", "noop", "start")})
+    monkeypatch.setattr(bench, "throughput", broken)
+    arguments = files(tmp_path, growth={"images": [10000, 44000, 20000]})
+    with pytest.raises(RuntimeError, match="the machine failed"):
+        call(bench, *arguments)
+    assert sorted(loaded) == [("cifar10", 44000, False), ("mnist", 55000, False)]
+    found = record.read_json(tmp_path / "bench.unfinished.json")
+    assert found["workflow"]["noop"]["median"] == 1.0 and found["overhead"]["training"] > 0 and not (tmp_path / "bench.json").exists()
+    with pytest.raises(SystemExit, match=r"study\.yaml/bench\.unfinished\.json: cannot be written"):
+        call(bench, *arguments[:-1], tmp_path / "study.yaml/bench.json")
+
+
 @pytest.mark.skipif(not REAL, reason="LATENTS_DATA does not point at the published files, which torchvision wants to see")
 def test_the_whole_benchmark_runs_shrunk_on_the_real_data(tmp_path: Path) -> None:
     plain = yaml.safe_load((record.ROOT / "config/study.yaml").read_text())
@@ -224,4 +373,6 @@ def test_the_whole_benchmark_runs_shrunk_on_the_real_data(tmp_path: Path) -> Non
     assert speed.facts(found).keys() == speed.facts(benchmark()).keys()
     assert speed.table(found).count(r"\\") == speed.table(benchmark()).count(r"\\")
     assert found["sprint"]["split"] == "val" and 0 < found["sprint"]["accuracy"] < 60
-    assert found["growth"]["images"][1]["images"] == 600 and found["growth"]["tsne_other"][0]["seconds"] > 0
+    assert found["growth"]["images"][1]["images"] == 600 and found["growth"]["widths"][0]["widths"] == [4, 4, 4]
+    assert all(one["seconds"] > 0 and 0.5 < one["trustworthiness"] <= 1 for one in found["growth"]["tsne"] + found["growth"]["tsne_other"])
+    assert not (tmp_path / "bench.unfinished.json").exists()

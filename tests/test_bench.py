@@ -350,6 +350,47 @@ def test_the_largest_sets_of_images_are_there_and_what_was_found_before_a_failur
         call(bench, *arguments[:-1], tmp_path / "study.yaml/bench.json")
 
 
+def test_the_record_is_whole_and_every_part_gets_its_configuration(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    trained, timed = [], {"seconds": 2.0, "gib": 1.0}
+    step = {"data": 0.1, "forward": 0.3, "backward": 0.5, "optimizer": 0.1, "step": 1.0, "validation": 0.2, "flops": 3}
+
+    class Stub:
+        """Answers with made-up numbers, and notes what it was to train."""
+
+        def __init__(self, *, tuned: bool = True) -> None: ...
+
+        def __enter__(self) -> Self:
+            return self
+
+        def __exit__(self, *_: object) -> None: ...
+
+        def __call__(self, function: Any, path: str, *_: object, **__: object) -> Any:
+            study = config.read(path)
+            if function is loops.epoch:
+                cifar10 = study.datasets["cifar10"]
+                trained.append((cifar10.train, study.encoder.widths[-1], cifar10.methods.guided.optimisation.epochs))
+            return {"parts": step, "epoch": timed, "tsne": timed, "head_accuracy": 90.0}.get(function.__name__, 5.0)
+
+    def command(*words: str, **_: object) -> float:
+        study = config.read(words[words.index("--config") + 1])
+        trained.append((int(words[words.index("--seed") + 1]), study.method("cifar10", "guided").optimisation.epochs))
+        record.write_json(words[words.index("--timing") + 1], train.timing({"training": 1.0}))
+        return 7.0
+
+    monkeypatch.setattr(data, "load", lambda *_, **__: None)
+    monkeypatch.setattr(bench, "Worker", Stub)
+    monkeypatch.setattr(workflow, "timed", command)
+    monkeypatch.setattr(workflow, "measure", lambda rounds, _: {name: [1.0] * rounds for name in ("figure", "paper", "noop", "start")})
+    call(bench, *files(tmp_path))
+    found = record.read_json(tmp_path / "bench.json")
+    assert trained == [*((n, 256, 1) for n in (10000, 20000, 30000, 45000)), *((10000, n, 1) for n in (64, 128, 256)), (1, 4), (2, 4), (3, 4)]
+    assert found["seconds_to_8866"] == 7.0 and found["sprint"]["accuracy"] == 90.0 and all(name in found for name in bench.NUMBERS)
+    assert [one["points"] for one in found["growth"]["tsne_other"]] == [1000, 3000, 5000, 10000]
+    assert speed.facts(found).keys() == speed.facts(benchmark()).keys()
+    assert found.keys() == record.read_json(record.ROOT / "reference/bench.json").keys()
+    assert not (tmp_path / "bench.unfinished.json").exists()
+
+
 @pytest.mark.skipif(not REAL, reason="LATENTS_DATA does not point at the published files, which torchvision wants to see")
 def test_the_whole_benchmark_runs_shrunk_on_the_real_data(tmp_path: Path) -> None:
     plain = yaml.safe_load((record.ROOT / "config/study.yaml").read_text())

@@ -267,3 +267,10 @@ def test_a_broken_comparison_is_refused_by_name(tmp_path: Path) -> None:
     (tmp_path / "v.json").write_text(json.dumps({"format": 1, "level": "bitwise"}))
     with pytest.raises(SystemExit, match=r"v\.json: changed since it was written"):
         call(verify, "--verdict", tmp_path / "v.json")
+
+
+@pytest.mark.parametrize("given", [(), ("--config",), ("--config", "--results", "--out")])
+def test_a_comparison_of_too_little_is_refused_with_what_to_give(capsys: pytest.CaptureFixture[str], given: tuple[str, ...]) -> None:
+    with pytest.raises(SystemExit):
+        call(verify, *(word for name in given for word in (name, "x")))
+    assert "give --verdict; or --config and --results; or these two with --reference, --out and --report" in capsys.readouterr().err

@@ -19,7 +19,7 @@ from typing import Any
 import msgspec
 
 from latents import config, data, record
-from latents.config import DATASETS, ROWS, Study
+from latents.config import DATASETS, ROWS, Problem, Study
 from latents.settings import CLASSES, CODE_SIZE
 
 IMAGES = {"mnist": 70_000, "cifar10": 60_000}  # in the published files
@@ -193,6 +193,8 @@ def main() -> None:
     parser.add_argument("--config", required=True)
     parser.add_argument("--nodes", type=int, help="also: how long on 1, 2, 4 ... up to this many nodes")
     options = parser.parse_args()
+    if options.nodes is not None and options.nodes < 1:
+        raise Problem(f"--nodes {options.nodes}: not a number of machines; give 1 or more")
     study = config.read(options.config)
     kinds = jobs(study)
     seconds, machines = recorded(study, record.ROOT / "reference")

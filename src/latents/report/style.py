@@ -7,9 +7,11 @@ beside its colour, so that a figure reads in grey too. The fonts come with matpl
 import argparse
 import inspect
 import io
+import zlib
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import NamedTuple
+from zipfile import BadZipFile
 
 import matplotlib
 import numpy as np
@@ -97,11 +99,11 @@ def spans(estimates: Iterable[Estimate]) -> np.ndarray:
 def read_npz(path: Path) -> dict[str, np.ndarray]:
     """The arrays of a file of pictures. Raises Problem when it is missing or broken."""
     try:
-        with np.load(path) as arrays:
+        with path.open("rb") as file, np.load(file) as arrays:
             return dict(arrays)
     except FileNotFoundError:
         raise Problem(f"{path}: missing; run the step that makes it (snakemake {path})") from None
-    except (OSError, ValueError, EOFError) as error:
+    except (OSError, ValueError, EOFError, BadZipFile, zlib.error) as error:
         raise Problem(f"{path}: cannot be read ({error}); delete it and run again, its step will be repeated") from None
 
 

@@ -10,16 +10,17 @@ runs.csv is the source of everything that is printed; summary.csv derives from i
 import argparse
 import csv
 import io
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from statistics import fmean, stdev
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 
 from latents import config, record
 from latents.config import ROWS, Problem, Study
 
+Made = TypeVar("Made")
 SUMMARY = ("dataset", "method", "metric", "split", "mean", "ci95_low", "ci95_high", "n", "unit")  # its columns
 
 
@@ -76,18 +77,28 @@ def check(path: Path, made: dict[str, Any], key: str) -> None:
         raise Problem(f"{path}: not the file that its record describes ({key}); delete it and run again, its step will be repeated")
 
 
-def read_csv(path: Path, columns: Iterable[str] = ()) -> list[dict[str, str]]:
-    """The lines of a table with a header. Raises Problem when it is missing or lacks one of the columns."""
+def read_csv(path: Path, columns: Iterable[str], make: Callable[[dict[str, str]], Made]) -> list[Made]:
+    """What is made of each line of a table with a header. Raises Problem when it is missing, broken or lacks one of the columns."""
     try:
         with path.open(newline="", encoding="utf-8") as file:
             reader = csv.DictReader(file)
             lines, header = list(reader), reader.fieldnames or []
     except FileNotFoundError:
         raise Problem(f"{path}: missing; run the step that makes it (snakemake {path})") from None
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise Problem(f"{path}: cannot be read ({error}); delete it and run again, its step will be repeated") from None
     lacking = [name for name in columns if name not in header]
     if lacking:
         raise Problem(f"{path}: column {lacking[0]!r} is missing; delete it and run again with this version")
-    return lines
+    made = []
+    for number, line in enumerate(lines, 2):
+        try:
+            if None in line or None in line.values():
+                raise ValueError("more or fewer fields than the header")
+            made.append(make(line))
+        except ValueError:
+            raise Problem(f"{path}: line {number} is broken; delete it and run again, its step will be repeated") from None
+    return made
 
 
 def write_csv(path: Path, header: tuple[str, ...], lines: Iterable[tuple]) -> None:
@@ -115,8 +126,7 @@ def gather(study: Study, results: Path) -> list[Value]:
 
 def read_runs(path: Path) -> list[Value]:
     """What `gather` found, from runs.csv."""
-    lines = read_csv(path, Value._fields)
-    return [Value(**line | {"seed": int(line["seed"]), "value": float(line["value"])}) for line in lines]
+    return read_csv(path, Value._fields, lambda line: Value(**line | {"seed": int(line["seed"]), "value": float(line["value"])}))
 
 
 def interval(values: list[float]) -> tuple[float | None, float | None]:
@@ -129,8 +139,16 @@ def interval(values: list[float]) -> tuple[float | None, float | None]:
     return fmean(values) - half, fmean(values) + half
 
 
-def estimates(values: list[Value]) -> dict[tuple[str, str, str, str], Estimate]:
-    """(data set, run, metric, split) -> mean and interval over seeds; a variant's run is `<row>.<sweep>.<variant>`."""
+class Estimates(dict[tuple[str, str, str, str], Estimate]):
+    """(data set, run, metric, split) -> mean and interval over seeds; a variant's run is `<row>.<sweep>.<variant>`. One that is not there is a Problem."""
+
+    def __missing__(self, key: tuple[str, str, str, str]) -> Estimate:
+        dataset, run, metric, split = key
+        raise Problem(f"{metric} of {dataset}/{run} on {split} is not in these results; run summarize again, or the study that has it")
+
+
+def estimates(values: list[Value]) -> Estimates:
+    """Of every number of every cell."""
 
     def key(value: Value) -> tuple[str, str, str, str]:
         run = value.method if value.variant == "main" else f"{value.method}.{value.variant}"
@@ -139,33 +157,28 @@ def estimates(values: list[Value]) -> dict[tuple[str, str, str, str], Estimate]:
     groups: dict[tuple[str, str, str, str], list[Value]] = {}
     for value in values:
         groups.setdefault(key(value), []).append(value)
-    found = {}
+    found = Estimates()
     for k, members in groups.items():
         numbers = [member.value for member in members]
         found[k] = Estimate(fmean(numbers), *interval(numbers), len(numbers), members[0].unit)
     return found
 
 
-def read_summary(path: Path) -> dict[tuple[str, str, str, str], Estimate]:
+def read_summary(path: Path) -> Estimates:
     """As `estimates`, from summary.csv."""
-    return {
-        (line["dataset"], line["method"], line["metric"], line["split"]): Estimate(
-            float(line["mean"]),
-            float(line["ci95_low"]) if line["ci95_low"] else None,
-            float(line["ci95_high"]) if line["ci95_high"] else None,
-            int(line["n"]),
-            line["unit"],
-        )
-        for line in read_csv(path, SUMMARY)
-    }
+
+    def made(line: dict[str, str]) -> tuple[tuple[str, str, str, str], Estimate]:
+        low, high = (float(line[end]) if line[end] else None for end in ("ci95_low", "ci95_high"))
+        return (line["dataset"], line["method"], line["metric"], line["split"]), Estimate(float(line["mean"]), low, high, int(line["n"]), line["unit"])
+
+    return Estimates(read_csv(path, SUMMARY, made))
 
 
 def cka_matrix(path: Path, first: int) -> np.ndarray:
     """[row, row] CKA at the first seed; the mean over pairs of different seeds on the diagonal, NaN without any."""
-    pairs = {}
-    for line in read_csv(path, ("run_a", "seed_a", "run_b", "seed_b", "cka")):
-        one, other = (line["run_a"], int(line["seed_a"])), (line["run_b"], int(line["seed_b"]))
-        pairs[one, other] = pairs[other, one] = float(line["cka"])
+    columns, pairs = ("run_a", "seed_a", "run_b", "seed_b", "cka"), {}
+    for one, other, cka in read_csv(path, columns, lambda line: ((line["run_a"], int(line["seed_a"])), (line["run_b"], int(line["seed_b"])), float(line["cka"]))):
+        pairs[one, other] = pairs[other, one] = cka
     between = np.full((len(ROWS), len(ROWS)), np.nan)
     for a, row in enumerate(ROWS):
         for b, other in enumerate(ROWS):

@@ -26,7 +26,8 @@ import numpy as np
 from latents import config, record
 from latents.config import JUDGE, ROWS, Problem, Study
 from latents.report import style, summarize
-from latents.report.tex import SMALL, Estimates, cell, definitions, escape, rounded, tabular
+from latents.report.summarize import Estimates
+from latents.report.tex import SMALL, cell, definitions, escape, rounded, tabular
 from latents.settings import CODE_SIZE
 
 UNSAID = (("jitter-probability", 1), ("code-size", CODE_SIZE), ("labels", 1))  # settings of every row, but in a sweep
@@ -54,7 +55,13 @@ def interpolation(study: Study, found: Estimates) -> str:
     metrics = ("path_length", "class_changes", "class_changes_pairs", "judge_accuracy_decoded")
     faded = ("path_length_pixels", "class_changes_pixels", "class_changes_pixels_pairs", "judge_accuracy")
     lines = [(style.name(row), row, metrics) for row in ROWS] + [("Cross-fade", ROWS[0], faded)]
-    body = [[name, *(cell(found, d, row, metric, "test") for d in study.datasets for metric in names)] for name, row, names in lines]
+
+    def told(d: str, row: str, metric: str) -> str:
+        """A dash where only some seeds have enough pairs for a mean: theirs would stand beside the pairs of all."""
+        key, pairs = (d, row, metric, "test"), (d, row, f"{metric}_pairs", "test")
+        return "{--}" if key in found and pairs in found and found[key].n < found[pairs].n else cell(found, *key)
+
+    body = [[name, *(told(d, row, metric) for d in study.datasets for metric in names)] for name, row, names in lines]
     heads = ["length", "changes", "pairs", r"judge (\%)"]
     return tabular(["", *heads * len(study.datasets)], [("", body)], [(style.dataset_name(study, d), len(heads)) for d in study.datasets])
 
@@ -183,9 +190,9 @@ def facts(study: Study, results: Path, cells: list[dict[str, Any]], times: dict[
     found = {
         "config-name": study.study, "note": "from reference" if reference else study.note,
         "several-seeds": str(int(any(len(one.seeds) > 1 for one in study.datasets.values()))),
-        "is-demo": str(int(study.source == "stand-in")), "from-reference": str(int(reference)), "cells": str(len(cells)),
+        "is-demo": str(int(study.source == "stand-in")),
         "build-hash": record.tree_sha256(build)[:12], "source-hash": joined(one["source_sha256"][:12] for one in cells),
-        **{f"{package}-version": joined(one["versions"][package] for one in cells) for package in ("torch", "python")},
+        "torch-version": joined(one["versions"]["torch"] for one in cells),
     }  # fmt: skip
     found |= {key: joined(one[key] for one in cells) for key in ("device", "threads", "precision")} | {"processor": processors(study, cells)}
     probe, measurement = study.probe, study.measurement
@@ -199,15 +206,15 @@ def facts(study: Study, results: Path, cells: list[dict[str, Any]], times: dict[
     for d, dataset in study.datasets.items():
         first = next(one for one in cells if one["dataset"] == d)
         found |= {
-            f"dataset-name/{d}": style.dataset_name(study, d), f"split-seed/{d}": str(dataset.split_seed),
+            f"dataset-name/{d}": style.dataset_name(study, d),
             f"data-hash/{d}": first["data_sha256"][:12], f"split-hash/{d}": first["split_sha256"][:12],
-            f"seeds/{d}": joined(dataset.seeds), f"seed-count/{d}": str(len(dataset.seeds)),
+            f"seeds/{d}": joined(dataset.seeds),
             f"train-images/{d}": str(dataset.train), f"val-images/{d}": str(dataset.validation), f"test-images/{d}": str(dataset.test),
         }  # fmt: skip
         methods = {run: study.method(d, run) for run in [*(run for run, _ in study.runs(d)), JUDGE]}
         for run, method in methods.items():
             if method:
-                found |= {f"epochs/{d}/{run}": str(method.optimisation.epochs), f"batch/{d}/{run}": str(method.optimisation.batch_size)}
+                found[f"epochs/{d}/{run}"] = str(method.optimisation.epochs)
                 found |= {f"{key}/{d}/{run}": plain(value) for key, value in msgspec.to_builtins(method).items() if key in ("gradient-weight", "temperature")}
     for name, steps in {"train": ["train"], "evaluate": ["evaluate"], "total": ["train", "evaluate"]}.items() if times else ():
         found[f"hours-{name}"] = f"{sum(sum(jobs) for (_, _, step), jobs in times.items() if step in steps) / 3600:.2f}"

@@ -2,10 +2,9 @@
 
 from math import ceil
 
-from latents.report.summarize import Estimate
+from latents.report.summarize import Estimate, Estimates
 
-Estimates = dict[tuple[str, str, str, str], Estimate]
-DECIMALS = {"mae": 4, "psnr": 2, "uniformity": 2, "effective_rank": 1, "path_length": 2, "path_length_pixels": 2, "class_changes": 2}
+DECIMALS = {"mae": 4, "mae_frozen": 4, "psnr": 2, "uniformity": 2, "effective_rank": 1, "path_length": 2, "path_length_pixels": 2, "class_changes": 2}
 DECIMALS |= {"class_changes_pixels": 2, "parameters": 0, "class_changes_pairs": 0, "class_changes_pixels_pairs": 0}  # others have 3
 # every table opens with this and closes its brace; the widest then fit a text block of 6.3 inches at 10 pt
 SMALL = r"{\footnotesize\setlength{\tabcolsep}{3pt}\sisetup{separate-uncertainty=true,table-align-uncertainty=false}"

@@ -111,12 +111,15 @@ def judged(published: dict[Key, Seeds], own: dict[Key, Seeds], units: dict[str, 
     """Every number that both have, with its verdict; `other_judge` names the data sets that another judge measured."""
     from scipy.stats import t  # here: it takes half a second, and a verdict is printed without it
 
+    rows: dict[tuple[str, str, str], list[Seeds]] = {}  # of both runs, by data set, metric and split
+    for (dataset, _, metric, split), seeds in [*published.items(), *own.items()]:
+        rows.setdefault((dataset, metric, split), []).append(seeds)
+    spreads = {place: pooled(groups) for place, groups in rows.items()}
     found = []
     for key in (key for key in published if key in own):
         dataset, method, metric, split = key
         a, b = published[key], own[key]
-        rows = [one[k] for one in (published, own) for k in one if k != key and (k[0], *k[2:]) == (dataset, metric, split)]
-        spread, freedom = pooled([a, b, *rows])
+        spread, freedom = spreads[dataset, metric, split]
         width = spread * sqrt(1 / len(a) + 1 / len(b))
         difference = fmean(b.values()) - fmean(a.values())
         same_seeds = {seed: a[seed] for seed in b} if b.keys() <= a.keys() else a
@@ -253,6 +256,9 @@ def main() -> None:
         found = record.read_json(options.verdict)
         print(markdown(found))
         sys.exit(found["level"] == "none")
+    both, comparing = (options.config, options.results), (options.reference, options.out, options.report)
+    if not all(both) or (any(comparing) and not all(comparing)):
+        parser.error("give --verdict; or --config and --results; or these two with --reference, --out and --report")
     study = config.read(options.config)
     if not options.out:
         refuse_others(study, options.results)

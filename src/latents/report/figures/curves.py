@@ -17,6 +17,7 @@ from latents.report import style
 from latents.report.summarize import read_csv
 
 TRAINED = ROWS[2:]  # pca and random are not
+LOSSES = ("loss", "val_loss")
 
 
 def draw(study: Study, results: Path, dataset: str) -> Figure:
@@ -24,9 +25,10 @@ def draw(study: Study, results: Path, dataset: str) -> Figure:
     panels = figure.subplots(1, len(TRAINED))
     for axes, row in zip(panels, TRAINED, strict=True):
         for seed in study.dataset(dataset).seeds:
-            lines = read_csv(results / "curves" / dataset / row / f"seed{seed}.csv", ["epoch", "loss", "val_loss"])
-            for column, look, dot in (("loss", "-", "full"), ("val_loss", "--", "none")):
-                points = [(int(line["epoch"]), float(line[column])) for line in lines if line[column]]
+            path = results / "curves" / dataset / row / f"seed{seed}.csv"
+            lines = read_csv(path, ("epoch", *LOSSES), lambda line: (int(line["epoch"]), *(float(line[name]) if line[name] else None for name in LOSSES)))
+            for column, look, dot in ((1, "-", "full"), (2, "--", "none")):
+                points = [(line[0], line[column]) for line in lines if line[column] is not None]
                 marker = "o" if len(lines) == 1 else ""  # keeps a single epoch visible: full is train, empty is validation
                 axes.plot(*zip(*points, strict=True), look, color=style.ROWS[row].color, marker=marker, markersize=4, fillstyle=dot)
         if len(lines) == 1:

@@ -11,20 +11,17 @@ from pathlib import Path
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from latents.config import ROWS, Problem, Study
+from latents.config import ROWS, Study
 from latents.report import style
 from latents.report.summarize import read_summary
 
 
 def draw(study: Study, results: Path) -> Figure:
-    path = results / "summary.csv"
-    summary = read_summary(path)
+    summary = read_summary(results / "summary.csv")
     figure = style.figure(1.7)
     panels = figure.subplots(1, len(study.datasets), sharey=True, squeeze=False)[0]
     for axes, dataset in zip(panels, study.datasets, strict=True):
         for place, row in enumerate(ROWS):
-            if (dataset, row, "mae", "test") not in summary:
-                raise Problem(f"{path}: mae of {dataset}/{row} on test is missing; run summarize again")
             error, look = summary[dataset, row, "mae", "test"], style.ROWS[row]
             axes.barh(place, error.mean, 0.68, color="white", edgecolor=look.color, hatch=look.hatch, linewidth=0.9)
             axes.errorbar(error.mean, place, xerr=style.spans([error]), color="black", capsize=2, elinewidth=0.9)

@@ -32,9 +32,9 @@ def draw(study: Study, results: Path, dataset: str) -> Figure:
     figure = style.figure(2.3)
     grid = figure.subplots(2, 4).ravel()
     for axes, row in zip(grid, ROWS, strict=False):
-        lines = read_csv(results / "tsne" / dataset / f"{row}.csv", ("label", "x", "y"))
-        points = np.array([(float(line["x"]), float(line["y"])) for line in lines])
-        labels = np.array([int(line["label"]) for line in lines])
+        path = results / "tsne" / dataset / f"{row}.csv"
+        lines = np.array(read_csv(path, ("label", "x", "y"), lambda line: (int(line["label"]), float(line["x"]), float(line["y"]))))
+        points, labels = lines[:, 1:], lines[:, 0].astype(int)
         colors = np.array(style.CLASSES)[labels]
         axes.scatter(*points.T, s=max(0.8, min(6, 4000 / len(points))), c=colors, linewidths=0, rasterized=True)
         medians = np.array([np.median(points[labels == label], axis=0) for label in np.unique(labels)])

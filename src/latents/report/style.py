@@ -79,9 +79,8 @@ def class_names(study: Study, dataset: str) -> list[str]:
     """What the ten labels stand for."""
     if dataset == "mnist":
         return [f"digit {k}" for k in range(10)]
-    if study.source == "download":
-        names = CIFAR10
-    else:
+    names = {"cifar10": CIFAR10}[dataset]
+    if study.source != "download":
         from latents.standin import NAMES as names  # here: it loads the demo's libraries
     return [f"{k} {name}" for k, name in enumerate(names)]
 

@@ -19,12 +19,13 @@ from latents.report.summarize import Estimate, read_summary
 MEASURES = {
     "silhouette": "silhouette", "scatter_ratio": "scatter ratio", "knn_purity": "kNN purity", "effective_rank": "effective rank",
 }  # fmt: skip
-MARKERS = (("o", "black"), ("s", "white"))  # of the data sets: shape and filling
+MARKERS = {"mnist": ("o", "black"), "cifar10": ("s", "white")}  # of the data sets: shape and filling
 
 
 def by_row(axes: Axes, study: Study, found: dict, metric: str) -> None:
     """One measure: rows from top to bottom, one marker for each data set."""
-    for place, (dataset, (marker, filling)) in enumerate(zip(study.datasets, MARKERS, strict=False)):
+    for place, dataset in enumerate(study.datasets):
+        marker, filling = MARKERS[dataset]
         estimates = [found[dataset, row, metric] for row in ROWS]
         heights = [row + (place - 0.5) * 0.3 for row in range(len(ROWS))]
         label = style.dataset_name(study, dataset)

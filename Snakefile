@@ -415,9 +415,10 @@ rule claims:
     input:
         claims=local("paper/claims.yaml"),
         records=expand(f"{R}/records/{{cell}}.json", cell=CELLS),
-        code=source(*(f"{REPORT}/{name}.py" for name in ("claims", "summarize", "tex"))),
+        code=source(*(f"{REPORT}/{name}.py" for name in ("claims", "summarize", "style", "tex"))),
     output:
         macros=f"{PRE}paper/generated/macros_claims.tex",
+        table=f"{PRE}paper/generated/table_claims.tex",
         record=f"{PRE}paper/generated/claims.json",
     params:
         config=SETTINGS,
@@ -427,7 +428,7 @@ rule claims:
         f"{PRE}logs/claims.log",
     shell:
         "python -m latents.report.claims --config {params.config} --claims {input.claims} --results {params.results}"
-        " --out {output.macros} --record {output.record} {params.strict} > {log}"
+        " --out {output.macros} --table {output.table} --record {output.record} {params.strict} > {log}"
 
 rule speed_table:
     input:

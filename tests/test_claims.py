@@ -28,7 +28,7 @@ def written(folder: Path, **some: dict) -> Path:
 
 
 def outcome(made: Path, folder: Path, path: Path, *more: str) -> dict:
-    call(claims, *inputs(made)[:2], "--claims", path, *inputs(made)[2:], "--out", folder / "c.tex", "--record", folder / "c.json", *more)
+    call(claims, *inputs(made)[:2], "--claims", path, *inputs(made)[2:], "--out", folder / "c.tex", "--table", folder / "t.tex", "--record", folder / "c.json", *more)
     return json.loads((folder / "c.json").read_text())["claims"]
 
 
@@ -48,6 +48,15 @@ def test_a_difference_that_is_there_is_supported_and_its_opposite_and_a_row_agai
     assert found["several"]["seeds"] == [3, 1] and all(one["p_holm"] >= one["p"] for one in found.values())
     macros = (tmp_path / "c.tex").read_text()
     assert r"\csname claim@right\endcsname{1}" in macros and r"\csname claim@wrong\endcsname{0}" in macros
+    assert r"\csname fact@claims-count\endcsname{5}" in macros and r"\csname fact@claims-resamples\endcsname{400}" in macros
+    table = (tmp_path / "t.tex").read_text().splitlines()
+    line = next(line for line in table if line.startswith(r"Guided\textdagger{} above Autoencoder+: MAE, CIFAR-10"))
+    assert f"{found['drawn']['difference']:.4f}" in line and f"{found['drawn']['p_holm']:.3f}" in line
+
+
+def test_a_claim_on_frozen_codes_is_tested_by_the_errors_of_that_decoder(made: Path, tmp_path: Path) -> None:
+    found = outcome(made, tmp_path, written(tmp_path, own=claim("mae", "guided", "pca"), frozen=claim("mae_frozen", "guided", "pca")))
+    assert found["frozen"]["difference"] < found["own"]["difference"]  # pca's decoder on frozen codes draws worse there than its own
 
 
 def test_with_strict_an_unsupported_claim_is_an_error_that_names_it(made: Path, tmp_path: Path) -> None:

@@ -105,7 +105,7 @@ def test_every_table_of_the_paper_is_one_that_the_workflow_writes():
     written = set(re.findall(r'"(table_\w+|macros\w*)(?:\.tex)?"', "".join((REPORT / name).read_text(encoding="utf-8") for name in ("tables.py", "speed.py"))))
     included = {f"table_{name}" for name in arguments("tab", PAPER)}
     inputs = {name for name in arguments("input", PAPER) if not name.endswith("#1")}
-    assert included and included <= written
+    assert included and included <= written | {"table_claims"}
     assert inputs == {f"../generated/{name}" for name in written if "macros" in name} | {"../generated/macros_claims", "../generated/macros_replay"}
 
 

@@ -1,14 +1,14 @@
 """Test the paper's claims on the run at hand: each says that one row has more of something than another.
 
     python -m latents.report.claims --config config/study.yaml --claims paper/claims.yaml --results results \
-        --out paper/generated/macros_claims.tex --record paper/generated/claims.json
+        --out paper/generated/macros_claims.tex --table paper/generated/table_claims.tex --record paper/generated/claims.json
 
 A hierarchical bootstrap: seeds are drawn anew for each row, test images anew for both rows alike, and the rows' means
 compared. Drawing k seeds of k spreads too little, so what seeds add is stretched by sqrt(k / (k - 1)). The interval holds the
 middle 95 % of the differences; p is two-sided; Holm's step-down correction is over all claims of the file. A claim is supported
 when the corrected p is below the level and the difference has the claimed sign. With one seed a row only the images are drawn;
-with a few, p is optimistic. Writes macros claim@<id> (1 or 0) and claim@<id>@found (the difference in
-words). With --strict an unsupported claim is an error. Takes about two seconds.
+with a few, p is optimistic. Writes macros claim@<id> (1 or 0), claim@<id>@found (the difference in words) and
+fact@claims-<level, resamples, count>, and a table of all claims. With --strict an unsupported claim is an error. Takes about two seconds.
 """
 
 import argparse
@@ -22,18 +22,23 @@ from msgspec import Meta
 
 from latents import config, record
 from latents.config import Problem, Study
+from latents.report import style
 from latents.report.summarize import records
-from latents.report.tex import definitions
+from latents.report.tex import definitions, tabular
 from latents.settings import Positive, Seed, Strict
 
-METRICS = ("mae", "accuracy_linear", "accuracy_mlp", "accuracy_knn", "accuracy_best")
+METRICS = {  # as printed
+    "mae": "MAE", "mae_frozen": "MAE of the decoder on frozen codes", "accuracy_linear": r"linear probe, %", "accuracy_mlp": r"MLP, %",
+    "accuracy_knn": r"kNN, %", "accuracy_best": r"better probe, %",
+}  # fmt: skip
+KEPT = {"mae": "errors", "mae_frozen": "errors_frozen"}  # where a record has each image's
 
 
 class Claim(Strict, frozen=True):
     """`more` has a larger mean of the metric on test than `less`."""
 
     dataset: str
-    metric: Literal[METRICS]
+    metric: Literal[tuple(METRICS)]
     more: str
     less: str
 
@@ -50,8 +55,8 @@ class Claims(Strict, frozen=True):
 def by_image(path: str, cell: dict[str, Any], metric: str, n: int) -> np.ndarray:
     """The metric of each of n test images: percent right or wrong as 100 or 0, or the absolute error."""
     try:
-        if metric == "mae":
-            found = np.frombuffer(base64.b64decode(cell["errors"]), "<f2").astype(np.float64)
+        if metric in KEPT:
+            found = np.frombuffer(base64.b64decode(cell[KEPT[metric]]), "<f2").astype(np.float64)
         else:
             probe = metric.removeprefix("accuracy_")
             bits = cell["correct"][cell["probe_named_by_val"] if probe == "best" else probe]
@@ -116,28 +121,49 @@ def evaluate(study: Study, claims: Claims, results: Path) -> dict[str, dict[str,
     return found
 
 
-def macros(found: dict[str, dict[str, Any]]) -> str:
-    values = {}
+def written(one: dict[str, Any]) -> tuple[str, str]:
+    """A claim's difference and its interval."""
+    digits = 4 if one["metric"] in KEPT else 1
+    return f"{one['difference']:.{digits}f}", "{low:.{d}f} to {high:.{d}f}".format(**one, d=digits)
+
+
+def macros(claims: Claims, found: dict[str, dict[str, Any]]) -> str:
+    values = {"fact@claims-level": f"{claims.level:g}", "fact@claims-resamples": str(claims.resamples), "fact@claims-count": str(len(found))}
     for name, one in found.items():
-        digits = 4 if one["metric"] == "mae" else 1
-        words = "difference {difference:.{d}f}, {low:.{d}f} to {high:.{d}f}".format(**one, d=digits)
-        values |= {f"claim@{name}": str(int(one["supported"])), f"claim@{name}@found": words}
+        values |= {f"claim@{name}": str(int(one["supported"])), f"claim@{name}@found": "difference {}, {}".format(*written(one))}
     return definitions(values)
+
+
+def table(study: Study, claims: Claims, found: dict[str, dict[str, Any]]) -> str:
+    """A line for each claim: what is above what, in which number, by how much, and its corrected p."""
+
+    def called(run: str) -> str:
+        row, _, variant = run.partition(".")
+        return style.name(row) + (f" ({variant.rpartition('.')[2]})" if variant else "")
+
+    body = []
+    for name, claim in claims.claims.items():
+        difference, interval = written(found[name])
+        told = f"{called(claim.more)} above {called(claim.less)}: {METRICS[claim.metric]}, {style.dataset_name(study, claim.dataset)}"
+        body.append([told, difference, f"{{{interval}}}", f"{found[name]['p_holm']:.3f}"])
+    return tabular(["", "difference", r"\SI{95}{\percent} interval", "$p$"], [("", body)])
 
 
 @config.command
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    for name in ("config", "claims", "results", "out", "record"):
+    for name in ("config", "claims", "results", "out", "table", "record"):
         parser.add_argument(f"--{name}", type=Path, required=True)
     parser.add_argument("--strict", action="store_true", help="an unsupported claim is an error")
     options = parser.parse_args()
     claims = config.parse(options.claims, Claims)
-    found = evaluate(config.read(options.config), claims, options.results)
+    study = config.read(options.config)
+    found = evaluate(study, claims, options.results)
     unsupported = [name for name, one in found.items() if not one["supported"]]
     if options.strict and unsupported:
         raise Problem(f"{options.claims}: {', '.join(unsupported)}: not supported by {options.results}; change the sentence and the claim")
-    record.write_text(options.out, macros(found))
+    record.write_text(options.out, macros(claims, found))
+    record.write_text(options.table, table(study, claims, found))
     record.write_json(options.record, {"format": record.FORMAT, "level": claims.level, "resamples": claims.resamples, "claims": found})
 
 

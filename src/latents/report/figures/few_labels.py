@@ -11,6 +11,7 @@ from pathlib import Path
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 
 from latents.config import ROWS, ROWS_WITH_LABELS, Problem, Study
 from latents.report import style
@@ -20,9 +21,9 @@ SWEEP = "labels"  # its variants are named by their share in percent: 1pct, 10pc
 
 
 def line(axes: Axes, points: dict[float, Estimate], row: str, label: str | None, **look: object) -> None:
-    """One row over shares in percent, with intervals where there are several seeds."""
-    values = list(points.values())
-    axes.errorbar(list(points), [e.mean for e in values], yerr=style.spans(values), color=style.ROWS[row].color,
+    """One row over shares in percent, a little beside the other rows, with intervals where there are several seeds."""
+    values, beside = list(points.values()), 1.05 ** (ROWS.index(row) - len(ROWS) // 2)
+    axes.errorbar([share * beside for share in points], [e.mean for e in values], yerr=style.spans(values), color=style.ROWS[row].color,
                   marker=style.ROWS[row].marker, elinewidth=0.8, capsize=1.5, label=label, **look)  # fmt: skip
 
 
@@ -51,7 +52,8 @@ def draw(study: Study, results: Path) -> Figure:
         axes.minorticks_off()
     panels[0].set_ylabel("test accuracy (%)")
     handles, labels = panels[0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside right center", handletextpad=0.3)
+    dotted = Line2D([], [], linestyle=":", color="0.4", marker="o", markerfacecolor="white")
+    figure.legend([*handles, dotted], [*labels, "encoder saw\nall labels"], loc="outside right center", handletextpad=0.3)
     return figure
 
 

@@ -11,17 +11,15 @@ from pathlib import Path
 import numpy as np
 from matplotlib.figure import Figure
 
-from latents.config import Problem, Study
+from latents.config import ROWS, Problem, Study
 from latents.report import style
 
-SHOWN = ("autoencoder", "autoencoder-plus", "pca", "guided", "contrastive", "supcon")
-REMARKS = {"autoencoder": ", before", "autoencoder-plus": ", after"}  # experiment 1
 MARGINS = 2.1  # inches beside the images: names on the left, errors on the right
 
 
 def draw(study: Study, results: Path, dataset: str) -> Figure:
     seed = study.dataset(dataset).seeds[0]
-    paths = [results / "pictures" / dataset / row / f"seed{seed}.npz" for row in SHOWN]
+    paths = [results / "pictures" / dataset / row / f"seed{seed}.npz" for row in ROWS]
     pictures = [style.read_npz(path) for path in paths]
     originals = pictures[0]["originals"]
     for path, picture in zip(paths, pictures, strict=True):
@@ -29,7 +27,7 @@ def draw(study: Study, results: Path, dataset: str) -> Figure:
             raise Problem(f"{path}: shows other test images than {paths[0]}; delete both and run again")
 
     rows = [originals, *(picture["reconstructions"] for picture in pictures)]
-    labels = ["Original", *(style.name(row) + REMARKS.get(row, "") for row in SHOWN)]
+    labels = ["Original", *map(style.name, ROWS)]
     errors = [np.abs(images / 255 - originals / 255).mean() for images in rows[1:]]
     drawing = style.sheet(rows)
     figure = style.figure((style.WIDTH - MARGINS) * drawing.shape[0] / drawing.shape[1] + 0.08)

@@ -45,8 +45,8 @@ def plane(axes: Axes, found: dict, dataset: str) -> None:
     """Alignment against uniformity of one data set; both are better the lower they are."""
     for row in ROWS:
         x, y, look = found[dataset, row, "uniformity"], found[dataset, row, "alignment"], style.ROWS[row]
-        axes.errorbar(x.mean, y.mean, xerr=style.spans([x]), yerr=style.spans([y]), fmt=look.marker, color=look.color,
-                      markersize=5.5, elinewidth=0.8, label=style.name(row))  # fmt: skip
+        axes.errorbar(x.mean, y.mean, xerr=style.spans([x]), yerr=style.spans([y]), fmt="none", ecolor=look.color, alpha=0.5, elinewidth=0.8, zorder=1)
+        axes.plot(x.mean, y.mean, look.marker, color=look.color, markersize=5.5, label=style.name(row))
     axes.set(xlabel="uniformity", ylabel="alignment")
     axes.margins(0.12)
 

@@ -60,7 +60,7 @@ def draw(study: Study, results: Path) -> Figure:
 
     look = style.ROWS[TRADED]
     weighed = variants(study, dataset, TRADED, "gradient_weight", "linear_path") if TRADED in ablated else {}
-    for linear, line, label in ((True, "-", "linear paths"), (False, "--", "without")):
+    for linear, line, label in ((True, "-", "gradient weights"), (False, "--", "no linear paths")):
         runs = sorted((s.gradient_weight, run) for run, s in weighed.items() if s.linear_path == linear)
         if runs:
             places = [[found[dataset, run, metric, "test"].mean for _, run in runs] for metric in ("mae", "accuracy_best")]
@@ -69,16 +69,16 @@ def draw(study: Study, results: Path) -> Figure:
             for (weight, _), *place in zip(runs, *places, strict=True):
                 told.setdefault((round(place[0], 3), round(place[1])), (place, []))[1].append(f"{weight:g}")
             for place, weights in told.values():
-                trade.annotate(", ".join(weights), place, (5, -3), textcoords="offset points", fontsize=6)
+                trade.annotate(", ".join(weights), place, (5, -3), textcoords="offset points", fontsize=7)
     ends = {TRADED: "the row"} | {f"{TRADED}.{TRADE}.{name}": name for name in (sweeps[TRADED][TRADE].variants if TRADE in sweeps.get(TRADED, {}) else {})}
     for (run, label), marker in zip(ends.items(), itertools.cycle("*PXD"), strict=False):
         x, y = (found[dataset, run, metric, "test"] for metric in ("mae", "accuracy_best"))
         trade.errorbar(x.mean, y.mean, xerr=style.spans([x]), yerr=style.spans([y]), fmt=marker, markersize=6, color="black", elinewidth=0.8, capsize=1.5)
         trade.annotate(label, (x.mean, y.mean), (0, 6) if run == TRADED else (-6, -3), textcoords="offset points", fontsize=7, ha="center" if run == TRADED else "right")
-    trade.margins(0.15)
+    trade.margins(0.15, 0.4)  # room for the legend above: the best of both is free as long as one is paid for with the other
     trade.set(title="accuracy (%) against MAE", xlabel="test MAE")
     if weighed:
-        trade.legend(loc="upper left", fontsize=7, handlelength=1.6, borderpad=0.2)  # the best of both: free, as long as one pays for the other
+        trade.legend(loc="upper left", fontsize=7, handlelength=1.2, borderpad=0, labelspacing=0.2)
     return figure
 
 

@@ -19,7 +19,7 @@ from made_up import NOTE, call, inputs, plain_study, prepare, summarise, trials
 from matplotlib.figure import Figure
 
 from latents import config, record
-from latents.report import gallery, replay, speed, style, summarize, tables, tex
+from latents.report import claims, gallery, replay, speed, style, summarize, tables, tex
 from latents.report.figures import tsne as tsne_figure
 from latents.report.summarize import read_summary
 
@@ -37,6 +37,9 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
     call(tables, *inputs(folder), "--out", folder / "generated")
     call(speed, "--bench", folder / "results/bench.json", "--out", folder / "generated")
     call(replay, "--trials", folder / "results/trials.json", "--out", folder / "generated/macros_replay.tex")
+    written = {"--out": "macros_claims.tex", "--table": "table_claims.tex", "--record": "claims.json"}
+    out = [word for option, name in written.items() for word in (option, folder / "generated" / name)]
+    call(claims, *inputs(folder), "--claims", record.ROOT / "paper/claims.yaml", *out)
     return folder
 
 
@@ -248,7 +251,7 @@ def test_nothing_that_draws_or_tabulates_imports_torch() -> None:
 
 
 def macros_of(folder: Path) -> dict[str, str]:
-    text = "".join((folder / f"generated/{name}.tex").read_text() for name in ("macros", "macros_replay"))
+    text = "".join((folder / f"generated/{name}.tex").read_text() for name in ("macros", "macros_claims", "macros_replay"))
     return dict(re.findall(r"^\\expandafter\\def\\csname (.*?)\\endcsname\{(.*)\}$", text, re.MULTILINE))
 
 
@@ -370,7 +373,7 @@ def test_the_tables_hold_the_values(whole: Path) -> None:
     assert rows("interpolation")["Cross-fade"] == ["1.00", "2.40", "231", "92.4"] * 2
     assert rows("cost")["Autoencoder+"][:4] == ["2.29", "9100", "20.6", "3.0"]
     assert rows("settings")["Judge"][0] == str(config.read(whole / "study.yaml").datasets["cifar10"].judge.optimisation.epochs)
-    assert len(list((whole / "generated").glob("table_*.tex"))) == 10
+    assert len(list((whole / "generated").glob("table_*.tex"))) == 11
 
 
 def test_a_setting_that_the_row_above_has_too_is_not_said_again(whole: Path) -> None:
@@ -399,7 +402,6 @@ def test_the_benchmark_is_told_alike_in_macros_table_and_readme(whole: Path) -> 
     assert "| `guided` | 600 | 1400 | 2.3 | 300 | 700 | 2.3 |" in told and "89.50 % test accuracy (8 epochs, mean of 3 seeds) on CIFAR-10 in 252 s" in told
 
 
-@pytest.mark.skipif(shutil.which("pdflatex") is None, reason="pdflatex is not installed")
 def test_class_changes_are_printed_only_where_every_seed_has_its_mean(whole: Path) -> None:
     study, found = config.read(whole / "study.yaml"), read_summary(whole / "results/summary.csv")
     key = ("mnist", "guided", "class_changes", "test")
@@ -409,6 +411,7 @@ def test_class_changes_are_printed_only_where_every_seed_has_its_mean(whole: Pat
     assert line().count("{--}") == 1
 
 
+@pytest.mark.skipif(shutil.which("pdflatex") is None, reason="pdflatex is not installed")
 def test_the_tables_compile_and_fit_the_text_block(spoilt: Path) -> None:
     names = sorted(path.stem for path in (spoilt / "generated").glob("table_*.tex") if path.stem != "table_cells")  # lines of text
     boxes = "".join(rf"\setbox0\hbox{{\input{{generated/{name}}}\unskip}}\typeout{{WIDTH \the\wd0}}\box0\par" for name in names)
@@ -419,7 +422,7 @@ def test_the_tables_compile_and_fit_the_text_block(spoilt: Path) -> None:
     log = subprocess.run(command, cwd=spoilt, capture_output=True, text=True, check=False)
     assert log.returncode == 0, log.stdout[-2000:]
     widths = [float(width) for width in re.findall(r"WIDTH ([\d.]+)pt", log.stdout)]
-    assert len(widths) == len(names) == 9
+    assert len(widths) == len(names) == 10
     assert max(widths) < 6.3 * 72.27
     assert re.search(r"VALUE \d+\.\d", log.stdout)
     assert "Missing character" not in log.stdout

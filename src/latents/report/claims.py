@@ -28,8 +28,8 @@ from latents.report.tex import definitions, tabular
 from latents.settings import Positive, Seed, Strict
 
 METRICS = {  # as printed
-    "mae": "MAE", "mae_frozen": "MAE of the decoder on frozen codes", "accuracy_linear": r"linear probe, %", "accuracy_mlp": r"MLP, %",
-    "accuracy_knn": r"kNN, %", "accuracy_best": r"better probe, %",
+    "mae": "MAE", "mae_frozen": "MAE of the decoder on frozen codes", "accuracy_linear": "linear probe (%)", "accuracy_mlp": "MLP (%)",
+    "accuracy_knn": "kNN (%)", "accuracy_best": "better probe (%)",
 }  # fmt: skip
 KEPT = {"mae": "errors", "mae_frozen": "errors_frozen"}  # where a record has each image's
 

@@ -65,7 +65,7 @@ bars: $(ENVIRONMENT)
 	@.venv/bin/python -m latents.report.bars --bars config/bars.yaml --summary reference/summary.csv
 
 # The committed run's study, run here (or finished) and compared; the exit status says whether it agrees.
-verify: own-results tex
+verify: own-results
 	$(SNAKEMAKE) --cores $(CORES) --config study=reference/study.yaml -- results/verify.json
 	@.venv/bin/python -m latents.report.verify --verdict results/verify.json
 

@@ -45,8 +45,9 @@ study: tex $(ENVIRONMENT)
 from-reference: tex $(ENVIRONMENT)
 	$(SNAKEMAKE) --cores $(CORES) --config results=reference
 
-# For maintainers: what the finished study leaves in reference/, then the gallery and the README's table from it. A new
-# benchmark is copied to reference/bench.json by hand, and new trials to trials.json, before the study's figures and paper are made.
+# For maintainers: what the finished study leaves in reference/, then the gallery and the README's table from it. Trials are copied to
+# reference/trials.json by hand. The benchmark counts a run's seconds: after it (make study reference bench) it is copied to reference/bench.json,
+# and figures, paper and reference are made again.
 LIGHT := records train curves timing pictures tsne similarity runs.csv summary.csv
 reference: $(ENVIRONMENT)
 	@foreign=$$(grep -rL '"study": "study"' results/records || true); \

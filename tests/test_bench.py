@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 import torch
 import yaml
-import tiny
 from made_up import benchmark, call
 from msgspec.structs import replace
 from openTSNE import TSNE
@@ -174,15 +173,10 @@ def test_our_loop_is_timed_with_the_studys_own_conversion_of_images(cells: Cells
     assert len(asked) > loops.FEWEST
 
 
-def test_the_cells_of_a_process_share_one_split_and_see_the_studys_own_images(cells: Cells) -> None:
-    one, other = (loops.kept(str(cells.config), "mnist", method)[0].split for method in ("guided", "contrastive"))
-    assert np.shares_memory(one.train.images, other.train.images) and np.shares_memory(one.val.images, other.val.images)
-    path = cells.folder / "half.yaml"
-    path.write_text(yaml.safe_dump(tiny.plain(cells.folder, datasets={"mnist": {"methods": {"guided": {"labels": 0.5}}}})))
-    for file, images in ((cells.config, 60), (path, 30)):
-        prepared = train.prepare(config.read(file), "mnist", "guided", 1, torch.device("cpu")).split
-        kept = loops.kept(str(file), "mnist", "guided")[0].split
-        assert len(kept.train.labels) == images and all(np.array_equal(*both) for both in zip(vars(kept.train).values(), vars(prepared.train).values(), strict=True))
+def test_the_memory_told_is_that_of_the_process_and_not_of_the_one_that_started_it() -> None:
+    np.ones(2**27)  # a GiB
+    with bench.Worker() as one:
+        assert 0.05 < one(loops.peak_gib) < loops.peak_gib() - 0.5
 
 
 def test_both_tsne_libraries_make_as_many_iterations_and_few_points_are_judged(cells: Cells, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -222,6 +216,26 @@ def test_contenders_take_turns_both_ways_and_a_ratio_is_of_the_same_round(monkey
     for line in lines:
         assert line["best_ordinary"] == "ordinary, 0 workers" and line["images_per_second"]["ours"]["rounds"] == [400.0, 300.0, 900.0]
         assert line["over_ordinary"] == dict.fromkeys(("in memory", "channels last", "allocator", "ours"), 3.0)  # of 4, 1.5 and 3
+
+
+def test_a_steps_share_of_the_peak_is_of_the_same_round_and_the_fastest_convolution(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked, settings = [], config.parse(record.ROOT / "config/bench.yaml", bench.Bench)
+    turns = len(settings.convolutions) + len(METHODS)
+
+    def answer(_: object, function: Any, __: str, what: Any, *___: object) -> Any:
+        number = len(asked) // turns
+        asked.append(what)
+        if function is loops.convolution:
+            return (100.0, 400.0, 200.0)[number] if what == settings.convolutions[1] else 50.0
+        return {"data": 0.5, "forward": 1.0, "backward": 2.0, "optimizer": 0.5, "step": (4.0, 2.0, 1.0)[number], "validation": 1.0, "flops": 80}
+
+    monkeypatch.setattr(bench.Worker, "__call__", answer)
+    found = bench.peak(replace(settings, rounds=3), "changes")
+    assert asked[turns : 2 * turns] == asked[2 * turns :][::-1] and asked[:turns] == asked[2 * turns :]
+    assert found["fastest"] == 200.0 and list(found["methods"]) == list(METHODS)
+    for one in found["methods"].values():
+        assert one["conv_peak_share"] == pytest.approx(0.2)  # of 0.2, 0.1 and 0.4
+        assert one["step"] == 2.0 and one["shares"] == {"data": 0.25, "forward": 0.5, "backward": 1.0, "optimizer": 0.25}
 
 
 def test_a_process_of_the_benchmark_has_the_allocators_settings_or_none_of_them(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,11 +5,12 @@
 measures everything in one run and writes one record; until it is whole, the parts found so far lie beside it in
 bench.unfinished.json. Speeds, steps and commands are taken in turn, round by round, and every round is kept; growth is one
 run a point. With --final the sprint's test accuracy is read, once a seed, after the last training; without, val stands in
-its place. For a CPU. About 50 minutes on two cores that do nothing else.
+its place. For Linux and a CPU. About an hour on two cores that do nothing else.
 """
 
 import argparse
 import concurrent.futures
+import functools
 import multiprocessing
 import os
 import sys
@@ -176,24 +177,24 @@ def throughput(bench: Bench, paths: dict[str, str], datasets: list[str]) -> list
 
 
 def peak(bench: Bench, path: str) -> dict[str, Any]:
-    """The parts of a CIFAR-10 step of each method beside the fastest convolution of the same process, in turn; medians, and every round."""
-    steps: dict[str, list[dict[str, float]]] = {method: [] for method in METHODS}
-    convolutions: dict[str, list[float]] = {}
+    """The parts of a CIFAR-10 step of each method beside the fastest convolution of the same process, in turn as in `throughput`; medians, and every round."""
     with Worker() as tuned:
-        for _ in range(bench.rounds):
-            for shape in bench.convolutions:
-                convolutions.setdefault(" ".join(map(str, shape)), []).append(tuned(loops.convolution, path, shape, bench.seconds))
-            for method in METHODS:
-                steps[method].append(tuned(loops.parts, path, "cifar10", method, bench.seconds))
-    speeds = {shape: median(values) for shape, values in convolutions.items()}
-    fastest = max(speeds.values())
+        contenders = {" ".join(map(str, shape)): functools.partial(tuned, loops.convolution, path, shape, bench.seconds) for shape in bench.convolutions}
+        contenders |= {method: functools.partial(tuned, loops.parts, path, "cifar10", method, bench.seconds) for method in METHODS}
+        found: dict[str, list[Any]] = {name: [] for name in contenders}
+        for number in range(bench.rounds):
+            for name in reversed(contenders) if number % 2 else contenders:
+                found[name].append(contenders[name]())
+    convolutions = {shape: summary(values) for shape, values in found.items() if shape not in METHODS}
+    fastest = max(convolutions.values(), key=lambda one: one["median"])
     methods = {}
-    for method, rounds in steps.items():
+    for method in METHODS:
+        rounds = found[method]
         middle = {part: median(one[part] for one in rounds) for part in rounds[0]}
-        middle["conv_peak_share"] = middle["flops"] / middle["step"] / fastest
+        middle["conv_peak_share"] = median(one["flops"] / one["step"] / speed for one, speed in zip(rounds, fastest["rounds"], strict=True))
         methods[method] = middle | {"rounds": rounds, "shares": {part: middle[part] / middle["step"] for part in ("data", "forward", "backward", "optimizer")}}
-        say(f"{method}: {middle['conv_peak_share']:.2f} of {fastest / 1e9:.0f} GFLOP/s")
-    return {"convolutions": {shape: summary(values) for shape, values in convolutions.items()}, "fastest": fastest, "methods": methods}
+        say(f"{method}: {middle['conv_peak_share']:.2f} of {fastest['median'] / 1e9:.0f} GFLOP/s")
+    return {"convolutions": convolutions, "fastest": fastest["median"], "methods": methods}
 
 
 def growth(bench: Bench, paths: dict[str, str], folder: Path) -> dict[str, list[dict[str, Any]]]:
@@ -220,12 +221,12 @@ def sprint(bench: Bench, path: str, folder: Path, *, final: bool) -> dict[str, A
     environment = os.environ | ALLOCATOR | {name: threads for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")}
     seeds = []
     for seed in bench.sprint.seeds:
-        out = {name: str(folder / f"sprint{seed}.{name}") for name in ("safetensors", "record", "curve", "timing")}
-        files = [word for name, file in out.items() for word in ("--out" if name == "safetensors" else f"--{name}", file)]
+        out = {name: str(folder / f"sprint{seed}.{name}") for name in ("out", "record", "curve", "timing")}
+        files = [word for name, file in out.items() for word in (f"--{name}", file)]
         cell = ["--config", path, "--dataset", "cifar10", "--run", "guided", "--seed", str(seed)]
         seconds = workflow.timed(sys.executable, "-m", "latents.train", *cell, *files, folder=record.ROOT, environment=environment)
         timing = record.read_json(out["timing"])
-        seeds.append({"seed": seed, "seconds": seconds, "parts": timing["parts"], "gib": timing["peak_memory_bytes"] / 2**30, "weights": out["safetensors"]})
+        seeds.append({"seed": seed, "seconds": seconds, "parts": timing["parts"], "gib": timing["peak_memory_bytes"] / 2**30, "weights": out["out"]})
         say(f"sprint, seed {seed}: {seconds:.0f} s")
     for one in seeds:  # the test split is opened after the last training
         with Worker() as tuned:

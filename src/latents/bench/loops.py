@@ -1,14 +1,14 @@
 """What one process of the benchmark measures: steps of our loop and of the ordinary one, their parts, the fastest convolution.
 
 Everything here runs in processes that `latents.bench` starts, since the allocator's settings and the peak of the memory
-belong to a process. A data set is loaded and a cell prepared once a process, and kept.
+belong to a process. A cell is prepared once a process, and kept.
 """
 
 import contextlib
 import functools
 import io
 import itertools
-import resource
+import re
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -19,7 +19,6 @@ from unittest import mock
 import numpy as np
 import torch
 from msgspec.structs import replace
-from openTSNE import TSNE
 from sklearn import manifold
 from torch import Tensor
 from torch.nn import functional
@@ -32,6 +31,7 @@ from latents.loop import fit
 from latents.model import load_model
 from latents.optimise import optimizers_for
 from latents.settings import Strict
+from latents.tsne import embed
 
 FEWEST, FEWEST_ORDINARY = 3, 6  # steps of a measurement: a loader's batches come in bursts
 MOST_JUDGED = 10_000  # points of a t-SNE whose trustworthiness is found: that takes all their distances
@@ -46,20 +46,10 @@ def prepared(path: str, dataset: str, run: str) -> tuple[train.Prepared, Strict,
 
 
 @functools.cache
-def loaded(path: str, dataset: str) -> data.Split:
-    return data.load(config.read(path), dataset, with_test=False)
-
-
-@functools.cache
 def kept(path: str, dataset: str, run: str) -> tuple[train.Prepared, dict[str, Tensor]]:
-    """A cell and a copy of its first weights. The cells of a data set share one split, of which `train.prepare` would give each its copy."""
-    study, split, labelled = config.read(path), loaded(path, dataset), data.labelled
-
-    def seen(labels: np.ndarray, share: float, seed: int) -> np.ndarray | slice:
-        return slice(None) if share == 1 else labelled(labels, share, seed)
-
-    with mock.patch.object(data, "load", lambda *_, **__: split), mock.patch.object(data, "labelled", seen):
-        cell = train.prepare(study, dataset, run, 1, device_of(study))
+    """A cell and a copy of its first weights."""
+    study = config.read(path)
+    cell = train.prepare(study, dataset, run, 1, device_of(study))
     return cell, {name: value.clone() for name, value in cell.model.state_dict().items()}
 
 
@@ -177,10 +167,15 @@ def flops_of_convolution(shape: tuple[int, int, int, int]) -> int:
     return 3 * 2 * 9 * inputs * outputs * side * side * batch
 
 
+def peak_gib() -> float:
+    """The most memory of this process so far, in GiB. Its own: what getrusage tells begins at the peak of the process that started it."""
+    return int(re.search(r"VmHWM:\s*(\d+)", Path("/proc/self/status").read_text())[1]) / 2**20
+
+
 def epoch(path: str, dataset: str, run: str, folder: str) -> dict[str, float]:
     """Seconds of the training at `path` and the peak memory of its process in GiB."""
     seconds = train.train(config.read(path), dataset, run, 1, Path(folder) / "growth.checkpoint")[3]["training"]
-    return {"seconds": seconds, "gib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20}
+    return {"seconds": seconds, "gib": peak_gib()}
 
 
 def tsne(path: str, points: int, *, other: bool) -> dict[str, float]:
@@ -198,8 +193,8 @@ def tsne(path: str, points: int, *, other: bool) -> dict[str, float]:
     if other:
         drawn = manifold.TSNE(perplexity=perplexity, init="pca", random_state=1, n_jobs=study.threads, max_iter=750).fit_transform(codes)
     else:
-        drawn = np.asarray(TSNE(perplexity=perplexity, initialization="pca", random_state=1, n_jobs=study.threads).fit(codes))
-    found = {"seconds": time.perf_counter() - started, "gib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20}
+        drawn = embed(codes, perplexity, 1, study.threads)
+    found = {"seconds": time.perf_counter() - started, "gib": peak_gib()}
     if points <= MOST_JUDGED:
         found["trustworthiness"] = float(manifold.trustworthiness(codes, drawn, n_neighbors=study.measurement.tsne_neighbours))
     return found

@@ -15,7 +15,7 @@ from latents.report import style
 
 # name in the record: as printed; each is added to those before it, and the last, "ours", is the precision
 LEVERS = {"ordinary": "ordinary", "in memory": "in memory", "channels last": "channels last", "allocator": "malloc"}
-STAGES = {"data": ("data, views", "0.15", ""), "forward": ("forward", "0.75", ""), "backward": ("backward", "0.5", ""), "optimizer": ("optimiser", "1.0", "////")}
+STAGES = {"data": ("views", "0.15", ""), "forward": ("forward", "0.75", ""), "backward": ("backward", "0.5", ""), "optimizer": ("optimiser", "1.0", "////")}
 
 
 def draw(study: Study, results: Path) -> Figure:

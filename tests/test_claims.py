@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import yaml
 from made_up import call, inputs, plain_study, prepare
+from scipy import stats
 
 from latents import record
 from latents.record import ROOT
@@ -51,7 +52,8 @@ def test_a_difference_that_is_there_is_supported_and_its_opposite_and_a_row_agai
     assert r"\csname fact@claims-count\endcsname{5}" in macros and r"\csname fact@claims-resamples\endcsname{400}" in macros
     table = (tmp_path / "t.tex").read_text().splitlines()
     line = next(line for line in table if line.startswith(r"Guided\textdagger{} above Autoencoder+: MAE, CIFAR-10"))
-    assert f"{found['drawn']['difference']:.4f}" in line and f"{found['drawn']['p_holm']:.3f}" in line
+    assert f"{found['drawn']['difference']:.4f}" in line and "{below 0.001}" in line and found["drawn"]["p_holm"] < 0.0005
+    assert any(line.endswith(r"& 1.000 \\") for line in table)
 
 
 def test_a_claim_on_frozen_codes_is_tested_by_the_errors_of_that_decoder(made: Path, tmp_path: Path) -> None:
@@ -107,6 +109,28 @@ def test_the_bootstrap_has_the_spread_of_the_mean_over_images_and_over_seeds() -
     seeds = np.array([[0.0], [4.0], [8.0]]).repeat(50, 1)  # rows that differ by seed alone
     spread = claims.differences(seeds, np.zeros((1, 50)), 3000, 1).std()
     assert spread == pytest.approx(np.std([0, 4, 8], ddof=1) / 3**0.5, rel=0.05)  # the standard error of three seeds
+
+
+@pytest.mark.parametrize("others", [3, 1], ids=["3 seeds against 3", "3 seeds against one that no seed changes"])
+def test_rows_that_differ_by_their_seeds_alone_are_rarely_told_apart(others: int) -> None:
+    draw, images = np.random.default_rng(5), 40
+    found = []
+    for _ in range(400):
+        rows = [np.repeat(draw.normal(0, 1, (k, 1)) if k > 1 else np.zeros((1, 1)), images, 1) for k in (3, others)]
+        found.append(claims.tested(rows, 300, 1)["p"])
+    assert 0.01 < np.mean(np.array(found) < 0.05) < 0.08
+
+
+def test_interval_and_p_are_students_at_satterthwaites_degrees_of_freedom() -> None:
+    draw = np.random.default_rng(6)
+    rows = [draw.normal(mean, 1, (k, 1)).repeat(50, 1) for mean, k in ((5.0, 3), (0.0, 5))]
+    means = [row[:, 0] for row in rows]
+    welch = stats.ttest_ind(*means, equal_var=False)  # no image differs from another: what is left is Welch's test
+    found = claims.tested(rows, 4000, 1)
+    assert found["p"] == pytest.approx(welch.pvalue, rel=0.15)
+    assert (found["low"], found["high"]) == pytest.approx(tuple(welch.confidence_interval()), rel=0.1)
+    pairs = 100.0 * (draw.random((2, 1, 4000)) < [[[0.52]], [[0.5]]])  # one seed each: the images alone, paired
+    assert claims.tested(list(pairs), 4000, 1)["p"] == pytest.approx(stats.ttest_rel(*pairs[:, 0]).pvalue, rel=0.15)
 
 
 def test_holms_correction_of_a_worked_example() -> None:

@@ -109,6 +109,13 @@ def test_a_changed_metric_is_off_and_the_run_fails(spoilt: Path) -> None:
     assert caught.value.code == 1
 
 
+def test_a_seed_that_diverged_is_off_and_makes_no_other_row_within(spoilt: Path) -> None:
+    with_metric(spoilt, "mnist/guided/seed2", "accuracy_best", -60.0)
+    found = compared(spoilt)
+    assert verdict(found, "mnist", "guided", "accuracy_best", "test")["verdict"] == "off"
+    assert verdict(found, "mnist", "contrastive", "accuracy_best", "test")["allowed"] < 2
+
+
 def test_a_change_that_seeds_explain_is_within_and_one_that_no_seed_explains_needs_its_digits(spoilt: Path) -> None:
     with_metric(spoilt, "mnist/guided/seed2", "accuracy_best", -0.4)
     found = compared(spoilt)
@@ -150,13 +157,12 @@ def test_allowed_is_students_interval_at_the_pooled_deviation_of_the_seeds(spoil
     with_metric(spoilt, "mnist/guided/seed2", "accuracy_best", 0.1)
     one = verdict(compared(spoilt), "mnist", "guided", "accuracy_best", "test")
     groups = {}
-    for folder in ("results", "reference"):
-        for line in verify.read_runs(spoilt / folder / "runs.csv"):
-            if (line.dataset, line.metric, line.split, line.variant) == ("mnist", "accuracy_best", "test", "main"):
-                groups.setdefault((folder, line.method), []).append(line.value)
+    for line in verify.read_runs(spoilt / "reference/runs.csv"):
+        if (line.dataset, line.metric, line.split, line.variant) == ("mnist", "accuracy_best", "test", "main"):
+            groups.setdefault(line.method, []).append(line.value)
     freedom = sum(len(group) - 1 for group in groups.values())
     spread = math.sqrt(sum(np.var(group) * len(group) for group in groups.values()) / freedom)
-    assert one["freedom"] == freedom == 2 * 6 * 2  # six rows of three seeds, in both runs
+    assert one["freedom"] == freedom == 6 * 2  # six rows of three seeds; what is judged does not widen its own limits
     assert one["allowed"] == pytest.approx(t.ppf(0.975, freedom) * spread * math.sqrt(1 / 3 + 1 / 3))
     assert one["difference"] == pytest.approx(0.1 / 3)
 
@@ -216,6 +222,7 @@ EDITED = {
     "summary.csv": (lambda text: text.replace("mnist,guided,accuracy_best,test,9", "mnist,guided,accuracy_best,test,8"), r"reference/summary\.csv: mnist guided accuracy_best test does not follow"),
     "runs.csv": (lambda text: text.replace("mnist,guided,main,1,mae,test,0", "mnist,guided,main,1,mae,test,1"), r"reference/runs\.csv: mnist/guided/seed1 mae test is 1\.\d+, in"),
     "records/mnist/guided/seed1.json": (lambda text: text.replace('"metric": "mae"', '"metric": "mad"', 1), r"seed1\.json: changed since it was written"),
+    "runs.csv longer": (lambda text: text + text.splitlines()[-1].replace(",1,", ",9,", 1) + "\n", r"reference/runs\.csv: \w+/[\w.-]+/seed9 has no whole record; make it again"),
     "runs.csv and summary.csv shorter": (None, r"reference/runs\.csv: mnist/guided/seed1 mae test is None, in the record 0\.\d+"),
     "summary.csv longer": (lambda text: text + text.splitlines()[-1].replace("supcon", "other") + "\n", r"reference/summary\.csv: .* does not follow from runs\.csv"),
     "curves/mnist/guided/seed1.csv": (lambda text: text.replace("1,214", "1,215"), r"reference/curves/mnist/guided/seed1\.csv: not the file that its record"),

@@ -207,7 +207,9 @@ def main() -> None:
         "download": [download(study)],
     }
     if options.nodes:
-        facts["on nodes"] = on_nodes(study, record.ROOT / "reference", seconds, options.nodes)
+        timed = sum(value is not None for value in seconds.values())
+        whole = [] if timed == len(seconds) else [f"of {timed} of {len(seconds)} jobs: no time is known of the others"]
+        facts["on nodes"] = ([*on_nodes(study, record.ROOT / "reference", seconds, options.nodes)] if timed else []) + whole
     for name, lines in facts.items():
         for line in lines:
             print(f"{name:10}{line}")

@@ -126,7 +126,7 @@ def gather(study: Study, results: Path) -> list[Value]:
 
 def read_runs(path: Path) -> list[Value]:
     """What `gather` found, from runs.csv."""
-    return read_csv(path, Value._fields, lambda line: Value(**line | {"seed": int(line["seed"]), "value": float(line["value"])}))
+    return read_csv(path, Value._fields, lambda line: Value(**{name: line[name] for name in Value._fields} | {"seed": int(line["seed"]), "value": float(line["value"])}))
 
 
 def interval(values: list[float]) -> tuple[float | None, float | None]:

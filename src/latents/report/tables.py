@@ -140,7 +140,7 @@ def similarity(study: Study, results: Path) -> dict[str, str]:
     """CKA as macros; a row with a single seed has none with itself."""
     matrices = {d: summarize.cka_matrix(results / "similarity" / f"{d}.csv", one.seeds[0]) for d, one in study.datasets.items()}
     cells = [(d, ROWS[a], ROWS[b], value) for d, matrix in matrices.items() for (a, b), value in np.ndenumerate(matrix)]
-    return {f"res@cka/{d}/{a}/{b}": f"{round(value, 2) + 0.0:.2f}" for d, a, b, value in cells if not np.isnan(value)}
+    return {f"res@cka/{d}/{a}/{b}": f"{value:z.2f}" for d, a, b, value in cells if not np.isnan(value)}
 
 
 def seconds(study: Study, results: Path) -> dict[tuple[str, str, str], list[float]]:

@@ -27,7 +27,7 @@ def rounded(metric: str, value: float, unit: str) -> str:
     if metric == "train_flops":
         tera = value / 1e12
         return f"{tera:.2f}" if tera < 10 else f"{tera:.1f}" if tera < 100 else f"{tera:.0f}"
-    return f"{value:.{1 if unit == 'percent' else DECIMALS.get(metric, 3)}f}"
+    return f"{value:z.{1 if unit == 'percent' else DECIMALS.get(metric, 3)}f}"
 
 
 def half_width(estimate: Estimate, places: int) -> str:

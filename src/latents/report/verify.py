@@ -9,9 +9,9 @@ The first writes the comparison, the second prints it and ends with status 1 whe
 comes before the run: it refuses results of other settings, which the run would overwrite.
 
 A number is `bitwise` where every seed's value is the same float; else `within` or `off`. Within is |difference| <= t s sqrt(1/n + 1/m):
-n published and m own seeds, s the seeds' standard deviation, pooled over rows and over both runs for a data set, metric and split, t
-Student's at its degrees of freedom, at 5 % after Holm's correction, over the primary metrics and over the others; a variant of a sweep is
-judged by the rows' s too. Where s is 0, as where no row has two seeds, the printed digits decide. Trustworthiness, of one t-SNE a row, is
+n published and m own seeds, s the published seeds' standard deviation, pooled over rows and variants for a data set, metric and split, t
+Student's at its degrees of freedom, at 5 % after Holm's correction, over the primary metrics and over the others. One s for all: rows whose
+seeds lie closer than the others' are held to less than they could be, and one whose seeds lie farther may be off by chance. Where s is 0, as where no row has two seeds, the printed digits decide. Trustworthiness, of one t-SNE a row, is
 only shown, as curves and pictures are; so is what measures the judge alone, where it is not the published one: a data set has one judge,
 and no seeds tell how far another may be. What was run (configuration, data, source, versions, seeds, device,
 threads) is compared by value or hash, not by tolerance. Takes seconds.
@@ -74,6 +74,7 @@ def tables_follow(folder: Path, cells: dict[str, dict[str, Any]]) -> list[str]:
     faults, runs = [], read_runs(folder / "runs.csv")
     measured = {(name, one["metric"], one["split"]): one["value"] for name, cell in cells.items() for one in cell["metrics"]}
     listed = {(f"{run.dataset}/{run_of(run)}/seed{run.seed}", run.metric, run.split): run.value for run in runs if run.metric not in SHOWN}
+    faults += [f"{folder}/runs.csv: {name} has no whole record; make it again" for name in sorted({place[0] for place in listed} - cells.keys())]
     for place in sorted(place for place in measured.keys() | listed.keys() if place[0] in cells and measured.get(place) != listed.get(place)):
         faults.append(f"{folder}/runs.csv: {' '.join(place)} is {listed.get(place)}, in the record {measured.get(place)}; make it again")
     expected, found = estimates(runs), read_summary(folder / "summary.csv")
@@ -111,8 +112,8 @@ def judged(published: dict[Key, Seeds], own: dict[Key, Seeds], units: dict[str, 
     """Every number that both have, with its verdict; `other_judge` names the data sets that another judge measured."""
     from scipy.stats import t  # here: it takes half a second, and a verdict is printed without it
 
-    rows: dict[tuple[str, str, str], list[Seeds]] = {}  # of both runs, by data set, metric and split
-    for (dataset, _, metric, split), seeds in [*published.items(), *own.items()]:
+    rows: dict[tuple[str, str, str], list[Seeds]] = {}  # by data set, metric and split
+    for (dataset, _, metric, split), seeds in published.items():
         rows.setdefault((dataset, metric, split), []).append(seeds)
     spreads = {place: pooled(groups) for place, groups in rows.items()}
     found = []
@@ -172,7 +173,7 @@ def compare(study: Study, results: Path, reference: Path, cell: str | None) -> d
         raise Problem(f"{cell}: has no whole record in both {reference} and {results} ({'; '.join(faults + more) or 'none is there'}); make it first")
     own = {name: one for name, one in own.items() if (name == cell if cell else name in names)}
     if cell:
-        faults, more = ([fault for fault in some if cell in fault] for some in (faults, more))
+        faults, more = ([fault for fault in some if f"{cell}." in fault] for some in (faults, more))
     faults += more
     values = [[], []]
     if cell:
@@ -225,7 +226,7 @@ def markdown(found: dict[str, Any]) -> str:
     lines += [f"{len(found['numbers'])} numbers of {found['cells']} cells: {counts}. Alike in that many cells: "
               + ", ".join(f"{key.removesuffix('_sha256')} {n}" for key, n in sorted(found["made_alike"].items())) + ".", ""]  # fmt: skip
     shown = [one for one in found["numbers"] if (one["primary"] and "." not in one["method"]) or one["verdict"] == "off"]
-    head = ("data set", "row", "metric", "split", "published", "yours", "allowed", "verdict")
+    head = ("data set", "row", "metric", "split", "published", "yours", "allowed alone", "verdict")
     rows = [head]
     for one in shown:
         allowed = "its digits" if one["allowed"] is None else f"{one['allowed']:.2g} ({one['freedom']} df)"

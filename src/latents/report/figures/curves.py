@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
-from latents.config import ROWS, Study
+from latents.config import ROWS, Problem, Study
 from latents.report import style
 from latents.report.summarize import read_csv
 
@@ -29,6 +29,8 @@ def draw(study: Study, results: Path, dataset: str) -> Figure:
             lines = read_csv(path, ("epoch", *LOSSES), lambda line: (int(line["epoch"]), *(float(line[name]) if line[name] else None for name in LOSSES)))
             for column, look, dot in ((1, "-", "full"), (2, "--", "none")):
                 points = [(line[0], line[column]) for line in lines if line[column] is not None]
+                if not points:
+                    raise Problem(f"{path}: holds no {LOSSES[column - 1]}; delete it and run again, its cell will be trained again")
                 marker = "o" if len(lines) == 1 else ""  # keeps a single epoch visible: full is train, empty is validation
                 axes.plot(*zip(*points, strict=True), look, color=style.ROWS[row].color, marker=marker, markersize=4, fillstyle=dot)
         if len(lines) == 1:

@@ -24,7 +24,7 @@ def draw(study: Study, results: Path) -> Figure:
         values = cka_matrix(results / "similarity" / f"{dataset}.csv", chosen.seeds[0])
         image = axes.imshow(values, vmin=0, vmax=1, cmap="Blues")
         for (a, b), value in np.ndenumerate(values):
-            text = "–" if np.isnan(value) else f"{value:.2f}"
+            text = "–" if np.isnan(value) else f"{value:z.2f}"
             axes.text(b, a, text, ha="center", va="center", fontsize=7.5, color="white" if value > 0.6 else "black")
         axes.set_xticks(range(len(ROWS)), names, rotation=45, ha="right", rotation_mode="anchor")
         axes.set_yticks(range(len(ROWS)), names)

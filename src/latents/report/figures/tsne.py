@@ -34,6 +34,7 @@ def draw(study: Study, results: Path, dataset: str) -> Figure:
     for axes, row in zip(grid, ROWS, strict=False):
         path = results / "tsne" / dataset / f"{row}.csv"
         lines = np.array(read_csv(path, ("label", "x", "y"), lambda line: (int(line["label"]), float(line["x"]), float(line["y"]))))
+        trusted = trustworthiness(results, dataset, row)  # and the points are whole
         points, labels = lines[:, 1:], lines[:, 0].astype(int)
         colors = np.array(style.CLASSES)[labels]
         axes.scatter(*points.T, s=max(0.8, min(6, 4000 / len(points))), c=colors, linewidths=0, rasterized=True)
@@ -42,7 +43,7 @@ def draw(study: Study, results: Path, dataset: str) -> Figure:
         for label, (x, y) in zip(np.unique(labels), apart(medians, 0.07 * wide), strict=True):
             halo = [patheffects.withStroke(linewidth=2, foreground="white")]
             axes.text(x, y, str(label), ha="center", va="center", fontsize=8.5, weight="bold", path_effects=halo)
-        axes.set_title(f"{style.name(row)}, $T = {trustworthiness(results, dataset, row):.3f}$")
+        axes.set_title(f"{style.name(row)}, $T = {trusted:.3f}$")
         axes.margins(0.03)
         axes.set(xticks=[], yticks=[])
         axes.set_aspect("equal", adjustable="datalim")  # a unit is as long either way, and the panel is filled

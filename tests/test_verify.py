@@ -274,6 +274,9 @@ def test_a_broken_comparison_is_refused_by_name(tmp_path: Path) -> None:
     (tmp_path / "v.json").write_text(json.dumps({"format": 1, "level": "bitwise"}))
     with pytest.raises(SystemExit, match=r"v\.json: changed since it was written"):
         call(verify, "--verdict", tmp_path / "v.json")
+    record.write_json(tmp_path / "v.json", {"format": record.FORMAT, "level": "bitwise"})
+    with pytest.raises(SystemExit, match=r"v\.json: not a comparison; give the file that --out named"):
+        call(verify, "--verdict", tmp_path / "v.json")
 
 
 @pytest.mark.parametrize("given", [(), ("--config",), ("--config", "--results", "--out")])

@@ -255,6 +255,8 @@ def main() -> None:
     options = parser.parse_args()
     if options.verdict:
         found = record.read_json(options.verdict)
+        if "verdicts" not in found:
+            raise Problem(f"{options.verdict}: not a comparison; give the file that --out named")
         print(markdown(found))
         sys.exit(found["level"] == "none")
     both, comparing = (options.config, options.results), (options.reference, options.out, options.report)

@@ -209,7 +209,7 @@ def main() -> None:
     if options.nodes:
         timed = sum(value is not None for value in seconds.values())
         whole = [] if timed == len(seconds) else [f"of {timed} of {len(seconds)} jobs: no time is known of the others"]
-        facts["on nodes"] = ([*on_nodes(study, record.ROOT / "reference", seconds, options.nodes)] if timed else []) + whole
+        facts["on nodes"] = (on_nodes(study, record.ROOT / "reference", seconds, options.nodes) if timed else []) + whole
     for name, lines in facts.items():
         for line in lines:
             print(f"{name:10}{line}")

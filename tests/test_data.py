@@ -1,5 +1,6 @@
 """Data: bad files are refused by name before they are parsed, downloads end whole or not at all, and the split is fixed."""
 
+import errno
 import gzip
 import hashlib
 import io
@@ -515,6 +516,13 @@ def test_when_every_source_fails_the_message_names_the_place_and_the_demo(tmp_pa
     assert "\n" not in message and files_below(tmp_path) == []
 
 
+def test_a_file_of_the_user_in_the_archives_place_that_is_not_it_is_told_and_kept(tmp_path: Path, serve: Callable[..., Server]) -> None:
+    record.write_bytes(tmp_path / PLACE, b"another file")
+    with pytest.raises(Problem, match=f"put it at {tmp_path / PLACE}, where another file is, and run again"):
+        fetched(tmp_path, serve(absent).url)
+    assert (tmp_path / PLACE).read_bytes() == b"another file"
+
+
 def test_an_archive_that_the_user_put_in_place_is_used_and_kept(tmp_path: Path) -> None:
     record.write_bytes(tmp_path / PLACE, ARCHIVE)
     record.write_bytes(tmp_path / f"{PLACE}.partial", ARCHIVE[:100])
@@ -553,8 +561,20 @@ def test_a_tar_archive_gives_its_named_files_and_writes_nothing_else(tmp_path: P
 
 def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path) -> None:
     (tmp_path / "data").write_text("a file, not a folder")
-    with pytest.raises(Problem, match=f"{tmp_path / 'data'}: cannot be written"):
+    with pytest.raises(Problem, match=f"{tmp_path / 'data'}: cannot be read or written"):
         fetch.fetch(tmp_path / "data", source())
+
+
+def test_a_file_that_may_not_be_read_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    record.write_bytes(tmp_path / NAME, CONTENT)
+    wanted = source()
+
+    def refused(path: Path) -> str:
+        raise PermissionError(errno.EACCES, "Permission denied", str(path))  # the superuser may read all: no mode of the file would do
+
+    monkeypatch.setattr(record, "sha256", refused)
+    with pytest.raises(Problem, match=f"Permission denied: '{tmp_path / NAME}'"):
+        fetch.fetch(tmp_path, wanted)
 
 
 # the command

@@ -30,19 +30,19 @@ TIMEOUT = (10, 30)  # seconds to connect, seconds without a byte
 def fetch(root: Path, source: Source, *, pause: float = 1.0) -> None:
     """Bring every file of a data set under root; what is whole is kept. `pause`: seconds before the second attempt, then doubled."""
     for archive in source.archives:
-        missing = [name for name, sha256 in archive.files.items() if not (root / name).is_file() or record.sha256(root / name) != sha256]
-        if not missing:
-            continue
         placed = root / archive.place
         partial = placed.with_name(f"{placed.name}.partial")
         try:
+            missing = [name for name, sha256 in archive.files.items() if not (root / name).is_file() or record.sha256(root / name) != sha256]
+            if not missing:
+                continue
             found = placed if md5(placed) == archive.md5 else partial
             if found == partial:
                 download(archive, source.sources, placed, partial, pause)
             unpack(found, archive, missing, root)
             partial.unlink(missing_ok=True)
         except OSError as error:
-            raise Problem(f"{root}: cannot be written ({error}); free space or mend the permissions, then run again") from None
+            raise Problem(f"{root}: cannot be read or written ({error}); free space or mend the permissions, then run again") from None
 
 
 def md5(path: Path) -> str | None:
@@ -72,7 +72,8 @@ def download(archive: Archive, sources: list[str], placed: Path, partial: Path, 
             except (requests.RequestException, urllib3.exceptions.HTTPError) as error:
                 failures[url] = str(getattr(getattr(error, "response", None), "status_code", type(error).__name__))
     tried = ", ".join(f"{url}: {reason}" for url, reason in failures.items())
-    mend = f"fetch it by other means, put it at {placed.absolute()} and run again; `make demo` needs neither network nor this file"
+    instead = ", where another file is," if placed.exists() else ""
+    mend = f"fetch it by other means, put it at {placed.absolute()}{instead} and run again; `make demo` needs neither network nor this file"
     raise Problem(f"{placed.name} could not be downloaded ({tried}); {mend}")
 
 

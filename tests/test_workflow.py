@@ -331,6 +331,17 @@ def test_the_plan_tells_recorded_hours_and_names_what_was_never_timed(tmp_path):
     assert "cifar10/contrastive" in missing and " runs more)" in missing and missing.count(",") == plan.NAMED - 1
 
 
+def test_the_plan_on_nodes_tells_of_how_many_jobs_it_is(tmp_path):
+    study = config.read(ROOT / STUDY)
+    write_json(tmp_path / "bench.json", {"format": FORMAT, "workflow": {"paper": {"median": 3600.0}}})
+    seconds = {("train", "mnist", "guided", 1): 7200.0, ("train", "mnist", "guided", 2): 3600.0, ("train", "mnist", "guided", 3): None}
+    *table, path, left_out = plan.on_nodes(study, tmp_path, seconds, 2)
+    assert [line.split() for line in table[1:]] == [["1", "4.00", "1.0", "100", "%"], ["2", "3.00", "1.3", "67", "%"]]
+    assert path == "the critical path is 3.00 hours: more than 2 nodes gain nothing"
+    assert left_out == "of 2 of 3 jobs: no time is known of the others"
+    assert plan.on_nodes(study, tmp_path, dict.fromkeys(seconds), 2) == ["of 0 of 3 jobs: no time is known of the others"]
+
+
 def test_jobs_on_nodes_wait_for_what_they_need_and_gain_until_the_critical_path():
     job = {name: ("step", name, "", 0) for name in "abcde"}
     # a and b are free; c needs both, d needs a; e ends all

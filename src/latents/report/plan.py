@@ -127,8 +127,12 @@ def makespan(graph: dict[Job, tuple[float, list[Job]]], nodes: int) -> float:
 
 
 def on_nodes(study: Study, reference: Path, seconds: dict[Job, float | None], most: int) -> list[str]:
-    """Lines: hours, gain and share of each node that works, on 1, 2, 4 ... nodes, and the critical path."""
-    jobs = graph(study, reference, {job: value for job, value in seconds.items() if value is not None})
+    """Lines: hours, gain and share of each node that works, on 1, 2, 4 ... nodes, and the critical path; which jobs are not in it, if any."""
+    known = {job: value for job, value in seconds.items() if value is not None}
+    left_out = [f"of {len(known)} of {len(seconds)} jobs: no time is known of the others"] if len(known) < len(seconds) else []
+    if not known:
+        return left_out
+    jobs = graph(study, reference, known)
     alone, path = makespan(jobs, 1), max(below(jobs).values())
     counts = sorted({*(2**k for k in range(most.bit_length()) if 2**k <= most), most})
     lines = ["nodes   hours   times as fast   of each node used"]
@@ -136,7 +140,7 @@ def on_nodes(study: Study, reference: Path, seconds: dict[Job, float | None], mo
         spent = makespan(jobs, n)
         lines.append(f"{n:5}{spent / 3600:8.2f}{alone / spent:16.1f}{100 * alone / spent / n:18.0f} %")
     enough = next((n for n in range(1, len(jobs) + 1) if makespan(jobs, n) <= 1.01 * path), len(jobs))
-    return [*lines, f"the critical path is {path / 3600:.2f} hours: more than {enough} nodes gain nothing"]
+    return [*lines, f"the critical path is {path / 3600:.2f} hours: more than {enough} nodes gain nothing", *left_out]
 
 
 def operations(study: Study) -> float:
@@ -207,9 +211,7 @@ def main() -> None:
         "download": [download(study)],
     }
     if options.nodes:
-        timed = sum(value is not None for value in seconds.values())
-        whole = [] if timed == len(seconds) else [f"of {timed} of {len(seconds)} jobs: no time is known of the others"]
-        facts["on nodes"] = (on_nodes(study, record.ROOT / "reference", seconds, options.nodes) if timed else []) + whole
+        facts["on nodes"] = on_nodes(study, record.ROOT / "reference", seconds, options.nodes)
     for name, lines in facts.items():
         for line in lines:
             print(f"{name:10}{line}")

@@ -81,7 +81,7 @@ verify-quick: own-results
 
 # Between sittings: the light results of finished cells go to kept/, from where the workflow takes them.
 keep: $(ENVIRONMENT)
-	.venv/bin/python -m latents.report.kept --config $(CONFIG) --results results --out kept
+	.venv/bin/python -m latents.report.kept --config $(CONFIG) --out kept
 
 # The demo through a real SLURM of one node, and in the image of the Dockerfile, built without a Docker daemon: both as root.
 slurm-test: tex $(ENVIRONMENT)
@@ -97,7 +97,7 @@ trials: tex $(ENVIRONMENT)
 lint: $(ENVIRONMENT)
 	$(SNAKEMAKE) --lint
 
-# What can be made again without training; results, weights and data stay.
+# The demo, and what can be made again without training; the study's results, weights and data stay.
 clean:
 	rm -rf demo from-reference logs paper/build paper/generated paper/paper.pdf figures/*.pdf figures/*.png
 

@@ -14,7 +14,8 @@ import sys
 from pathlib import Path
 
 from latents.config import ALLOCATOR, ROWS, digest, read
-from latents.report.kept import LIGHT, LIGHT_TSNE, embedded, finished
+from latents.report.figures import targets
+from latents.report.kept import BESIDE, LIGHT, LIGHT_TSNE, embedded, finished
 
 assert config.keys() <= {"study", "results"}, f"--config knows study= and results=reference, but was given {', '.join(config)}"
 assert config.get("results", "reference") == "reference", "--config results= takes one value, reference"
@@ -32,9 +33,8 @@ JUDGES = {dataset: f"{dataset}/{run}/seed{seed}" for dataset, run, seed in STUDY
 BUILD = [*Path("src").rglob("*.py"), *Path("config").glob("*.yaml"), "Snakefile", "requirements.lock"]  # the paper prints their hash
 PUBLISHED = [path for kind in ("records/**/*.json", "curves/**/*.csv", "pictures/**/*.npz", "summary.csv") for path in Path("reference").glob(kind)]
 REPORT = "src/latents/report"
-NAMES = ["accuracy", "few_labels", "reconstruction_error", "separability", "similarity", "sweeps", "speed"] + expand(
-    "{figure}_{dataset}", figure=["reconstructions", "tsne", "interpolations", "curves"], dataset=STUDY.datasets
-)
+DRAWN = (f"{REPORT}/style.py", f"{REPORT}/summarize.py")  # what every figure's script is drawn with
+NAMES = [name for name, _, _ in targets(STUDY.datasets)]
 TABLES = ["settings", "accuracy", "splits", "reconstruction", "separability", "interpolation", "ablation", "cost", "cells"]
 # cells of this study that an earlier sitting finished (`make keep`): those whose weights are not here are taken from kept/, not trained again
 KEPT = [] if CONFIG.startswith("reference/") else [cell for cell in finished(STUDY, Path("kept") / STUDY.study) if not Path(f"{STUDY.checkpoints}/{cell}.safetensors").exists()]
@@ -208,7 +208,7 @@ rule similarity:
 rule summarize:
     input:
         records=expand(f"{OUT}/records/{{cell}}.json", cell=CELLS),
-        beside=expand(f"{OUT}/{{name}}", name=[name.format(cell) for cell in CELLS for name in ("curves/{}.csv", "pictures/{}.npz", "samples/{}.npz")]),
+        beside=expand(f"{OUT}/{{name}}", name=[name.format(cell) for cell in CELLS for name in BESIDE]),
         tsne=expand(f"{OUT}/tsne/{{dataset}}/{{run}}.{{kind}}", dataset=STUDY.datasets, run=ROWS, kind=["json", "csv"]),
         code=source(f"{REPORT}/summarize.py"),
     output:
@@ -231,7 +231,7 @@ rule verify:
         records=expand(f"{OUT}/records/{{cell}}.json", cell=CELLS),
         beside=expand(f"{OUT}/{{name}}", name=[name.format(cell) for cell in CELLS for name in ("curves/{}.csv", "pictures/{}.npz")]),
         published=source("reference/runs.csv", *PUBLISHED),
-        code=source(f"{REPORT}/verify.py"),
+        code=source(*(f"{REPORT}/{name}.py" for name in ("verify", "claims", "summarize", "tex"))),
     output:
         found=f"{OUT}/verify.json",
         report=f"{OUT}/verify.md",
@@ -251,7 +251,7 @@ use rule verify as verify_cell with:
         record=f"{OUT}/records/{{dataset}}/{{run}}/seed{{seed}}.json",
         beside=[f"{OUT}/curves/{{dataset}}/{{run}}/seed{{seed}}.csv", f"{OUT}/pictures/{{dataset}}/{{run}}/seed{{seed}}.npz"],
         published=source("reference/runs.csv", *PUBLISHED),
-        code=source(f"{REPORT}/verify.py"),
+        code=source(*(f"{REPORT}/{name}.py" for name in ("verify", "claims", "summarize", "tex"))),
     output:
         found=f"{OUT}/verify/{{dataset}}/{{run}}/seed{{seed}}.json",
         report=f"{OUT}/verify/{{dataset}}/{{run}}/seed{{seed}}.md",
@@ -268,7 +268,7 @@ use rule verify as verify_cell with:
 rule reconstructions:
     input:
         pictures=lambda w: expand(f"{R}/pictures/{w.dataset}/{{run}}/seed{STUDY.datasets[w.dataset].seeds[0]}.npz", run=ROWS),
-        code=source(f"{REPORT}/figures/reconstructions.py", f"{REPORT}/style.py"),
+        code=source(f"{REPORT}/figures/reconstructions.py", *DRAWN),
     output:
         multiext(f"{PRE}figures/reconstructions_{{dataset}}", pdf=".pdf", png=".png"),
     params:
@@ -285,7 +285,7 @@ rule reconstructions:
 use rule reconstructions as tsne_figure with:
     input:
         points=expand(f"{R}/tsne/{{{{dataset}}}}/{{run}}.{{kind}}", run=ROWS, kind=["csv", "json"]),
-        code=source(f"{REPORT}/figures/tsne.py", f"{REPORT}/style.py"),
+        code=source(f"{REPORT}/figures/tsne.py", *DRAWN),
     output:
         multiext(f"{PRE}figures/tsne_{{dataset}}", pdf=".pdf", png=".png"),
     log:
@@ -294,7 +294,7 @@ use rule reconstructions as tsne_figure with:
 use rule reconstructions as interpolations with:
     input:
         pictures=lambda w: expand(f"{R}/pictures/{w.dataset}/{{run}}/seed{STUDY.datasets[w.dataset].seeds[0]}.npz", run=ROWS),
-        code=source(f"{REPORT}/figures/interpolations.py", f"{REPORT}/style.py"),
+        code=source(f"{REPORT}/figures/interpolations.py", *DRAWN),
     output:
         multiext(f"{PRE}figures/interpolations_{{dataset}}", pdf=".pdf", png=".png"),
     log:
@@ -303,7 +303,7 @@ use rule reconstructions as interpolations with:
 use rule reconstructions as curves with:
     input:
         curves=lambda w: expand(f"{R}/curves/{w.dataset}/{{run}}/seed{{seed}}.csv", run=ROWS[2:], seed=STUDY.datasets[w.dataset].seeds),
-        code=source(f"{REPORT}/figures/curves.py", f"{REPORT}/style.py"),
+        code=source(f"{REPORT}/figures/curves.py", *DRAWN),
     output:
         multiext(f"{PRE}figures/curves_{{dataset}}", pdf=".pdf", png=".png"),
     log:
@@ -312,7 +312,7 @@ use rule reconstructions as curves with:
 rule accuracy:
     input:
         summary=f"{R}/summary.csv",
-        code=source(f"{REPORT}/figures/accuracy.py", f"{REPORT}/style.py"),
+        code=source(f"{REPORT}/figures/accuracy.py", *DRAWN),
     output:
         multiext(f"{PRE}figures/accuracy", pdf=".pdf", png=".png"),
     params:
@@ -328,8 +328,8 @@ rule accuracy:
 
 use rule accuracy as few_labels with:
     input:
-        runs=f"{R}/runs.csv",
-        code=source(f"{REPORT}/figures/few_labels.py", f"{REPORT}/style.py"),
+        summary=f"{R}/summary.csv",
+        code=source(f"{REPORT}/figures/few_labels.py", *DRAWN),
     output:
         multiext(f"{PRE}figures/few_labels", pdf=".pdf", png=".png"),
     log:
@@ -337,8 +337,8 @@ use rule accuracy as few_labels with:
 
 use rule accuracy as sweeps with:
     input:
-        runs=f"{R}/runs.csv",
-        code=source(f"{REPORT}/figures/sweeps.py", f"{REPORT}/style.py"),
+        summary=f"{R}/summary.csv",
+        code=source(f"{REPORT}/figures/sweeps.py", *DRAWN),
     output:
         multiext(f"{PRE}figures/sweeps", pdf=".pdf", png=".png"),
     log:
@@ -347,7 +347,7 @@ use rule accuracy as sweeps with:
 use rule accuracy as reconstruction_error with:
     input:
         summary=f"{R}/summary.csv",
-        code=source(f"{REPORT}/figures/reconstruction_error.py", f"{REPORT}/style.py"),
+        code=source(f"{REPORT}/figures/reconstruction_error.py", *DRAWN),
     output:
         multiext(f"{PRE}figures/reconstruction_error", pdf=".pdf", png=".png"),
     log:
@@ -356,7 +356,7 @@ use rule accuracy as reconstruction_error with:
 use rule accuracy as separability with:
     input:
         summary=f"{R}/summary.csv",
-        code=source(f"{REPORT}/figures/separability.py", f"{REPORT}/style.py"),
+        code=source(f"{REPORT}/figures/separability.py", *DRAWN),
     output:
         multiext(f"{PRE}figures/separability", pdf=".pdf", png=".png"),
     log:
@@ -365,7 +365,7 @@ use rule accuracy as separability with:
 use rule accuracy as similarity_figure with:
     input:
         cka=expand(f"{R}/similarity/{{dataset}}.csv", dataset=STUDY.datasets),
-        code=source(f"{REPORT}/figures/similarity.py", f"{REPORT}/style.py"),
+        code=source(f"{REPORT}/figures/similarity.py", *DRAWN),
     output:
         multiext(f"{PRE}figures/similarity", pdf=".pdf", png=".png"),
     log:
@@ -375,7 +375,7 @@ use rule accuracy as similarity_figure with:
 use rule accuracy as speed with:
     input:
         bench=local("reference/bench.json"),
-        code=source(f"{REPORT}/figures/speed.py", f"{REPORT}/style.py"),
+        code=source(f"{REPORT}/figures/speed.py", *DRAWN),
     output:
         multiext(f"{PRE}figures/speed", pdf=".pdf", png=".png"),
     params:
@@ -390,7 +390,6 @@ use rule accuracy as speed with:
 
 rule tables:
     input:
-        runs=f"{R}/runs.csv",
         summary=f"{R}/summary.csv",
         similarity=expand(f"{R}/similarity/{{dataset}}.csv", dataset=STUDY.datasets),
         records=expand(f"{R}/records/{{cell}}.json", cell=CELLS),

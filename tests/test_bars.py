@@ -54,11 +54,11 @@ def test_a_bar_that_is_none_is_refused(capsys: pytest.CaptureFixture[str], tmp_p
     assert "bars.yaml: " in outcome(capsys, tmp_path, f"mnist/guided/x: {bar}", ("guided", "x", 1.0, "", ""))[0]
 
 
-def test_an_interval_is_held_against_what_is_published_by_its_near_end_alone() -> None:
-    least, most = bars.Bar(at_least=1.0, published=5.0), bars.Bar(at_most=9.0, published=5.0)
-    assert least.passes(Estimate(7, 6, 8, 3, "")) is True and most.passes(Estimate(7, 6, 8, 3, "")) is False
-    assert most.passes(Estimate(4, 3, 4.9, 3, "")) is True and least.passes(Estimate(4, 3, 4.9, 3, "")) is False
-    assert least.passes(Estimate(7, None, None, 1, "")) is False and bars.Bar(at_least=1.0).passes(Estimate(7, 6, 8, 3, "")) is None
+def test_bars_hold_at_their_edge_and_not_of_a_number_that_was_not_reached() -> None:
+    least, most = bars.Bar(at_least=3.0), bars.Bar(at_most=6.0)
+    assert [least.holds(value) for value in (2.9, 3.0, None)] == [False, True, False]
+    assert [most.holds(value) for value in (6.0, 6.1, None)] == [True, False, False]
+    assert least.passes(Estimate(7, 6, 8, 3, "")) is None  # nothing is published to pass
 
 
 def test_every_shipped_bar_is_of_the_committed_summary(capsys: pytest.CaptureFixture[str]) -> None:

@@ -3,7 +3,7 @@
 import os
 import time
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 import msgspec
 import numpy as np
@@ -192,23 +192,13 @@ def test_both_tsne_libraries_make_as_many_iterations_and_few_points_are_judged(c
 def test_contenders_take_turns_both_ways_and_a_ratio_is_of_the_same_round(monkeypatch: pytest.MonkeyPatch) -> None:
     asked = []
 
-    class Stub:
-        """Answers with made-up speeds: the ordinary loop without workers and all of ours by the round, other ordinary ones with 1."""
+    def answer(worker: bench.Worker, function: Any, path: str, dataset: str, method: str, seconds: float, *workers: int, **layout: bool) -> float:
+        """Made-up speeds: the ordinary loop's without workers and all of ours are of the round, other ordinary ones 1."""
+        asked.append((worker.tuned, function, path, workers, layout))
+        number = (len(asked) - 1) // (7 * len(METHODS))
+        return (100.0, 200.0, 300.0)[number] if workers == (0,) else 1.0 if workers else (400.0, 300.0, 900.0)[number]
 
-        def __init__(self, *, tuned: bool = True) -> None:
-            self.tuned = tuned
-
-        def __enter__(self) -> Self:
-            return self
-
-        def __exit__(self, *_: object) -> None: ...
-
-        def __call__(self, function: Any, path: str, dataset: str, method: str, seconds: float, *workers: int, **layout: bool) -> float:
-            asked.append((self.tuned, function, path, workers, layout))
-            number = (len(asked) - 1) // (7 * len(METHODS))
-            return (100.0, 200.0, 300.0)[number] if workers == (0,) else 1.0 if workers else (400.0, 300.0, 900.0)[number]
-
-    monkeypatch.setattr(bench, "Worker", Stub)
+    monkeypatch.setattr(bench.Worker, "__call__", answer)
     settings = config.parse(record.ROOT / "config/bench.yaml", bench.Bench)
     lines = bench.throughput(replace(settings, rounds=3), {"float32": "float32", "changes": "changes"}, ["mnist"])
     first, second, third = (asked[start : start + 7] for start in range(0, len(asked), 7 * len(METHODS)))
@@ -248,11 +238,8 @@ def test_a_process_of_the_benchmark_has_the_allocators_settings_or_none_of_them(
     assert os.environ["MALLOC_MMAP_MAX_"] == "7"
 
 
-def test_bars_hold_at_their_edge_and_a_number_that_was_not_reached_falls_short() -> None:
-    least, most = Bar(at_least=3.0), Bar(at_most=6.0)
-    assert [least.holds(value) for value in (2.9, 3.0, None)] == [False, True, False]
-    assert [most.holds(value) for value in (6.0, 6.1, None)] == [True, False, False]
-    told = bench.report({"a": 3.5, "b": None}, {"a": least, "b": most}).splitlines()
+def test_a_number_that_was_not_reached_falls_short() -> None:
+    told = bench.report({"a": 3.5, "b": None}, {"a": Bar(at_least=3.0), "b": Bar(at_most=6.0)}).splitlines()
     assert told[0].endswith("holds") and told[1].endswith("FALLS SHORT") and "not reached" in told[1]
 
 
@@ -268,7 +255,7 @@ def test_the_committed_benchmark_was_run_on_the_committed_study() -> None:
     kept = record.read_json(record.ROOT / "reference/bench.json")
     parts = workflow.overhead(record.ROOT / "reference", {name: one["median"] for name, one in kept["workflow"].items()})
     assert kept["overhead"] == pytest.approx(parts) and kept["overhead_share"] == pytest.approx(workflow.overhead_share(parts))
-    assert kept["peak_gib"] == pytest.approx(max(workflow.peak_gib(record.ROOT / "reference"), *(one["gib"] for one in kept["sprint"]["seeds"])))
+    assert kept["peak_gib"] == pytest.approx(workflow.peak_gib(record.ROOT / "reference"))
 
 
 def test_the_paper_rounds_the_peak_of_the_memory_up_and_names_the_last_lever_by_the_precision(tmp_path: Path) -> None:
@@ -368,22 +355,12 @@ def test_the_record_is_whole_and_every_part_gets_its_configuration(tmp_path: Pat
     trained, timed = [], {"seconds": 2.0, "gib": 1.0}
     step = {"data": 0.1, "forward": 0.3, "backward": 0.5, "optimizer": 0.1, "step": 1.0, "validation": 0.2, "flops": 3}
 
-    class Stub:
-        """Answers with made-up numbers, and notes what it was to train."""
-
-        def __init__(self, *, tuned: bool = True) -> None: ...
-
-        def __enter__(self) -> Self:
-            return self
-
-        def __exit__(self, *_: object) -> None: ...
-
-        def __call__(self, function: Any, path: str, *_: object, **__: object) -> Any:
-            study = config.read(path)
-            if function is loops.epoch:
-                cifar10 = study.datasets["cifar10"]
-                trained.append((cifar10.train, study.encoder.widths[-1], cifar10.methods.guided.optimisation.epochs))
-            return {"parts": step, "epoch": timed, "tsne": timed, "head_accuracy": 90.0}.get(function.__name__, 5.0)
+    def answer(_: bench.Worker, function: Any, path: str, *__: object, **___: object) -> Any:
+        study = config.read(path)
+        if function is loops.epoch:
+            cifar10 = study.datasets["cifar10"]
+            trained.append((cifar10.train, study.encoder.widths[-1], cifar10.methods.guided.optimisation.epochs))
+        return {"parts": step, "epoch": timed, "tsne": timed, "head_accuracy": 90.0}.get(function.__name__, 5.0)
 
     def command(*words: str, **_: object) -> float:
         study = config.read(words[words.index("--config") + 1])
@@ -392,7 +369,7 @@ def test_the_record_is_whole_and_every_part_gets_its_configuration(tmp_path: Pat
         return 7.0
 
     monkeypatch.setattr(data, "load", lambda *_, **__: None)
-    monkeypatch.setattr(bench, "Worker", Stub)
+    monkeypatch.setattr(bench.Worker, "__call__", answer)
     monkeypatch.setattr(workflow, "timed", command)
     monkeypatch.setattr(workflow, "measure", lambda rounds, _: {name: [1.0] * rounds for name in ("figure", "paper", "noop", "start")})
     call(bench, *files(tmp_path))

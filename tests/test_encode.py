@@ -11,9 +11,9 @@ from PIL import Image
 from tiny import Cells, floats, pictures, png, same, state
 from torch import Tensor
 
-from latents import augment, encode
+from latents import encode
 from latents.config import DATASETS, ROWS, Problem
-from latents.settings import CODE_SIZE, Augmentation
+from latents.settings import CODE_SIZE
 
 
 @pytest.fixture
@@ -27,8 +27,6 @@ def test_codes_are_of_single_images_that_nothing_has_augmented(cells: Cells, ima
     before = images.clone()
     codes = encode.encode(model, images, cells.study)
     assert codes.shape == (30, CODE_SIZE) and codes.dtype == torch.float32
-    # views of a training batch are drawn in between: they share nothing with what is measured
-    augment.view(images.float().div(255), Augmentation(pad_crop=4, flip=True, noise=0.3), torch.Generator().manual_seed(1))
     assert torch.equal(encode.encode(model, images, cells.study), codes) and torch.equal(images, before)
     with torch.no_grad():
         one_by_one = torch.cat([model.encoder(image.float().div(255)) for image in images.split(1)])
@@ -136,9 +134,3 @@ def test_equal_arrays_give_equal_archives() -> None:
     arrays = {"codes": floats("mnist").numpy(), "labels": np.arange(8)}
     first = encode.npz(**arrays)
     assert encode.npz(**arrays) == first and encode.npz(**arrays | {"labels": np.arange(1, 9)}) != first
-
-
-def test_an_image_that_cannot_be_read_is_named(tmp_path: Path) -> None:
-    (tmp_path / "notes.txt").write_text("words")
-    with pytest.raises(Problem, match=r"notes\.txt: not an image"):
-        encode.read_image(str(tmp_path / "notes.txt"), "mnist")

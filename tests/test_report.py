@@ -20,6 +20,7 @@ from matplotlib.figure import Figure
 
 from latents import config, record
 from latents.report import claims, gallery, replay, speed, style, summarize, tables, tex
+from latents.report.figures import INPUTS
 from latents.report.figures import tsne as tsne_figure
 from latents.report.summarize import read_summary
 
@@ -197,7 +198,7 @@ def test_nothing_is_cut_off_where_the_first_pass_of_the_layout_would(whole: Path
     [
         ("reconstructions", "pictures/mnist/guided/seed1.npz"), ("interpolations", "pictures/cifar10/random/seed1.npz"),
         ("tsne", "tsne/cifar10/pca.csv"), ("curves", "curves/mnist/supcon/seed3.csv"), ("accuracy", "summary.csv"),
-        ("few_labels", "runs.csv"), ("sweeps", "runs.csv"), ("reconstruction_error", "summary.csv"), ("separability", "summary.csv"), ("similarity", "similarity/mnist.csv"),
+        ("few_labels", "summary.csv"), ("sweeps", "summary.csv"), ("reconstruction_error", "summary.csv"), ("separability", "summary.csv"), ("similarity", "similarity/mnist.csv"),
         ("speed", "bench.json"),
     ],
 )  # fmt: skip
@@ -212,8 +213,8 @@ def test_a_missing_input_of_a_figure_is_named(spoilt: Path, name: str, missing: 
 @pytest.mark.parametrize(
     ("name", "broken", "damage", "message"),
     [
-        ("few_labels", "runs.csv", lambda content: content[: len(content) // 2 - 9], "line .* is broken"),
-        ("few_labels", "runs.csv", lambda content: content.replace(b",percent", b",percent,1", 1), "line 2 is broken"),
+        ("few_labels", "summary.csv", lambda content: content[: len(content) // 2 - 9], "line .* is broken"),
+        ("few_labels", "summary.csv", lambda content: content.replace(b",percent", b",percent,1", 1), "line 2 is broken"),
         ("accuracy", "summary.csv", lambda content: content[: len(content) // 2], "line .* is broken"),
         ("accuracy", "summary.csv", lambda content: content + b"\xff", "cannot be read"),
         ("separability", "summary.csv", lambda content: content.replace(b"silhouette", b"silhouettes"), "silhouette of mnist/pca on test is not in these results"),
@@ -316,7 +317,6 @@ def test_class_numbers_are_moved_apart_and_no_further() -> None:
 
 
 def test_the_appendix_has_a_line_for_each_cell_with_the_hash_of_its_record(whole: Path) -> None:
-    macros_of(whole)
     lines = (whole / "generated/table_cells.tex").read_text().splitlines()
     cells = config.read(whole / "study.yaml").cells()
     assert len(lines) == len(cells)
@@ -335,9 +335,20 @@ def test_what_was_done_to_runs_is_in_macros_and_a_trial_that_did_not_hold_is_not
     made["trials"]["stop"]["holds"] = False
     del made["trials"]["odd"]
     record.write_json(tmp_path / "trials.json", made)
-    with pytest.raises(SystemExit, match="error: reference/trials.json: stop, odd did not hold or is not in it; mend that and run make trials again"):
+    with pytest.raises(SystemExit, match=f"error: {tmp_path}/trials.json: stop, odd did not hold or is not in it; mend that and run make trials again"):
         call(replay, "--trials", tmp_path / "trials.json", "--out", tmp_path / "n.tex")
     assert not (tmp_path / "n.tex").exists()
+
+
+def test_the_committed_results_give_every_table_and_claim_and_the_figures_of_their_summary(tmp_path: Path) -> None:
+    reference = record.ROOT / "reference"
+    committed = ("--config", reference / "study.yaml", "--results", reference)
+    call(tables, *committed, "--out", tmp_path)
+    written = ("--out", tmp_path / "claims.tex", "--table", tmp_path / "table.tex", "--record", tmp_path / "claims.json")
+    call(claims, *committed, "--claims", record.ROOT / "paper/claims.yaml", "--strict", *written)
+    for name in (name for name, read in INPUTS.items() if read == ["summary.csv"]):
+        call(importlib.import_module(f"latents.report.figures.{name}"), *committed, "--out", tmp_path / f"{name}.pdf")
+    assert len([*tmp_path.glob("*.pdf")]) == 5
 
 
 def test_results_in_reference_and_those_of_the_demo_say_so(spoilt: Path) -> None:

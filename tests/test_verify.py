@@ -203,7 +203,7 @@ def test_other_seeds_are_named_and_their_numbers_judged(spoilt: Path) -> None:
     found = compared(other)
     assert "mnist/guided/seed3" in found["missing"] and "mnist/guided/seed4" in found["added"]
     one = verdict(found, "mnist", "guided", "accuracy_best", "test")
-    assert one["verdict"] in ("within", "off") and one["seeds"] == [3, 3]
+    assert one["verdict"] == "within" and one["difference"] == 0 and one["seeds"] == [3, 3]  # the made-up numbers are of a seed's place, not of the seed
     assert "Cells only in yours:" in (other / "v.md").read_text() and found["level"] != "bitwise"
 
 

@@ -18,6 +18,7 @@ from latents import config, data, record
 from latents.config import ROWS
 from latents.record import FORMAT, ROOT, write_json
 from latents.report import gallery, kept, plan
+from latents.report.figures import targets
 from latents.trials.copies import COPIED, SNAKEMAKE, copy_checkout
 
 STUDY, DEMO = "config/study.yaml", "config/demo.yaml"
@@ -162,8 +163,8 @@ def test_the_gallery_names_the_inputs_of_the_snakefile(finished):
     printed = planned_once(finished, "--config", "results=reference")
     found = re.findall(r"^    input: (.*)\n    output: from-reference/figures/(\w+)\.pdf", printed, re.MULTILINE)
     inputs = {name: line.split(", ") for line, name in found}
-    assert inputs.keys() == {name for name, _, _ in gallery.targets(study)}
-    for name, script, patterns in gallery.targets(study):
+    assert inputs.keys() == {name for name, _, _ in targets(study.datasets)}
+    for name, script, patterns in targets(study.datasets):
         read = [path.removeprefix("reference/") for path in inputs[name] if path.startswith("reference/")]
         assert f"src/latents/report/figures/{script}.py" in inputs[name]
         assert all(any(fnmatch.fnmatch(path, pattern) for pattern in patterns) for path in read), (name, read)

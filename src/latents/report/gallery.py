@@ -8,41 +8,18 @@ written anew, so that no number there is typed. `make reference` runs it. Takes 
 
 import argparse
 import ast
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from latents import config, record
 from latents.config import ROWS, ROWS_WITH_LABELS, Problem, Study
 from latents.report import plan, speed, summarize, tables, tex
+from latents.report.figures import targets
 from latents.report.summarize import Estimate
 
-# script: what it reads, below results/ or reference/; a test holds this against the Snakefile
-INPUTS = {
-    "accuracy": ["summary.csv"],
-    "few_labels": ["runs.csv"],
-    "reconstruction_error": ["summary.csv"],
-    "separability": ["summary.csv"],
-    "similarity": ["similarity/*.csv"],
-    "sweeps": ["runs.csv"],
-    "speed": ["bench.json"],
-    "reconstructions": ["pictures/{dataset}/*/seed*.npz"],
-    "tsne": ["tsne/{dataset}/*.csv", "tsne/{dataset}/*.json"],
-    "interpolations": ["pictures/{dataset}/*/seed*.npz"],
-    "curves": ["curves/{dataset}/*/seed*.csv"],
-}
-PER_DATASET = ("reconstructions", "tsne", "interpolations", "curves")
 SCRIPTS = "src/latents/report/figures"
 COLUMNS = {"linear": "accuracy_linear", "MLP": "accuracy_mlp", "kNN": "accuracy_knn", "own head": "accuracy_head", "MAE": "mae", "PSNR (dB)": "psnr"}
 BEGIN, END = "<!-- results: written by `make reference` -->", "<!-- end of results -->"
-
-
-def targets(study: Study) -> Iterator[tuple[str, str, list[str]]]:
-    """(figure's name, its script, its inputs) of every figure, in the order of the Snakefile."""
-    for script, inputs in INPUTS.items():
-        for dataset in study.datasets if script in PER_DATASET else ("",):
-            name = f"{script}_{dataset}" if dataset else script
-            yield name, script, [pattern.format(dataset=dataset) for pattern in inputs]
 
 
 def gallery(study: Study, reference: Path) -> str:
@@ -52,7 +29,7 @@ def gallery(study: Study, reference: Path) -> str:
         "`snakemake --cores 1 figures/NAME.pdf` makes it and just what it needs, and\n"
         "`snakemake --cores 1 from-reference/figures/NAME.pdf --config results=reference` draws it in seconds from `reference/`.\n"
     ]
-    for name, script, inputs in targets(study):
+    for name, script, inputs in targets(study.datasets):
         if not (reference / "figures" / f"{name}.png").is_file():
             raise Problem(f"{reference}/figures/{name}.png: missing; finish the study (make study), then run make reference")
         path = f"{SCRIPTS}/{script}.py"
@@ -90,7 +67,7 @@ def results(study: Study, reference: Path) -> str:
     longest = f"the longest job {max(times) / 60:.0f} minutes"
     lines.append(f"Training and measuring took {sum(times) / 3600:.1f} hours ({len(times)} jobs, one after the other; {longest}) on {device}, {threads} threads, {precision} ({tables.processors(study, cells)}).")
     nodes = plan.on_nodes(study, reference, plan.recorded(study, reference)[0], 16)
-    lines += ["", "On several such machines (`make plan NODES=16`; training, measuring and t-SNE, then figures and paper; no waiting in a queue):", ""]
+    lines += ["", "On several such machines (`make plan CONFIG=reference/study.yaml NODES=16`; training, measuring and t-SNE, then figures and paper; no waiting in a queue):", ""]
     lines += ["```", *nodes, "```"]
     return "\n".join([*lines, "", *benchmark(record.read_json(reference / "bench.json"))])
 

@@ -1,8 +1,8 @@
 """Finished cells of a study in progress: their light results, kept between sittings or machines.
 
-    python -m latents.report.kept --config config/study.yaml --results results --out kept
+    python -m latents.report.kept --config config/study.yaml --out kept
 
-copies what is light of every finished cell (all but weights and codes, some 0.6 MB) from results/ to kept/<study>/. The
+copies what is light of every finished cell (all but weights and codes, some 0.6 MB) from the study's results/ to kept/<study>/. The
 workflow takes a cell from there instead of training it, where configuration, data and source are those of now.
 """
 
@@ -14,6 +14,7 @@ from latents import config, record
 from latents.config import ROWS, Problem, Study
 
 LIGHT = ("records/{}.json", "train/{}.json", "curves/{}.csv", "timing/{}.train.json", "timing/{}.evaluate.json", "pictures/{}.npz", "samples/{}.npz")
+BESIDE = {"curves/{}.csv": "curve_sha256", "pictures/{}.npz": "pictures_sha256", "samples/{}.npz": "sample_sha256"}  # and the key of their hash in the record
 LIGHT_TSNE = ("tsne/{}.csv", "tsne/{}.json", "timing/{}/tsne.json")  # of a row's first seed
 
 
@@ -50,10 +51,7 @@ def whole(study: Study, folder: Path, cell: str, wanted: dict[str, Any]) -> bool
             record.read_json(folder / f"timing/{cell}.{step}.json")
     except Problem:  # broken, or of an older version: as if it were not there
         return False
-    wanted = wanted | {
-        "pictures_sha256": record.sha256(folder / f"pictures/{cell}.npz"), "sample_sha256": record.sha256(folder / f"samples/{cell}.npz"),
-        "curve_sha256": record.sha256(folder / f"curves/{cell}.csv"), "weights_sha256": trained.get("weights_sha256"),
-    }  # fmt: skip
+    wanted = wanted | {key: record.sha256(folder / place.format(cell)) for place, key in BESIDE.items()} | {"weights_sha256": trained.get("weights_sha256")}
     same = all(made.get(key) == value for key, value in wanted.items())
     same &= made.get("trained_by", {}).get("source_sha256") == wanted["source_sha256"]
     settings = {"seed": study.measurement.seed, "neighbours": study.measurement.tsne_neighbours, "codes_sha256": made.get("codes_sha256")}
@@ -81,13 +79,13 @@ def finished(study: Study, folder: Path) -> list[str]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--config", required=True)
-    parser.add_argument("--results", type=Path, required=True)
     parser.add_argument("--out", type=Path, required=True)
     options = parser.parse_args()
     study = config.read(options.config)
-    cells, out = finished(study, options.results), options.out / study.study
+    results, out = Path(f"{study.folder}results"), options.out / study.study
+    cells = finished(study, results)
     for name in (name for cell in cells for name in files(study, cell)):
-        content = (options.results / name).read_bytes()
+        content = (results / name).read_bytes()
         if not (out / name).is_file() or (out / name).read_bytes() != content:
             record.write_bytes(out / name, content)
     print(f"{len(cells)} of {len(study.cells())} cells are finished; their light results are in {out}/")

@@ -20,10 +20,10 @@ import msgspec
 
 from latents import config, data, record
 from latents.config import DATASETS, ROWS, Problem, Study
+from latents.report.figures import targets
 from latents.settings import CLASSES, CODE_SIZE
 
 IMAGES = {"mnist": 70_000, "cifar10": 60_000}  # in the published files
-FIGURES, FIGURES_PER_DATASET = 7, 4  # figure scripts over all data sets, and for each
 NAMED = 6  # runs without a time, at most
 FEW = 4  # images to count operations on
 GB, MB, PETA = 1e9, 1e6, 1e15
@@ -37,7 +37,7 @@ def jobs(study: Study) -> dict[str, int]:
     cells = len(study.cells())
     return {
         "data": n, "train": cells + n, "evaluate": cells, "tsne": n * len(ROWS), "similarity": n, "summarize": 1,
-        "figures": FIGURES + FIGURES_PER_DATASET * n, "tables": 1, "claims": 1, "speed_table": 1, "replay": 1, "paper": 1,
+        "figures": len(targets(study.datasets)), "tables": 1, "claims": 1, "speed_table": 1, "replay": 1, "paper": 1,
     }  # fmt: skip
 
 

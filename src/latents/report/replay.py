@@ -7,7 +7,6 @@ Defines fact@trials/<name> as plain text. Takes a second.
 
 import argparse
 from pathlib import Path
-from typing import Any
 
 from latents import config, record
 from latents.config import Problem
@@ -16,11 +15,12 @@ from latents.report.tex import definitions, escape
 TOLD = ("kill", "kill_late", "stop", "second", "odd", "full_disk")  # trials that the paper tells of
 
 
-def facts(made: dict[str, Any]) -> dict[str, str]:
+def facts(path: Path) -> dict[str, str]:
     """How often each thing was done. Raises Problem where one was left out or did not hold: the paper says that all did."""
+    made = record.read_json(path)
     trials = made["trials"]
     if failed := [name for name in TOLD if not trials.get(name, {}).get("holds")]:
-        raise Problem(f"reference/trials.json: {', '.join(failed)} did not hold or is not in it; mend that and run make trials again")
+        raise Problem(f"{path}: {', '.join(failed)} did not hold or is not in it; mend that and run make trials again")
     steps = {name: sum(trials[kind]["steps"].get(name, 0) for kind in ("kill", "kill_late")) for name in ("train", "evaluate", "figures", "paper")}
     found = {
         "kills": str(trials["kill"]["count"] + trials["kill_late"]["count"]), "stops": str(trials["stop"]["count"]),
@@ -36,7 +36,7 @@ def main() -> None:
     for name in ("trials", "out"):
         parser.add_argument(f"--{name}", type=Path, required=True)
     options = parser.parse_args()
-    found = facts(record.read_json(options.trials))
+    found = facts(options.trials)
     record.write_text(options.out, definitions({f"fact@trials/{name}": escape(text) for name, text in found.items()}))
 
 

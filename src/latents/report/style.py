@@ -106,16 +106,26 @@ def read_npz(path: Path) -> dict[str, np.ndarray]:
         raise Problem(f"{path}: cannot be read ({error}); delete it and run again, its step will be repeated") from None
 
 
-def sheet(rows: list[np.ndarray], gap: int = 1, zoom: int = 4) -> np.ndarray:
-    """Rows of images [n, h, w, c] on one white sheet, `gap` pixels apart, each pixel drawn as zoom x zoom."""
+def read_pictures(study: Study, results: Path, dataset: str, shared: str) -> list[dict[str, np.ndarray]]:
+    """Every row's pictures, of the first seed. Raises Problem where `shared`, made of the test images alone, is not the same in all."""
+    paths = [results / "pictures" / dataset / row / f"seed{study.dataset(dataset).seeds[0]}.npz" for row in ROWS]
+    found = [read_npz(path) for path in paths]
+    for path, pictures in zip(paths, found, strict=True):
+        if not np.array_equal(pictures[shared], found[0][shared]):
+            raise Problem(f"{path}: shows other test images than {paths[0]}; delete both and run again")
+    return found
+
+
+def sheet(rows: list[np.ndarray]) -> np.ndarray:
+    """Rows of images [n, h, w, c] on one white sheet, a pixel apart, each pixel drawn as 4 x 4."""
     lines = []
     for images in rows:
         n, h, w, c = images.shape
-        line = np.full((h + gap, n * (w + gap), 3), 255, np.uint8)
+        line = np.full((h + 1, n * (w + 1), 3), 255, np.uint8)
         for k, image in enumerate(images):
-            line[:h, k * (w + gap) : k * (w + gap) + w] = image  # one channel is repeated to three
-        lines.append(line[:, :-gap])
-    return np.concatenate(lines)[:-gap].repeat(zoom, 0).repeat(zoom, 1)
+            line[:h, k * (w + 1) : k * (w + 1) + w] = image  # one channel is repeated to three
+        lines.append(line[:, :-1])
+    return np.concatenate(lines)[:-1].repeat(4, 0).repeat(4, 1)
 
 
 def show_sheet(axes: Axes, drawing: np.ndarray, labels: list[str], *, named: bool = True) -> np.ndarray:

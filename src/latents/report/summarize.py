@@ -19,6 +19,7 @@ import numpy as np
 
 from latents import config, record
 from latents.config import ROWS, Problem, Study
+from latents.report.kept import BESIDE
 
 Made = TypeVar("Made")
 SUMMARY = ("dataset", "method", "metric", "split", "mean", "ci95_low", "ci95_high", "n", "unit")  # its columns
@@ -35,6 +36,11 @@ class Value(NamedTuple):
     split: str  # train, val, test, or "-" where the number belongs to the run
     value: float
     unit: str
+
+    @property
+    def run(self) -> str:
+        """The row, or `<row>.<sweep>.<variant>`."""
+        return self.method if self.variant == "main" else f"{self.method}.{self.variant}"
 
 
 class Estimate(NamedTuple):
@@ -72,8 +78,8 @@ def trustworthiness(results: Path, dataset: str, row: str) -> float:
 
 
 def check(path: Path, made: dict[str, Any], key: str) -> None:
-    """That a file is the one its (sealed) record describes; older records do not. Raises Problem when it is missing or another."""
-    if not path.is_file() or (key in made and record.sha256(path) != made[key]):
+    """That a file is the one its (sealed) record describes. Raises Problem when it is missing or another."""
+    if not path.is_file() or record.sha256(path) != made.get(key):
         raise Problem(f"{path}: not the file that its record describes ({key}); delete it and run again, its step will be repeated")
 
 
@@ -114,13 +120,12 @@ def gather(study: Study, results: Path) -> list[Value]:
     values = []
     for cell in records(study, results):
         dataset, run, seed = cell["dataset"], cell["run"], cell["seed"]
-        for part, key in (("curves/{}.csv", "curve_sha256"), ("pictures/{}.npz", "pictures_sha256"), ("samples/{}.npz", "sample_sha256")):
-            check(results / part.format(f"{dataset}/{run}/seed{seed}"), cell, key)
-        method, _, variant = run.partition(".")
+        for place, key in BESIDE.items():
+            check(results / place.format(f"{dataset}/{run}/seed{seed}"), cell, key)
         metrics = [(m["metric"], m["split"], m["value"], m["unit"]) for m in cell["metrics"]]
         if run in ROWS and seed == study.datasets[dataset].seeds[0]:
             metrics.append(("tsne_trustworthiness", "test", trustworthiness(results, dataset, run), ""))
-        values += [Value(dataset, method, variant or "main", seed, *metric) for metric in metrics]
+        values += [Value(dataset, cell["method"], cell["variant"], seed, *metric) for metric in metrics]
     return values
 
 
@@ -149,18 +154,13 @@ class Estimates(dict[tuple[str, str, str, str], Estimate]):
 
 def estimates(values: list[Value]) -> Estimates:
     """Of every number of every cell."""
-
-    def key(value: Value) -> tuple[str, str, str, str]:
-        run = value.method if value.variant == "main" else f"{value.method}.{value.variant}"
-        return value.dataset, run, value.metric, value.split
-
     groups: dict[tuple[str, str, str, str], list[Value]] = {}
     for value in values:
-        groups.setdefault(key(value), []).append(value)
+        groups.setdefault((value.dataset, value.run, value.metric, value.split), []).append(value)
     found = Estimates()
-    for k, members in groups.items():
+    for key, members in groups.items():
         numbers = [member.value for member in members]
-        found[k] = Estimate(fmean(numbers), *interval(numbers), len(numbers), members[0].unit)
+        found[key] = Estimate(fmean(numbers), *interval(numbers), len(numbers), members[0].unit)
     return found
 
 

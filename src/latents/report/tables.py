@@ -240,7 +240,7 @@ def main() -> None:
         parser.add_argument(f"--{name}", type=Path, required=True)
     arguments = parser.parse_args()
     study, results = config.read(arguments.config), arguments.results
-    found = summarize.estimates(summarize.read_runs(results / "runs.csv"))
+    found = summarize.read_summary(results / "summary.csv")
     cells = list(summarize.records(study, results))
     times = seconds(study, results)
 

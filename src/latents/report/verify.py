@@ -35,6 +35,7 @@ import msgspec
 from latents import config, record
 from latents.config import Problem, Study
 from latents.report.claims import holm
+from latents.report.kept import BESIDE
 from latents.report.summarize import Value, estimates, read_runs, read_summary
 from latents.report.tex import rounded
 
@@ -44,7 +45,7 @@ MADE = ("weights_sha256", "codes_sha256", "curve_sha256", "pictures_sha256", "sa
 SHOWN = ("tsne_trustworthiness",)
 OF_THE_JUDGE = ("judge_accuracy", "class_changes_pixels", "class_changes_pixels_pairs")  # on the images themselves: no row has a part in them
 RAN = ("data_sha256", "split_sha256", "source_sha256", "judge_sha256", "device", "threads", "precision", "processor")
-FILES = (("curves/{}.csv", "curve_sha256"), ("pictures/{}.npz", "pictures_sha256"))
+FILES = {place: key for place, key in BESIDE.items() if place != "samples/{}.npz"}  # reference/ holds no samples
 
 Key = tuple[str, str, str, str]  # data set, run, metric, split
 Seeds = dict[int, float]  # seed -> value
@@ -62,9 +63,9 @@ def read_cells(folder: Path) -> tuple[dict[str, dict[str, Any]], list[str]]:
             continue
         if name != "{dataset}/{run}/seed{seed}".format(**cells[name]):
             faults.append(f"{path}: is the record of another cell; put its own back, or make it again")
-        for place, key in FILES:
+        for place, key in FILES.items():
             file = folder / place.format(name)
-            if key in cells[name] and (not file.is_file() or record.sha256(file) != cells[name][key]):
+            if not file.is_file() or record.sha256(file) != cells[name].get(key):
                 faults.append(f"{file}: not the file that its record describes; put it back, or make it again")
     return cells, faults
 
@@ -73,7 +74,7 @@ def tables_follow(folder: Path, cells: dict[str, dict[str, Any]]) -> list[str]:
     """What in runs.csv does not stand in the records, and in summary.csv does not follow from runs.csv."""
     faults, runs = [], read_runs(folder / "runs.csv")
     measured = {(name, one["metric"], one["split"]): one["value"] for name, cell in cells.items() for one in cell["metrics"]}
-    listed = {(f"{run.dataset}/{run_of(run)}/seed{run.seed}", run.metric, run.split): run.value for run in runs if run.metric not in SHOWN}
+    listed = {(f"{run.dataset}/{run.run}/seed{run.seed}", run.metric, run.split): run.value for run in runs if run.metric not in SHOWN}
     faults += [f"{folder}/runs.csv: {name} has no whole record; make it again" for name in sorted({place[0] for place in listed} - cells.keys())]
     for place in sorted(place for place in measured.keys() | listed.keys() if place[0] in cells and measured.get(place) != listed.get(place)):
         faults.append(f"{folder}/runs.csv: {' '.join(place)} is {listed.get(place)}, in the record {measured.get(place)}; make it again")
@@ -89,14 +90,10 @@ def close(a: Any, b: Any) -> bool:
     return a == b or (isinstance(a, float) and isinstance(b, float) and isclose(a, b, rel_tol=1e-9, abs_tol=1e-12))
 
 
-def run_of(value: Value) -> str:
-    return value.method if value.variant == "main" else f"{value.method}.{value.variant}"
-
-
 def by_number(values: list[Value]) -> dict[Key, Seeds]:
     found: dict[Key, Seeds] = {}
     for one in values:
-        found.setdefault((one.dataset, run_of(one), one.metric, one.split), {})[one.seed] = one.value
+        found.setdefault((one.dataset, one.run, one.metric, one.split), {})[one.seed] = one.value
     return found
 
 
@@ -178,7 +175,7 @@ def compare(study: Study, results: Path, reference: Path, cell: str | None) -> d
     values = [[], []]
     if cell:
         for place, cells in zip(values, (published, own), strict=True):
-            place += [Value(one["dataset"], one["run"], "main", one["seed"], *(m[k] for k in ("metric", "split", "value", "unit"))) for one in cells.values() for m in one["metrics"]]
+            place += [Value(one["dataset"], one["method"], one["variant"], one["seed"], *(m[k] for k in ("metric", "split", "value", "unit"))) for one in cells.values() for m in one["metrics"]]
     else:
         faults += [fault for folder, cells in ((reference, published), (results, own)) for fault in tables_follow(folder, cells)]
         values = [read_runs(folder / "runs.csv") for folder in (reference, results)]
@@ -187,7 +184,7 @@ def compare(study: Study, results: Path, reference: Path, cell: str | None) -> d
     units = {one.metric: one.unit for some in values for one in some}
     numbers = judged(*map(by_number, values), units, other_judge)
     alone = sum(len(one.keys() - other.keys()) for one, other in itertools.permutations(map(by_number, values)) if not cell)
-    made = {key: sum(published[name].get(key) == own[name].get(key) for name in both) for key in MADE if all(key in published[name] for name in both)}
+    made = {key: sum(published[name].get(key) == own[name].get(key) for name in both) for key in MADE}
     missing = [] if cell else sorted(published.keys() - own.keys())
     added = sorted(own.keys() - published.keys())
     verdicts = Counter(one["verdict"] for one in numbers)
@@ -215,7 +212,7 @@ def refuse_others(study: Study, results: Path) -> None:
         for path in sorted((results / kind).glob("*/*/seed*.json")):
             cell = cells.get(path.relative_to(results / kind).with_suffix("").as_posix())
             if cell is None or record.read_json(path).get("config_sha256") != record.config_sha256(settings(*cell)):
-                raise Problem(f"{path}: not of the committed run's study, which would overwrite it or leave it out; verify in another clone, or move {results}/ away")
+                raise Problem(f"{path}: not of the committed run's study, which would overwrite it or leave it out; verify in another clone, or move {results}/ and {study.checkpoints}/ away")
 
 
 def markdown(found: dict[str, Any]) -> str:

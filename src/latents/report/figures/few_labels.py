@@ -3,7 +3,7 @@
     python -m latents.report.figures.few_labels --config config/study.yaml --results results \
         --note "" --out figures/few_labels.pdf
 
-Reads runs.csv. Guided and SupCon are shown by their own head, trained on the share alone where a sweep `labels` did so; the dotted lines are linear
+Reads summary.csv. Guided and SupCon are shown by their own head, trained on the share alone where a sweep `labels` did so; the dotted lines are linear
 probes on their codes that were learnt from all labels: the encoder has seen what the probe has not.
 """
 
@@ -15,7 +15,7 @@ from matplotlib.lines import Line2D
 
 from latents.config import ROWS, ROWS_WITH_LABELS, Problem, Study
 from latents.report import style
-from latents.report.summarize import Estimate, estimates, read_runs
+from latents.report.summarize import Estimate, read_summary
 
 SWEEP = "labels"  # its variants are named by their share in percent: 1pct, 10pct
 
@@ -28,7 +28,7 @@ def line(axes: Axes, points: dict[float, Estimate], row: str, label: str | None,
 
 
 def draw(study: Study, results: Path) -> Figure:
-    found = estimates(read_runs(results / "runs.csv"))
+    found = read_summary(results / "summary.csv")
     shares = [f"{100 * share:g}" for share in sorted(study.measurement.label_shares)]
     figure = style.figure(1.75)
     panels = figure.subplots(1, len(study.datasets), squeeze=False)[0]

@@ -8,23 +8,16 @@ Reads the pictures of the first seed: two pairs, ten steps each, the same pairs 
 
 from pathlib import Path
 
-import numpy as np
 from matplotlib.figure import Figure
 
-from latents.config import ROWS, Problem, Study
+from latents.config import ROWS, Study
 from latents.report import style
 
 PAIRS = 2
 
 
 def draw(study: Study, results: Path, dataset: str) -> Figure:
-    seed = study.dataset(dataset).seeds[0]
-    paths = [results / "pictures" / dataset / row / f"seed{seed}.npz" for row in ROWS]
-    pictures = [style.read_npz(path) for path in paths]
-    for path, picture in zip(paths, pictures, strict=True):
-        if not np.array_equal(picture["path_pixels"], pictures[0]["path_pixels"]):
-            raise Problem(f"{path}: joins other test images than {paths[0]}; delete both and run again")
-
+    pictures = style.read_pictures(study, results, dataset, "path_pixels")
     labels = ["Cross-fade", *map(style.name, ROWS)]
     strips = [pictures[0]["path_pixels"], *(picture["path_codes"] for picture in pictures)]
     sheets = [style.sheet([strip[pair] for strip in strips]) for pair in range(PAIRS)]

@@ -11,21 +11,15 @@ from pathlib import Path
 import numpy as np
 from matplotlib.figure import Figure
 
-from latents.config import ROWS, Problem, Study
+from latents.config import ROWS, Study
 from latents.report import style
 
 MARGINS = 2.1  # inches beside the images: names on the left, errors on the right
 
 
 def draw(study: Study, results: Path, dataset: str) -> Figure:
-    seed = study.dataset(dataset).seeds[0]
-    paths = [results / "pictures" / dataset / row / f"seed{seed}.npz" for row in ROWS]
-    pictures = [style.read_npz(path) for path in paths]
+    pictures = style.read_pictures(study, results, dataset, "originals")
     originals = pictures[0]["originals"]
-    for path, picture in zip(paths, pictures, strict=True):
-        if not np.array_equal(picture["originals"], originals):
-            raise Problem(f"{path}: shows other test images than {paths[0]}; delete both and run again")
-
     rows = [originals, *(picture["reconstructions"] for picture in pictures)]
     labels = ["Original", *map(style.name, ROWS)]
     errors = [np.abs(images / 255 - originals / 255).mean() for images in rows[1:]]

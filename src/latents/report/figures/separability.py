@@ -14,7 +14,7 @@ from matplotlib.ticker import MaxNLocator
 
 from latents.config import ROWS, Study
 from latents.report import style
-from latents.report.summarize import Estimate, read_summary
+from latents.report.summarize import Estimates, read_summary
 
 MEASURES = {
     "silhouette": "silhouette", "scatter_ratio": "scatter ratio", "knn_purity": "kNN purity", "effective_rank": "effective rank",
@@ -22,11 +22,11 @@ MEASURES = {
 MARKERS = {"mnist": ("o", "black"), "cifar10": ("s", "white")}  # of the data sets: shape and filling
 
 
-def by_row(axes: Axes, study: Study, found: dict, metric: str) -> None:
+def by_row(axes: Axes, study: Study, found: Estimates, metric: str) -> None:
     """One measure: rows from top to bottom, one marker for each data set."""
     for place, dataset in enumerate(study.datasets):
         marker, filling = MARKERS[dataset]
-        estimates = [found[dataset, row, metric] for row in ROWS]
+        estimates = [found[dataset, row, metric, "test"] for row in ROWS]
         heights = [row + (place - 0.5) * 0.3 for row in range(len(ROWS))]
         label = style.dataset_name(study, dataset)
         axes.errorbar([e.mean for e in estimates], heights, xerr=style.spans(estimates), fmt=marker, color="black",
@@ -41,10 +41,10 @@ def by_row(axes: Axes, study: Study, found: dict, metric: str) -> None:
         axes.xaxis.set_major_locator(MaxNLocator(4))
 
 
-def plane(axes: Axes, found: dict, dataset: str) -> None:
+def plane(axes: Axes, found: Estimates, dataset: str) -> None:
     """Alignment against uniformity of one data set; both are better the lower they are."""
     for row in ROWS:
-        x, y, look = found[dataset, row, "uniformity"], found[dataset, row, "alignment"], style.ROWS[row]
+        x, y, look = found[dataset, row, "uniformity", "test"], found[dataset, row, "alignment", "test"], style.ROWS[row]
         axes.errorbar(x.mean, y.mean, xerr=style.spans([x]), yerr=style.spans([y]), fmt="none", ecolor=look.color, alpha=0.5, elinewidth=0.8, zorder=1)
         axes.plot(x.mean, y.mean, look.marker, color=look.color, markersize=5.5, label=style.name(row))
     axes.set(xlabel="uniformity", ylabel="alignment")
@@ -52,13 +52,7 @@ def plane(axes: Axes, found: dict, dataset: str) -> None:
 
 
 def draw(study: Study, results: Path) -> Figure:
-    summary = read_summary(results / "summary.csv")
-    found: dict[tuple[str, str, str], Estimate] = {}
-    for dataset in study.datasets:
-        for row in ROWS:
-            for metric in (*MEASURES, "alignment", "uniformity"):
-                found[dataset, row, metric] = summary[dataset, row, metric, "test"]
-
+    found = read_summary(results / "summary.csv")
     figure = style.figure(3.0)
     upper, lower = figure.subfigures(2, 1, height_ratios=(1.0, 1.05))
     panels = upper.subplots(1, len(MEASURES), sharey=True)

@@ -2,7 +2,7 @@
 
     python -m latents.report.figures.sweeps --config config/study.yaml --results results --note "" --out figures/sweeps.pdf
 
-Reads runs.csv. The first three panels have the variants of a sweep `ablation` that differ from its `full` in the code's size alone, one
+Reads summary.csv. The first three panels have the variants of a sweep `ablation` that differ from its `full` in the code's size alone, one
 line a row. The last has those of `autoencoder-plus` that differ in gradient weight and linear path alone, with the row itself and the
 variants of its sweep `trade` at their own budgets.
 """
@@ -16,7 +16,7 @@ from msgspec.structs import replace
 
 from latents.config import Problem, Study
 from latents.report import style
-from latents.report.summarize import estimates, read_runs
+from latents.report.summarize import read_summary
 from latents.settings import Strict
 
 SWEEP, TRADE, TRADED = "ablation", "trade", "autoencoder-plus"
@@ -35,7 +35,7 @@ def variants(study: Study, dataset: str, row: str, *keys: str) -> dict[str, Stri
 
 def draw(study: Study, results: Path) -> Figure:
     dataset = "cifar10"
-    found, sweeps = estimates(read_runs(results / "runs.csv")), study.dataset(dataset).sweeps
+    found, sweeps = read_summary(results / "summary.csv"), study.dataset(dataset).sweeps
     ablated = [row for row in sweeps if SWEEP in sweeps[row]]
     sized = {row: {s.code_size: run for run, s in variants(study, dataset, row, "code_size").items()} for row in ablated if hasattr(study.method(dataset, row), "code_size")}
     sizes = sorted({size for runs in sized.values() for size in runs})

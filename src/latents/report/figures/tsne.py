@@ -31,7 +31,7 @@ def apart(places: np.ndarray, least: float) -> np.ndarray:
 def draw(study: Study, results: Path, dataset: str) -> Figure:
     figure = style.figure(2.3)
     grid = figure.subplots(2, 4).ravel()
-    for axes, row in zip(grid, ROWS, strict=False):
+    for axes, row in zip(grid[:-1], ROWS, strict=True):
         path = results / "tsne" / dataset / f"{row}.csv"
         lines = np.array(read_csv(path, ("label", "x", "y"), lambda line: (int(line["label"]), float(line["x"]), float(line["y"]))))
         trusted = trustworthiness(results, dataset, row)  # and the points are whole

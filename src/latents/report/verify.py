@@ -9,9 +9,10 @@ The first writes the comparison, the second prints it and ends with status 1 whe
 comes before the run: it refuses results of other settings, which the run would overwrite.
 
 A number is `bitwise` where every seed's value is the same float; else `within` or `off`. Within is |difference| <= t s sqrt(1/n + 1/m):
-n published and m own seeds, s the published seeds' standard deviation, pooled over rows and variants for a data set, metric and split, t
-Student's at its degrees of freedom, at 5 % after Holm's correction, over the primary metrics and over the others. One s for all: rows whose
-seeds lie closer than the others' are held to less than they could be, and one whose seeds lie farther may be off by chance. Where s is 0, as where no row has two seeds, the printed digits decide. Trustworthiness, of one t-SNE a row, is
+n published and m own seeds, s the standard deviation of the row's published seeds, its variance moderated (Smyth 2004, doi 10.2202/1544-6115.1027) by
+that pooled over rows and variants for a data set, metric and split with the weight of two degrees of freedom, t Student's at both degrees
+of freedom together, at 5 % after Holm's correction, over the primary metrics and over the others. Few seeds make it wide: what is within is not
+shown to be the same. Where s is 0, as where no row has two seeds, the printed digits decide. Trustworthiness, of one t-SNE a row, is
 only shown, as curves and pictures are; so is what measures the judge alone, where it is not the published one: a data set has one judge,
 and no seeds tell how far another may be. What was run (configuration, data, source, versions, seeds, device,
 threads) is compared by value or hash, not by tolerance. Takes seconds.
@@ -40,6 +41,7 @@ from latents.report.summarize import Value, estimates, read_runs, read_summary
 from latents.report.tex import rounded
 
 LEVEL = 0.05
+PRIOR = 2  # degrees of freedom that the deviation of all rows has in that of one: a row's few seeds alone would hold nothing, all rows' fits none
 PRIMARY = ("accuracy_best", "accuracy_head", "mae")  # on test
 MADE = ("weights_sha256", "codes_sha256", "curve_sha256", "pictures_sha256", "sample_sha256")
 SHOWN = ("tsne_trustworthiness",)
@@ -117,7 +119,10 @@ def judged(published: dict[Key, Seeds], own: dict[Key, Seeds], units: dict[str, 
     for key in (key for key in published if key in own):
         dataset, method, metric, split = key
         a, b = published[key], own[key]
-        spread, freedom = spreads[dataset, metric, split]
+        (of_all, freedom), (of_row, own_freedom) = spreads[dataset, metric, split], pooled([a])
+        prior = min(PRIOR, freedom)
+        freedom = prior + own_freedom
+        spread = sqrt((prior * of_all**2 + own_freedom * of_row**2) / freedom) if freedom else 0.0
         width = spread * sqrt(1 / len(a) + 1 / len(b))
         difference = fmean(b.values()) - fmean(a.values())
         same_seeds = {seed: a[seed] for seed in b} if b.keys() <= a.keys() else a

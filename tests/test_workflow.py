@@ -111,7 +111,7 @@ def test_a_finished_cell_that_was_kept_is_taken_from_there_while_it_is_of_this_c
 
 
 def test_keeping_copies_what_is_light_of_finished_cells_alone(tmp_path, capsys):
-    folder = made_up.prepare(tmp_path, made_up.plain_study())
+    folder = made_up.prepare(tmp_path, made_up.plain_study() | {"folder": f"{tmp_path}/"})
     study = config.read(folder / "study.yaml")
     cells = [f"{dataset}/{run}/seed{seed}" for dataset, run, seed in study.cells()]
     for cell in cells:  # as evaluation leaves a record, but for the last one, which another source made
@@ -126,7 +126,7 @@ def test_keeping_copies_what_is_light_of_finished_cells_alone(tmp_path, capsys):
             write_json(folder / f"results/tsne/{place}.json", record.read_json(folder / f"results/tsne/{place}.json") | drawn)
             write_json(folder / f"results/timing/{place}/tsne.json", {"format": FORMAT, "seconds": 1.0})
     (folder / "results/samples/mnist/pca/seed1.npz").unlink()  # not whole
-    made_up.call(kept, *made_up.inputs(folder), "--out", folder / "kept")
+    made_up.call(kept, "--config", folder / "study.yaml", "--out", folder / "kept")
     assert f"{len(cells) - 2} of {len(cells)} cells are finished" in capsys.readouterr().out
     assert kept.finished(study, folder / "kept" / study.study) == [cell for cell in cells[:-1] if cell != "mnist/pca/seed1"]
     assert not list((folder / "kept").rglob("*.safetensors")) and not list((folder / "kept").rglob("codes"))

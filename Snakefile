@@ -34,6 +34,7 @@ BUILD = [*Path("src").rglob("*.py"), *Path("config").glob("*.yaml"), "Snakefile"
 PUBLISHED = [path for kind in ("records/**/*.json", "curves/**/*.csv", "pictures/**/*.npz", "summary.csv") for path in Path("reference").glob(kind)]
 REPORT = "src/latents/report"
 DRAWN = (f"{REPORT}/style.py", f"{REPORT}/summarize.py")  # what every figure's script is drawn with
+VERIFIED = [f"{REPORT}/{name}.py" for name in ("verify", "claims", "summarize", "tex")]
 NAMES = [name for name, _, _ in targets(STUDY.datasets)]
 TABLES = ["settings", "accuracy", "splits", "reconstruction", "separability", "interpolation", "ablation", "cost", "cells"]
 # cells of this study that an earlier sitting finished (`make keep`): those whose weights are not here are taken from kept/, not trained again
@@ -231,7 +232,7 @@ rule verify:
         records=expand(f"{OUT}/records/{{cell}}.json", cell=CELLS),
         beside=expand(f"{OUT}/{{name}}", name=[name.format(cell) for cell in CELLS for name in ("curves/{}.csv", "pictures/{}.npz")]),
         published=source("reference/runs.csv", *PUBLISHED),
-        code=source(*(f"{REPORT}/{name}.py" for name in ("verify", "claims", "summarize", "tex"))),
+        code=source(*VERIFIED),
     output:
         found=f"{OUT}/verify.json",
         report=f"{OUT}/verify.md",
@@ -251,7 +252,7 @@ use rule verify as verify_cell with:
         record=f"{OUT}/records/{{dataset}}/{{run}}/seed{{seed}}.json",
         beside=[f"{OUT}/curves/{{dataset}}/{{run}}/seed{{seed}}.csv", f"{OUT}/pictures/{{dataset}}/{{run}}/seed{{seed}}.npz"],
         published=source("reference/runs.csv", *PUBLISHED),
-        code=source(*(f"{REPORT}/{name}.py" for name in ("verify", "claims", "summarize", "tex"))),
+        code=source(*VERIFIED),
     output:
         found=f"{OUT}/verify/{{dataset}}/{{run}}/seed{{seed}}.json",
         report=f"{OUT}/verify/{{dataset}}/{{run}}/seed{{seed}}.md",

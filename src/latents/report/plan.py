@@ -127,7 +127,7 @@ def makespan(graph: dict[Job, tuple[float, list[Job]]], nodes: int) -> float:
 
 
 def on_nodes(study: Study, reference: Path, seconds: dict[Job, float | None], most: int) -> list[str]:
-    """Lines: hours, gain and share of each node that works, on 1, 2, 4 ... nodes, and the critical path; which jobs are not in it, if any."""
+    """Lines: hours, gain and share of each node that works, on 1, 2, 4 ... nodes, and the critical path; of how many jobs, where not all were timed."""
     known = {job: value for job, value in seconds.items() if value is not None}
     left_out = [f"of {len(known)} of {len(seconds)} jobs: no time is known of the others"] if len(known) < len(seconds) else []
     if not known:

@@ -1,4 +1,4 @@
-"""Every figure's script, in the order of the paper's build, and what it reads below results/ or reference/."""
+"""Every figure's script, in the order of the gallery, and what it reads below results/ or reference/."""
 
 from collections.abc import Iterable
 

@@ -18,7 +18,7 @@ from latents.report.figures import targets
 from latents.report.summarize import Estimate
 
 SCRIPTS = "src/latents/report/figures"
-COLUMNS = {"linear": "accuracy_linear", "MLP": "accuracy_mlp", "kNN": "accuracy_knn", "own head": "accuracy_head", "MAE": "mae", "PSNR (dB)": "psnr"}
+COLUMNS = {"linear": "accuracy_linear", "MLP": "accuracy_mlp", "kNN": "accuracy_knn", "own head": "accuracy_head", "MAE": "mae", "MAE, frozen code": "mae_frozen", "PSNR (dB)": "psnr"}
 BEGIN, END = "<!-- results: written by `make reference` -->", "<!-- end of results -->"
 
 
@@ -43,7 +43,7 @@ def shown(estimate: Estimate | None, metric: str) -> str:
     """Mean and half the interval's width, rounded; nothing where the row has no such number."""
     if estimate is None:
         return ""
-    digits = 4 if metric == "mae" else 1
+    digits = 4 if metric.startswith("mae") else 1
     width = f" ± {tex.half_width(estimate, digits)}" if estimate.high is not None else ""
     return f"{estimate.mean:.{digits}f}{width}"
 

@@ -197,7 +197,8 @@ def facts(study: Study, results: Path, cells: list[dict[str, Any]], times: dict[
     found |= {key: joined(one[key] for one in cells) for key in ("device", "threads", "precision")} | {"processor": processors(study, cells)}
     probe, measurement = study.probe, study.measurement
     found |= {
-        "knn-k": str(probe.knn_k), "linear-iterations": str(probe.linear_iterations), "knn-temperature": plain(probe.knn_temperature), "mlp-hidden": " and ".join(map(str, probe.mlp_hidden)),
+        "linear-c": ", ".join(map(plain, probe.linear_c)), "mlp-decay": ", ".join(map(plain, probe.mlp_weight_decay)), "mlp-epochs": str(probe.mlp_epochs),
+        "mlp-batch": str(probe.mlp_batch_size), "mlp-dropout": plain(probe.mlp_dropout), "mlp-rate": plain(probe.mlp_learning_rate), "knn-k": str(probe.knn_k), "linear-iterations": str(probe.linear_iterations), "knn-temperature": plain(probe.knn_temperature), "mlp-hidden": " and ".join(map(str, probe.mlp_hidden)),
         "pairs": str(measurement.pairs), "fewest-pairs": str(measurement.fewest_pairs), "silhouette-points": str(measurement.silhouette_points),
         "tsne-points": str(measurement.tsne_points), "sample": str(measurement.sample), "tsne-perplexity": plain(measurement.tsne_perplexity),
         "tsne-neighbours": str(measurement.tsne_neighbours),
@@ -251,7 +252,7 @@ def main() -> None:
     written = {
         "table_accuracy": side_by_side(study, ["linear", "MLP", "kNN", "head"], measured(*probes)),
         "table_splits": side_by_side(study, ["probe", "train", "val", "test"], partial(splits, found, cells)),
-        "table_reconstruction": side_by_side(study, ["MAE", "PSNR", "SSIM"], measured("mae", "psnr", "ssim")),
+        "table_reconstruction": side_by_side(study, ["MAE", "PSNR", "SSIM", "frozen"], measured("mae", "psnr", "ssim", "mae_frozen")),
         "table_cost": side_by_side(study, [r"par.\ (M)", "TFLOP", "train (min)", r"eval.\ (min)"], partial(cost, found, times)),
         "table_separability": separability(study, found),
         "table_interpolation": interpolation(study, found),

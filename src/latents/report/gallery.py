@@ -77,7 +77,7 @@ def benchmark(bench: dict[str, Any]) -> list[str]:
     found, names = speed.facts(bench), speed.datasets(bench)
     split = f"{found['sprint-accuracy']} % {found['sprint-split']} accuracy ({found['sprint-epochs']} epochs, mean of {found['sprint-seeds']} seeds)"
     return [
-        f"**Speed** (`make bench`; {found['processor']}, {found['threads']} threads, {found['precision']}; medians of {found['rounds']} rounds, both loops in turn; the range is the ratio's over rounds):",
+        f"**Speed** (`make bench`; {found['processor']}, {found['threads']} threads, {found['precision']}; medians of {found['rounds']} rounds, both loops in turn; ratios are those within a round):",
         "", "| method |" + "".join(f" {name}, images/s, ordinary loop | ours | ratio, both in float32 | ratio | range |" for name in names), "|---" * (1 + 5 * len(names)) + "|",
         *(f"| `{method}` | {' | '.join(cells)} |" for method, cells in speed.speeds(bench).items()),
         "", f"`guided` reaches {split} on CIFAR-10 in {found['sprint-seconds']} s, the whole command timed.",

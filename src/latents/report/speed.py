@@ -32,7 +32,7 @@ def datasets(bench: dict[str, Any]) -> list[str]:
 
 
 def speeds(bench: dict[str, Any]) -> dict[str, list[str]]:
-    """For each method, data set after data set, what COLUMNS names: images a second (medians), and their ratios, the last with its range over rounds."""
+    """For each method, data set after data set, what COLUMNS names: images a second (medians), and medians of the ratios within a round, the last with its range."""
     lines: dict[str, list[str]] = {}
     for line in throughput(bench):
         found, over = line["images_per_second"], line["over_ordinary"]

@@ -25,7 +25,7 @@ def facts(path: Path) -> dict[str, str]:
     found = {
         "kills": str(trials["kill"]["count"] + trials["kill_late"]["count"]), "stops": str(trials["stop"]["count"]),
         "slowest": f"{trials['stop']['slowest']:.1f}", "outputs": str(made["outputs"]), "processor": made["processor"],
-        "full": str(trials["full_disk"]["count"]),
+        "full": str(trials["full_disk"]["count"]), "kills-late": str(trials["kill_late"]["count"]), "source-hash": made["source_sha256"][:12],
     }  # fmt: skip
     return found | {f"kills-{name}": str(number) for name, number in steps.items()}
 

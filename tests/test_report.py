@@ -329,7 +329,7 @@ def test_what_was_done_to_runs_is_in_macros_and_a_trial_that_did_not_hold_is_not
     found = {name.partition("/")[2]: text for name, text in macros_of(whole).items() if name.startswith("fact@trials/")}
     assert found == {
         "kills": "40", "kills-train": "9", "kills-evaluate": "8", "kills-figures": "6", "kills-paper": "3", "stops": "10", "slowest": "1.7",
-        "outputs": "321", "full": "17", "processor": r"Made\_up CPU",
+        "outputs": "321", "full": "17", "processor": r"Made\_up CPU", "kills-late": "10", "source-hash": "f6f6f6f6f6f6",
     }  # fmt: skip
     made = trials()
     made["trials"]["stop"]["holds"] = False
@@ -380,7 +380,8 @@ def test_the_tables_hold_the_values(whole: Path) -> None:
     assert accuracy[r"Guided\textdagger{}"][3].startswith(f"{mean('mnist', 'guided', 'accuracy_head', 'test'):.1f} \\pm ")
     assert accuracy[r"Guided\textdagger{}"][7] == f"{mean('cifar10', 'guided', 'accuracy_head', 'test'):.1f}"
     assert rows("splits")["Random"][5] == f"{mean('cifar10', 'random', 'accuracy_best', 'train'):.1f}"
-    assert rows("reconstruction")["Contrastive"][3] == f"{mean('cifar10', 'contrastive', 'mae', 'test'):.4f}"
+    drawn = [f"{mean('cifar10', 'contrastive', metric, 'test'):.{places}f}" for metric, places in (("mae", 4), ("mae_frozen", 4), ("psnr", 2), ("ssim", 3))]
+    assert rows("reconstruction")["Contrastive"][4:] == drawn
     assert rows("ablation")["plain decoder"][0] == f"{mean('cifar10', 'autoencoder-plus.ablation.plain-decoder', 'mae', 'val'):.4f}"
     assert rows("separability")["SupCon\\textdagger{}"][6] == f"{mean('cifar10', 'supcon', 'silhouette', 'test'):.3f}"
     assert rows("interpolation")["Cross-fade"] == ["1.00", "2.40", "231", "92.4"] * 2

@@ -43,6 +43,16 @@ def side_by_side(study: Study, heads: list[str], cells: Callable[[str, str], lis
     return tabular(["", *heads * len(over)], [("", body)], over)
 
 
+def reconstruction(study: Study, found: Estimates) -> str:
+    """Both errors with their intervals; for those of PSNR and SSIM there is no room."""
+
+    def cells(d: str, row: str) -> list[str]:
+        errors = [cell(found, d, row, metric, "test") for metric in ("mae", "mae_frozen")]
+        return errors + [rounded(metric, found[d, row, metric, "test"].mean, "") for metric in ("psnr", "ssim")]
+
+    return side_by_side(study, ["MAE", "frozen", "PSNR", "SSIM"], cells)
+
+
 def separability(study: Study, found: Estimates) -> str:
     """Means alone: twelve columns leave no room for intervals, which the figure of the same name draws."""
     metrics = ("silhouette", "scatter_ratio", "knn_purity", "alignment", "uniformity", "effective_rank")
@@ -245,14 +255,13 @@ def main() -> None:
     cells = list(summarize.records(study, results))
     times = seconds(study, results)
 
-    def measured(*metrics: str) -> Callable[[str, str], list[str]]:
-        return lambda d, row: [cell(found, d, row, metric, "test") for metric in metrics]
+    def accuracies(d: str, row: str) -> list[str]:
+        return [cell(found, d, row, f"accuracy_{probe}", "test") for probe in ("linear", "mlp", "knn", "head")]
 
-    probes = ("accuracy_linear", "accuracy_mlp", "accuracy_knn", "accuracy_head")
     written = {
-        "table_accuracy": side_by_side(study, ["linear", "MLP", "kNN", "head"], measured(*probes)),
+        "table_accuracy": side_by_side(study, ["linear", "MLP", "kNN", "head"], accuracies),
         "table_splits": side_by_side(study, ["probe", "train", "val", "test"], partial(splits, found, cells)),
-        "table_reconstruction": side_by_side(study, ["MAE", "PSNR", "SSIM", "frozen"], measured("mae", "psnr", "ssim", "mae_frozen")),
+        "table_reconstruction": reconstruction(study, found),
         "table_cost": side_by_side(study, [r"par.\ (M)", "TFLOP", "train (min)", r"eval.\ (min)"], partial(cost, found, times)),
         "table_separability": separability(study, found),
         "table_interpolation": interpolation(study, found),

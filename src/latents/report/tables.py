@@ -212,6 +212,8 @@ def facts(study: Study, results: Path, cells: list[dict[str, Any]], times: dict[
         "pairs": str(measurement.pairs), "fewest-pairs": str(measurement.fewest_pairs), "silhouette-points": str(measurement.silhouette_points),
         "tsne-points": str(measurement.tsne_points), "sample": str(measurement.sample), "tsne-perplexity": plain(measurement.tsne_perplexity),
         "tsne-neighbours": str(measurement.tsne_neighbours),
+        "alignment-shift": str(measurement.alignment.pad_crop), "alignment-contrast": joined(map(plain, (measurement.alignment.brightness, measurement.alignment.contrast))),
+        "alignment-noise": plain(measurement.alignment.noise),
         "decoder-epochs": str(study.decoder.optimisation.epochs), "encoder-widths": "{}, {} and {}".format(*study.encoder.widths),
     }  # fmt: skip
     for d, dataset in study.datasets.items():
@@ -225,8 +227,12 @@ def facts(study: Study, results: Path, cells: list[dict[str, Any]], times: dict[
         methods = {run: study.method(d, run) for run in [*(run for run, _ in study.runs(d)), JUDGE]}
         for run, method in methods.items():
             if method:
-                found[f"epochs/{d}/{run}"] = str(method.optimisation.epochs)
-                found |= {f"{key}/{d}/{run}": plain(value) for key, value in msgspec.to_builtins(method).items() if key in ("gradient-weight", "temperature")}
+                settings, of_row = (msgspec.to_builtins(study.method(d, name)) for name in (run, run.partition(".")[0]))
+                found |= {f"epochs/{d}/{run}": str(method.optimisation.epochs), f"batch/{d}/{run}": str(method.optimisation.batch_size)}
+                found |= {f"{key}/{d}/{run}": plain(value) for key, value in settings.items() if key in ("gradient-weight", "temperature")}
+                for key in ("augmentation", "corruption"):  # a variant's, where it differs from its row's
+                    changed = {name: value for name, value in settings.get(key, {}).items() if value != of_row[key][name]}
+                    found |= {f"{key}/{d}/{run}": described(changed, {})} if changed else {}
     for name, steps in {"train": ["train"], "evaluate": ["evaluate"], "total": ["train", "evaluate"]}.items() if times else ():
         found[f"hours-{name}"] = f"{sum(sum(jobs) for (_, _, step), jobs in times.items() if step in steps) / 3600:.2f}"
     return found

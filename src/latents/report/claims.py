@@ -28,7 +28,7 @@ from latents.report.tex import definitions, tabular
 from latents.settings import Positive, Seed, Strict
 
 METRICS = {  # as printed
-    "mae": "MAE", "mae_frozen": "MAE of the decoder on frozen codes", "accuracy_linear": "linear probe (%)", "accuracy_mlp": "MLP (%)",
+    "mae": "MAE", "mae_frozen": "MAE, frozen code", "accuracy_linear": "linear probe (%)", "accuracy_mlp": "MLP (%)",
     "accuracy_knn": "kNN (%)", "accuracy_best": "better probe (%)",
 }  # fmt: skip
 KEPT = {"mae": "errors", "mae_frozen": "errors_frozen"}  # where a record has each image's

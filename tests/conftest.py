@@ -6,14 +6,22 @@ from pathlib import Path
 
 import pytest
 
-from latents.config import ROWS, Study
-from latents.trials.copies import SNAKEMAKE, copy_checkout, environment
+from latents.config import Study
+from latents.faults.copies import SNAKEMAKE, copy_checkout, environment
 
 
-def run(folder: Path, *command: str, timeout: float = 300, **variables: str) -> subprocess.CompletedProcess[str]:
+def run(
+    folder: Path, *command: str, timeout: float = 300, **variables: str
+) -> subprocess.CompletedProcess[str]:
     """Run a command in a copy; stdout and stderr come together."""
     return subprocess.run(
-        command, cwd=folder, env=environment(folder, **variables), timeout=timeout, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+        command,
+        cwd=folder,
+        env=environment(folder, **variables),
+        timeout=timeout,
+        text=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
     )
 
 
@@ -34,13 +42,19 @@ def counted(printed: str) -> dict[str, int]:
 def stub_reference(folder: Path, study: Study) -> None:
     """Empty files under every name that a finished run keeps: enough for a dry run."""
     shutil.rmtree(folder / "reference", ignore_errors=True)
-    cells = [f"{dataset}/{name}/seed{seed}" for dataset, name, seed in study.cells()]
-    judges = [f"{dataset}/{name}/seed{seed}" for dataset, name, seed in study.judges()]
-    names = ["runs.csv", "summary.csv", "bench.json", "trials.json", *(f"timing/{cell}.train.json" for cell in cells + judges)]
-    for cell in cells:
-        names += [f"records/{cell}.json", f"pictures/{cell}.npz", f"curves/{cell}.csv", f"timing/{cell}.evaluate.json"]
+    runs, classifiers = study.runs(), study.reference_classifiers().values()
+    names = ["runs.csv", "summary.csv", "bench.json", "fault_trials.json"]
+    names += [f"timing/{one}.train.json" for one in [*runs, *classifiers]]
+    for one in runs:
+        names += [
+            f"records/{one}.json",
+            f"pictures/{one}.npz",
+            f"curves/{one}.csv",
+            f"timing/{one}.evaluate.json",
+        ]
     for dataset in study.datasets:
-        names += [f"similarity/{dataset}.csv", *(f"tsne/{dataset}/{row}.{kind}" for row in ROWS for kind in ("csv", "json"))]
+        names += [f"similarity/{dataset}.csv"]
+        names += [f"tsne/{dataset}/{method}.{kind}" for method in study.methods for kind in ("csv", "json")]
     (folder / "reference").mkdir()
     for name in ("study.yaml", "sweeps.yaml"):
         shutil.copy(folder / "config" / name, folder / "reference" / name)
@@ -61,14 +75,16 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
     """A copy of the checkout in which `make demo` has run to its end, and what that printed."""
     folder = copy_checkout(tmp_path_factory.mktemp("demo") / "checkout")
     # the environment is the one that runs the tests: it is not made again
-    done = run(folder, "make", "demo", "--old-file=.venv/made-from-lock", f"SNAKEMAKE={SNAKEMAKE}", timeout=1500)
+    done = run(
+        folder, "make", "demo", "--old-file=.venv/made-from-lock", f"SNAKEMAKE={SNAKEMAKE}", timeout=1500
+    )
     assert done.returncode == 0, done.stdout[-6000:]
     return folder, done.stdout
 
 
 @pytest.fixture(scope="session")
-def cells(tmp_path_factory: pytest.TempPathFactory):  # noqa: ANN201
-    """A tiny study: its data, and its cells, each trained when it is first asked for."""
-    from tiny import Cells  # it imports torch, which most tests that share this file do not need
+def runs(tmp_path_factory: pytest.TempPathFactory):  # noqa: ANN201
+    """A tiny study: its data, and its runs, each trained when it is first asked for."""
+    from tiny import Runs  # it imports torch, which most tests that share this file do not need
 
-    return Cells(tmp_path_factory.mktemp("tiny"))
+    return Runs(tmp_path_factory.mktemp("tiny"))

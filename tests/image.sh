@@ -25,7 +25,7 @@ clean() {
     rm -rf --one-file-system "$WORK"
 }
 trap clean EXIT
-said() { printf '\n== %s (%s s)\n' "$1" "$((SECONDS - since))"; since=$SECONDS; }
+step() { printf '\n== %s (%s s)\n' "$1" "$((SECONDS - since))"; since=$SECONDS; }
 since=$SECONDS
 
 # -- the stand-in for the base
@@ -33,7 +33,7 @@ mmdebstrap --quiet --variant=minbase --include=ca-certificates bookworm "$WORK/b
 mkdir "$WORK/base" && mv "$WORK/base.tar" "$WORK/base"
 printf 'FROM scratch\nADD base.tar /\n' > "$WORK/base/Dockerfile"
 buildah bud --quiet -t localhost/base:bookworm "$WORK/base" > /dev/null
-said 'base made'
+step 'base made'
 
 # -- the image, from the Dockerfile as it is; the context is what git has, as in a clone
 mkdir "$WORK/clone"
@@ -51,7 +51,7 @@ done
 [ ! -f "${SSL_CERT_FILE:-}" ] || given+=(--secret "id=ca,src=$SSL_CERT_FILE")
 buildah bud --quiet --network=host --build-arg BASE=localhost/base:bookworm --secret "id=pipconf,src=$WORK/pip.conf" "${given[@]}" \
     --layers -t localhost/latents "$WORK/clone" > "$WORK/build.log" 2>&1 || { tail -n 60 "$WORK/build.log"; exit 1; }
-said 'image built'
+step 'image built'
 buildah inspect --type image localhost/latents | python3 -c '
 import json, sys
 image = json.load(sys.stdin)["OCIv1"]
@@ -77,8 +77,8 @@ inside() {
 }
 inside 'touch /opt/venv/x 2> /dev/null && { echo "error: the root can be written" >&2; exit 1; }; id -u; python --version; pdflatex --version | head -1; snakemake --version;
     python -c "import torch, torchvision; print(torch.__version__, torchvision.__version__, torch.version.cuda)"; pip list --format=freeze'
-said 'versions; no network from here on'
+step 'versions; no network from here on'
 inside 'snakemake --cores 2 --config study=config/demo.yaml > /tmp/demo.log 2>&1 || { tail -n 40 /tmp/demo.log; exit 1; }; pdfinfo demo/paper/paper.pdf | grep Pages'
-said 'the demo, to its PDF'
+step 'the demo, to its PDF'
 inside 'snakemake --cores 1 from-reference/figures/tsne_cifar10.pdf --config results=reference > /tmp/figure.log 2>&1 || { tail -n 40 /tmp/figure.log; exit 1; }; ls -l from-reference/figures'
-said 'one figure from reference/'
+step 'one figure from reference/'

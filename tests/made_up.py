@@ -5,12 +5,13 @@ import itertools
 import sys
 from pathlib import Path
 
-import msgspec
 import numpy as np
 import yaml
 
 from latents import config, record
-from latents.config import DATASETS, ROWS, Study
+from latents.config import Study
+from latents.datasets import DATASETS
+from latents.methods import METHODS
 from latents.report import summarize
 
 NOTE = "DEMO: stand-in for CIFAR-10, 5,000 MNIST digits"
@@ -28,27 +29,39 @@ def plain_study(folder: str = "") -> dict:
     return plain | ({"study": "demo", "folder": folder, "note": NOTE, "source": "stand-in"} if folder else {})
 
 
-def numbers(draw: np.random.Generator, dataset: str, run: str) -> list[dict]:
+def numbers(draw: np.random.Generator, run: config.Run) -> list[dict]:
     """Every metric that an evaluation writes, plausible in size; not one of them was measured."""
-    rank = ROWS.index(run.partition(".")[0])
-    base = {"cifar10": [55, 50, 57, 64, 90, 78, 91], "mnist": [97.5, 95, 98.1, 98.7, 99.5, 99.1, 99.6]}[dataset][rank]
+    dataset, main = run.dataset, run.variant == "main"
+    rank = list(METHODS).index(run.base)
+    base = {"cifar10": [55, 50, 57, 64, 90, 78, 91], "mnist": [97.5, 95, 98.1, 98.7, 99.5, 99.1, 99.6]}[
+        dataset
+    ][rank]
     near = lambda value, spread=0.01: float(value * (1 + spread * draw.standard_normal()))  # noqa: E731
     found = {}
     for shift, split in enumerate(("train", "val", "test")):
-        probes = {"linear": -8, "mlp": 0, "knn": -6, "best": 0} | ({"head": 1} if run.partition(".")[0] in config.ROWS_WITH_LABELS else {})
+        probes = {"linear": -8, "mlp": 0, "knn": -6, "best": 0} | (
+            {"head": 1} if METHODS[run.base].sees_labels else {}
+        )
         for probe, offset in probes.items():
             value = base + offset * (100 - base) / 40 - 0.3 * shift + 0.15 * draw.standard_normal()
             found[f"accuracy_{probe}", split] = (min(99.97, float(value)), "percent")
         for probe, share in itertools.product(("linear", "knn"), (1, 10)):
-            if split != "train" and "." not in run:
-                found[f"accuracy_{probe}_{share}pct", split] = (float(base - 20 / share + draw.standard_normal()), "percent")
-        if split != "train" and run in ("contrastive", "supcon"):
+            if split != "train" and main:
+                found[f"accuracy_{probe}_{share}pct", split] = (
+                    float(base - 20 / share + draw.standard_normal()),
+                    "percent",
+                )
+        if split != "train" and run.method in ("contrastive", "supcon"):
             for probe, offset in {"linear": 8, "knn": 6}.items():
-                found[f"accuracy_{probe}_projection", split] = (float(base - offset + draw.standard_normal()), "percent")
+                found[f"accuracy_{probe}_projection", split] = (
+                    float(base - offset + draw.standard_normal()),
+                    "percent",
+                )
         mae = [0.0503, 0.081, 0.0632, 0.0447, 0.1274, 0.1105, 0.1312][rank] / (2 if dataset == "mnist" else 1)
         found["mae", split] = (near(mae), "pixel range")
-        if run in ROWS:
-            found["mae_frozen", split] = (near(1.1 * mae), "pixel range") if "autoencoder" in run or run == "pca" else found["mae", split]
+        if main:
+            decodes = "autoencoder" in run.method or run.method == "pca"
+            found["mae_frozen", split] = (near(1.1 * mae), "pixel range") if decodes else found["mae", split]
         found["psnr", split] = (near(-20 * np.log10(mae) - 3), "dB")
         found["ssim", split] = (near(0.95 - 4 * mae), "")
     for split in ("val", "test"):
@@ -62,10 +75,14 @@ def numbers(draw: np.random.Generator, dataset: str, run: str) -> list[dict]:
     found["class_changes", "test"], found["class_changes_pixels", "test"] = (near(1.72, 0.1), ""), (2.4, "")
     found["class_changes_pairs", "test"] = (int(draw.integers(90, 200)), "pairs")
     found["class_changes_pixels_pairs", "test"] = (231, "pairs")
-    found["judge_accuracy", "test"], found["judge_accuracy_decoded", "test"] = (92.4, "percent"), (near(48, 0.1), "percent")
+    found["reference_classifier_accuracy", "test"] = (92.4, "percent")
+    found["reference_classifier_accuracy_decoded", "test"] = (near(48, 0.1), "percent")
     found["parameters", "-"] = ([100352, 1894144, 412345, 2294147, 1895434, 2025344, 2025344][rank], "")
     found["train_flops", "-"] = ([2.1e10, 0, 3.4e14, 9.1e15, 8.2e15, 1.4e16, 1.4e16][rank], "FLOP")
-    return [{"metric": m, "split": split, "value": value, "unit": unit} for (m, split), (value, unit) in found.items()]
+    return [
+        {"metric": m, "split": split, "value": value, "unit": unit}
+        for (m, split), (value, unit) in found.items()
+    ]
 
 
 def images(draw: np.random.Generator, shape: tuple[int, int, int], n: int) -> np.ndarray:
@@ -82,11 +99,17 @@ def times(seconds: float) -> dict:
 
 
 def each_image(n: int, metrics: list[dict]) -> dict:
-    """Which of n test images a probe names rightly, and each one's error, in keeping with the metrics; the same images are hard for all."""
+    """Which of n test images a probe classifies correctly, and each one's error, as the metrics say; all share hard images."""
     on_test = {one["metric"]: one["value"] for one in metrics if one["split"] == "test"}
     hard = np.random.default_rng(8).permutation(n)
-    correct = {name: np.packbits(hard < on_test[f"accuracy_{name}"] / 100 * n) for name in ("linear", "mlp", "knn")}
-    errors = {name: on_test[metric] * (0.5 + hard / n) for name, metric in (("errors", "mae"), ("errors_frozen", "mae_frozen")) if metric in on_test}
+    correct = {
+        name: np.packbits(hard < on_test[f"accuracy_{name}"] / 100 * n) for name in ("linear", "mlp", "knn")
+    }
+    errors = {
+        name: on_test[metric] * (0.5 + hard / n)
+        for name, metric in (("errors", "mae"), ("errors_frozen", "mae_frozen"))
+        if metric in on_test
+    }
     encoded = {name: base64.b64encode(each.astype("<f2")).decode() for name, each in errors.items()}
     return {"correct": {name: base64.b64encode(bits).decode() for name, bits in correct.items()}} | encoded
 
@@ -95,63 +118,110 @@ def synthesise(study: Study, results: Path) -> None:
     """Write a complete results folder, every file in the format of the step that makes it."""
     for dataset in study.datasets:
         draw = np.random.default_rng(5)
-        originals = images(draw, DATASETS[dataset], 12)
+        originals = images(draw, DATASETS[dataset].shape, 12)
         mix = np.linspace(0, 1, 10)[None, :, None, None, None]
         pixels = ((1 - mix) * originals[:4, None] + mix * originals[4:8, None]).astype(np.uint8)
-        for run, seed in study.runs(dataset):
-            place = f"{dataset}/{run}/seed{seed}"
-            row, _, variant = run.partition(".")
-            settings = study.measuring(dataset, run, seed)
-            content = {
-                "format": record.FORMAT, "dataset": dataset, "run": run, "method": row, "variant": variant or "main", "seed": seed,
-                "study": study.study, "config": settings, "config_sha256": record.config_sha256(settings),
-                "split_sha256": "a1" * 32, "data_sha256": "b2" * 32, "source_sha256": "c3" * 32, "weights_sha256": "d4" * 32,
-                "codes_sha256": "e5" * 32, "versions": {"python": "3.11.2", "torch": "2.14.1"}, "device": "cpu",
-                "processor": "Made_up CPU @ 2 GHz, 100 % busy", "threads": 2, "precision": study.precision, "test_read": True,
-                "probe_named_by_val": "mlp", "metrics": numbers(draw, dataset, run),
-            }  # fmt: skip
-            content |= each_image(study.datasets[dataset].test, content["metrics"])
-            trained = study.method(dataset, run) is not None
-            noise = 0.02 * draw.standard_normal(12)
-            curve = [(e, 214 * e, 2 * 0.8**e + 0.1 + float(noise[e - 1]), 2 * 0.85**e + 0.2, 0.001) for e in range(1, 13)]
-            summarize.write_csv(results / "curves" / f"{place}.csv", ("epoch", "step", "loss", "val_loss", "lr"), curve if trained else [])
-            for step, seconds in (("train", 1234.5 if trained else 2.0), ("evaluate", 180.0)):
-                record.write_json(results / "timing" / f"{place}.{step}.json", times(seconds))
-            blurred = (originals // 2 + 64 + draw.integers(0, 20, originals.shape)).astype(np.uint8)
-            (results / "pictures" / place).parent.mkdir(parents=True, exist_ok=True)
-            np.savez(
-                results / "pictures" / f"{place}.npz", originals=originals, reconstructions=blurred, indices=np.arange(12),
-                labels=np.arange(12) % 10, path_ends=np.arange(8).reshape(4, 2), path_codes=pixels // 2 + 64, path_pixels=pixels,
-            )  # fmt: skip
-            record.write_bytes(results / "samples" / f"{place}.npz", b"")
-            for key, file in (("curve", f"curves/{place}.csv"), ("pictures", f"pictures/{place}.npz"), ("sample", f"samples/{place}.npz")):
-                content[f"{key}_sha256"] = record.sha256(results / file)
-            record.write_json(results / "records" / f"{place}.json", content)
-        record.write_json(results / "timing" / dataset / config.JUDGE / f"seed{study.datasets[dataset].judge_seed}.train.json", times(600.0))
+        for run in study.runs(dataset):
+            write_run(study, run, results, draw, originals, pixels)
+        classifier = study.reference_classifiers()[dataset]
+        record.write_json(results / "timing" / f"{classifier}.train.json", times(600.0))
+        write_tsne(study, dataset, results, draw)
+        main = [(run.method, run.seed) for run in study.runs(dataset) if run.variant == "main"]
+        pairs = itertools.combinations(main, 2)
+        alike = [(*one, *other, float(draw.uniform(0.1, 0.95))) for one, other in pairs]
+        header = ("run_a", "seed_a", "run_b", "seed_b", "cka")
+        record.write_csv(results / "similarity" / f"{dataset}.csv", header, alike)
 
-        labels = draw.integers(0, 10, study.measurement.tsne_points)
-        angle = 2 * np.pi * labels / 10
-        centres = 30 * np.stack([np.cos(angle), np.sin(angle)], 1)
-        for place, row in enumerate(ROWS):
-            points = centres * (place + 1) / 7 + 6 * draw.standard_normal(centres.shape)
-            lines = zip(range(len(labels)), labels.tolist(), *points.T.tolist(), strict=True)
-            table = results / "tsne" / dataset / f"{row}.csv"
-            summarize.write_csv(table, ("index", "label", "x", "y"), lines)
-            drawn = {"format": record.FORMAT, "trustworthiness": 0.9 + 0.01 * place, "points_sha256": record.sha256(table)}
-            record.write_json(table.with_suffix(".json"), drawn)
 
-        cells = [cell for cell in study.runs(dataset) if cell[0] in ROWS]
-        alike = [(*one, *other, float(draw.uniform(0.1, 0.95))) for one, other in itertools.combinations(cells, 2)]
-        summarize.write_csv(results / "similarity" / f"{dataset}.csv", ("run_a", "seed_a", "run_b", "seed_b", "cka"), alike)
+def write_run(study, run, results, draw, originals, pixels) -> None:
+    """All files of one run."""
+    settings = study.measuring(run)
+    content = {
+        "format": record.FORMAT,
+        "dataset": run.dataset,
+        "run": run.method,
+        "method": run.base,
+        "variant": run.variant,
+        "seed": run.seed,
+        "study": study.study,
+        "config": settings,
+        "config_sha256": record.config_sha256(settings),
+        "split_sha256": "a1" * 32,
+        "data_sha256": "b2" * 32,
+        "source_sha256": "c3" * 32,
+        "weights_sha256": "d4" * 32,
+        "codes_sha256": "e5" * 32,
+        "versions": {"python": "3.11.2", "torch": "2.14.1"},
+        "device": "cpu",
+        "processor": "Made_up CPU @ 2 GHz, 100 % busy",
+        "threads": 2,
+        "precision": study.precision,
+        "test_read": True,
+        "probe_chosen_on_val": "mlp",
+        "metrics": numbers(draw, run),
+    }
+    content |= each_image(study.datasets[run.dataset].test, content["metrics"])
+    trained = run.base in study.trained_methods
+    noise = 0.02 * draw.standard_normal(12)
+    curve = [
+        (e, 214 * e, 2 * 0.8**e + 0.1 + float(noise[e - 1]), 2 * 0.85**e + 0.2, 0.001) for e in range(1, 13)
+    ]
+    header = ("epoch", "step", "loss", "val_loss", "lr")
+    record.write_csv(results / "curves" / f"{run}.csv", header, curve if trained else [])
+    for step, seconds in (("train", 1234.5 if trained else 2.0), ("evaluate", 180.0)):
+        record.write_json(results / "timing" / f"{run}.{step}.json", times(seconds))
+    blurred = (originals // 2 + 64 + draw.integers(0, 20, originals.shape)).astype(np.uint8)
+    file = results / "pictures" / f"{run}.npz"
+    file.parent.mkdir(parents=True, exist_ok=True)
+    shown = {
+        "originals": originals,
+        "reconstructions": blurred,
+        "indices": np.arange(12),
+        "labels": np.arange(12) % 10,
+    }
+    paths = {"path_ends": np.arange(8).reshape(4, 2), "path_codes": pixels // 2 + 64, "path_pixels": pixels}
+    np.savez(file, **shown, **paths)
+    record.write_bytes(results / "samples" / f"{run}.npz", b"")
+    beside = {"curve": f"curves/{run}.csv", "pictures": f"pictures/{run}.npz", "sample": f"samples/{run}.npz"}
+    for key, name in beside.items():
+        content[f"{key}_sha256"] = record.sha256(results / name)
+    record.write_json(results / "records" / f"{run}.json", content)
+
+
+def write_tsne(study, dataset, results, draw) -> None:
+    """The points of every method."""
+    labels = draw.integers(0, 10, study.measurement.tsne_points)
+    angle = 2 * np.pi * labels / 10
+    centres = 30 * np.stack([np.cos(angle), np.sin(angle)], 1)
+    for place, method in enumerate(study.methods):
+        points = centres * (place + 1) / 7 + 6 * draw.standard_normal(centres.shape)
+        lines = zip(range(len(labels)), labels.tolist(), *points.T.tolist(), strict=True)
+        table = results / "tsne" / dataset / f"{method}.csv"
+        record.write_csv(table, ("index", "label", "x", "y"), lines)
+        trust = {"trustworthiness": 0.9 + 0.01 * place, "points_sha256": record.sha256(table)}
+        record.write_json(table.with_suffix(".json"), {"format": record.FORMAT} | trust)
 
 
 def benchmark() -> dict:
     """The record of a benchmark that was never run."""
-    contenders = ("ordinary, 0 workers", "ordinary, 1 workers", "ordinary, 2 workers", "in memory", "channels last", "allocator", "ours")
+    contenders = (
+        "ordinary, 0 workers",
+        "ordinary, 1 workers",
+        "ordinary, 2 workers",
+        "in memory",
+        "channels last",
+        "allocator",
+        "ours",
+    )
     methods = ("autoencoder", "autoencoder-plus", "guided", "contrastive")
 
     def spread(value: float) -> dict:
-        return {"median": value, "low": 0.9 * value, "high": 1.1 * value, "rounds": [0.9 * value, value, 1.1 * value]}
+        return {
+            "median": value,
+            "low": 0.9 * value,
+            "high": 1.1 * value,
+            "rounds": [0.9 * value, value, 1.1 * value],
+        }
 
     lines = []
     for dataset, base in (("cifar10", 100.0), ("mnist", 200.0)):
@@ -160,7 +230,10 @@ def benchmark() -> dict:
         line = {"best_ordinary": "ordinary, 2 workers", "images_per_second": speeds, "over_ordinary": ratios}
         lines += [{"dataset": dataset, "method": method} | line for method in methods]
     shares = {"data": 0.05, "forward": 0.3, "backward": 0.6, "optimizer": 0.05}
-    seeds = [{"seed": k, "seconds": 250.0 + k, "parts": {"training": 240.0, "preparing": 5.0}, "accuracy": 89.5} for k in (1, 2, 3)]
+    seeds = [
+        {"seed": k, "seconds": 250.0 + k, "parts": {"training": 240.0, "preparing": 5.0}, "accuracy": 89.5}
+        for k in (1, 2, 3)
+    ]
     points = [{"points": n, "seconds": n / 100, "gib": 1.0} for n in (1000, 3000, 10000)]
     return {
         "format": record.FORMAT, "source_sha256": "f6" * 32, "bench": {"rounds": 3}, "processor": "Made_up CPU @ 2 GHz, 100 % busy", "threads": 2, "precision": "bfloat16",
@@ -177,14 +250,23 @@ def benchmark() -> dict:
     }  # fmt: skip
 
 
-def trials() -> dict:
-    """The record of trials that were never made."""
+def fault_trials() -> dict:
+    """The record of fault trials that were never made."""
     one = {"count": 1, "unlike": [], "holds": True}
     killed = {"runs": 3, "slowest": 0.1, "steps": {"train": 9, "evaluate": 8, "figures": 2, "workflow": 3}}
-    found = {"kill": one | killed | {"count": 30}, "kill_late": one | killed | {"count": 10, "steps": {"figures": 4, "paper": 3}}}
+    found = {
+        "kill": one | killed | {"count": 30},
+        "kill_late": one | killed | {"count": 10, "steps": {"figures": 4, "paper": 3}},
+    }
     found |= {"stop": one | killed | {"count": 10, "slowest": 1.7}, "second": one | {"said": 1}, "odd": one}
     found |= {"full_disk": one | {"count": 17, "said": 17}, "read_only": one | {"said": 1}}
-    return {"format": record.FORMAT, "trials": found, "outputs": 321, "source_sha256": "f6" * 32, "processor": "Made_up CPU"}
+    return {
+        "format": record.FORMAT,
+        "trials": found,
+        "outputs": 321,
+        "source_sha256": "f6" * 32,
+        "processor": "Made_up CPU",
+    }
 
 
 def call(module, *arguments: object) -> None:
@@ -203,13 +285,20 @@ def inputs(folder: Path) -> tuple:
 
 def summarise(folder: Path) -> None:
     results = folder / "results"
-    call(summarize, *inputs(folder), "--out-runs", results / "runs.csv", "--out-summary", results / "summary.csv")
+    call(
+        summarize,
+        *inputs(folder),
+        "--out-runs",
+        results / "runs.csv",
+        "--out-summary",
+        results / "summary.csv",
+    )
 
 
 def prepare(folder: Path, plain: dict) -> Path:
     """A folder with study.yaml and results/ as after every step but the report."""
     (folder / "study.yaml").write_text(yaml.safe_dump(plain, sort_keys=False))
-    synthesise(msgspec.convert(plain, Study), folder / "results")
+    synthesise(config.read(folder / "study.yaml"), folder / "results")
     record.write_json(folder / "results/bench.json", benchmark())
-    record.write_json(folder / "results/trials.json", trials())
+    record.write_json(folder / "results/fault_trials.json", fault_trials())
     return folder

@@ -80,10 +80,10 @@ run() { (cd "$WORK/$1" && shift && PYTHONPATH=$PWD/src "$SNAKEMAKE" --config stu
     while sleep 0.2; do
         found=$(ls "$WORK"/slurm/demo/checkpoints/*/*/*.checkpoint 2> /dev/null | head -1) || true
         [ -n "$found" ] || continue
-        cell=${found#"$WORK"/slurm/demo/checkpoints/}
-        job=$(squeue --noheader --states RUNNING --format '%i %k' | grep -F "$(echo "${cell%/*}" | tr / ',')" | cut -d' ' -f1 | head -1) || true
+        training=${found#"$WORK"/slurm/demo/checkpoints/}
+        job=$(squeue --noheader --states RUNNING --format '%i %k' | grep -F "$(echo "${training%/*}" | tr / ',')" | cut -d' ' -f1 | head -1) || true
         [ -n "$job" ] || job=$(squeue --noheader --states RUNNING --format '%i %k' | grep train | cut -d' ' -f1 | head -1) || true
-        [ -n "$job" ] && scancel "$job" && echo "$job $cell" > "$WORK/cancelled" && break
+        [ -n "$job" ] && scancel "$job" && echo "$job $training" > "$WORK/cancelled" && break
     done
 ) &
 watcher=$!
@@ -96,12 +96,12 @@ run local --cores 2 > "$WORK/local.log" 2>&1 || { tail -n 60 "$WORK/local.log"; 
 echo "without: $(($(date +%s) - started)) s"
 
 # -- what must hold
-read -r job cell < "$WORK/cancelled" || { echo 'error: no training was cancelled' >&2; exit 1; }
+read -r job training < "$WORK/cancelled" || { echo 'error: no training was cancelled' >&2; exit 1; }
 squeue --noheader --states CANCELLED --format %i | grep -qx "$job" || { echo "error: job $job was not cancelled" >&2; exit 1; }
 grep -q 'Trying to restart job' "$WORK/slurm.log" || { echo 'error: the cancelled training was not submitted again' >&2; exit 1; }
-first=$(head -1 "$WORK/slurm/demo/logs/train/${cell%.checkpoint}.log")
+first=$(head -1 "$WORK/slurm/demo/logs/train/${training%.checkpoint}.log")
 case $first in *'epoch 1,'*) echo "error: the cancelled training began anew: $first" >&2; exit 1 ;; esac
-echo "job $job (${cell%.checkpoint}) was cancelled and went on: $first"
+echo "job $job (${training%.checkpoint}) was cancelled and went on: $first"
 differ=$(cd "$WORK" && diff -rq slurm/demo local/demo | grep -v -e ': logs' -e 'demo/logs' -e 'results/timing' -e 'paper/build' || true)
 [ -z "$differ" ] || { echo "error: not the same bytes as without SLURM:"; echo "$differ"; exit 1; } >&2
 echo "the same bytes: $(cd "$WORK/slurm/demo" && find . -type f -not -path './logs/*' -not -path '*/timing/*' -not -path './paper/build/*' | wc -l) files"

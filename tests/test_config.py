@@ -1,4 +1,4 @@
-"""The configuration: whatever a study cannot be is refused in one sentence that names the file and the key."""
+"""The configuration: what a study cannot be is refused in one sentence that names the file and the key."""
 
 import sys
 from collections.abc import Callable
@@ -8,13 +8,15 @@ import msgspec
 import pytest
 import yaml
 
-from latents import config
-from latents.config import ROWS, Problem
+from latents import cli, config
+from latents.cli import Problem
+from latents.config import REFERENCE_CLASSIFIER, Run
+from latents.methods import METHODS
 from latents.record import ROOT
+from latents.yaml_file import load_yaml
 
-STUDIES = sorted(path for path in (ROOT / "config").glob("*.yaml") if path.name not in ("data.yaml", "bench.yaml", "sweeps.yaml", "bars.yaml"))
-
-
+NO_STUDIES = ("bench.yaml", "sweeps.yaml", "targets.yaml")
+STUDIES = sorted(path for path in (ROOT / "config").glob("*.yaml") if path.name not in NO_STUDIES)
 ABLATION = "datasets.cifar10.sweeps.autoencoder-plus.ablation"
 
 
@@ -26,9 +28,12 @@ def shipped() -> dict:
     return plain
 
 
-def written(folder: Path, place: str, value: object) -> Path:
-    """A copy of config/study.yaml in which the key at `place` (dots between keys) has another value; None leaves it out."""
-    plain = shipped()
+def written(folder: Path, place: str, value: object, plain: dict | None = None) -> Path:
+    """A copy of config/study.yaml, or `plain`, in which the key at `place` (dots between keys) has another value.
+
+    None leaves the key out.
+    """
+    plain = plain or shipped()
     *above, key = place.split(".")
     holder = plain
     for name in above:
@@ -38,8 +43,17 @@ def written(folder: Path, place: str, value: object) -> Path:
     else:
         holder[key] = value
     path = folder / "changed.yaml"
-    path.write_text(yaml.safe_dump(plain))
+    path.write_text(yaml.safe_dump(plain, sort_keys=False))
     return path
+
+
+def with_methods(*names: str) -> dict:
+    """config/study.yaml with some of its methods, in that order, and no sweeps."""
+    plain = shipped()
+    for dataset in plain["datasets"].values():
+        del dataset["sweeps"]
+        dataset["methods"] = {name: dataset["methods"][name] for name in names}
+    return plain
 
 
 def refusal(path: Path) -> str:
@@ -51,37 +65,98 @@ def refusal(path: Path) -> str:
 
 
 @pytest.mark.parametrize("path", STUDIES, ids=lambda path: path.stem)
-def test_every_shipped_study_is_read_and_has_all_rows(path: Path) -> None:
+def test_every_shipped_study_is_read_and_has_all_methods(path: Path) -> None:
     study = config.read(path)
+    assert study.methods == tuple(METHODS)
     for dataset in study.datasets:
-        runs = {run for run, _ in study.runs(dataset)}
-        assert runs >= set(ROWS)
-        assert all((study.method(dataset, run) is None) == (run in ("pca", "random")) for run in runs)
+        methods = {run.method for run in study.runs(dataset)}
+        assert methods >= set(METHODS)
+        for method in methods:
+            settings = study.settings(dataset, method)
+            assert isinstance(settings, METHODS[method.partition(".")[0]].settings)
+            assert (settings.optimisation is None) == (method in ("pca", "random"))
 
 
 @pytest.mark.parametrize(
     "place",
-    ["optimizer", "probe.knn-temp", "datasets.mnist.split_seed", "datasets.cifar10.methods.guided.optimisation.momentum",
-     "datasets.mnist.methods.contrastive.augmentation.blur", "measurement.alignment.hue_shift", "datasets.mnist.methods.simclr"],
-)  # fmt: skip
+    [
+        "optimizer",
+        "probe.knn-temp",
+        "datasets.mnist.split_seed",
+        "datasets.cifar10.methods.guided.optimisation.momentum",
+        "datasets.mnist.methods.contrastive.augmentation.blur",
+        "measurement.alignment.hue_shift",
+        "datasets.mnist.methods.pca.components",
+    ],
+)
 def test_an_unknown_key_is_refused_by_name(tmp_path: Path, place: str) -> None:
     *above, key = place.split(".")
-    message = refusal(written(tmp_path, place, {} if key == "simclr" else 1))
+    message = refusal(written(tmp_path, place, 1))
     assert f"unknown field `{key}`" in message and "mend that key" in message
     assert (".".join(above[:1]) or key) in message
 
 
+@pytest.mark.parametrize("dataset", ["mnist", "cifar10"])
+@pytest.mark.parametrize(
+    ("key", "value", "fault"),
+    [
+        ("guided.optimisation.momentum", 0.9, "unknown field `momentum` - at `$.optimisation`"),
+        ("supcon.temperature", -1.0, "Expected `float` > 0.0 - at `$.temperature`"),
+        ("autoencoder.channels", [16, 32], "Expected `array` of length 3, got 2 - at `$.channels`"),
+        ("contrastive.projection", None, "missing required field `projection`"),
+        ("random.seed", 3, "unknown field `seed`"),
+    ],
+)
+def test_a_fault_within_a_methods_settings_is_refused_with_data_set_and_method(
+    tmp_path: Path, dataset: str, key: str, value: object, fault: str
+) -> None:
+    place = f"datasets.{dataset}.methods.{key}"
+    message = refusal(written(tmp_path, place, value))
+    assert f": datasets.{dataset}.methods.{key.partition('.')[0]}: " in message
+    assert fault in message and "mend that key" in message
+
+
+@pytest.mark.parametrize("dataset", ["mnist", "cifar10"])
+@pytest.mark.parametrize("method", ["simclr", "PCA", "guided.full", REFERENCE_CLASSIFIER])
+def test_an_unknown_method_is_refused_by_name_and_the_known_ones_are_named(
+    tmp_path: Path, dataset: str, method: str
+) -> None:
+    plain = shipped()
+    plain["datasets"][dataset]["methods"][method] = {}
+    message = refusal(written(tmp_path, "threads", 2, plain))
+    assert f"datasets.{dataset}.methods.{method}: unknown method; known are {', '.join(METHODS)}" in message
+
+
 @pytest.mark.parametrize(
     ("place", "value"),
-    [("threads", "two"), ("threads", 0), ("precision", "float16"), ("device", "tpu"), ("source", "web"), ("encoder.widths", [32, 128]),
-     ("probe.linear-c", []), ("probe.knn-k", 2.5), ("probe.knn-temperature", 0.0), ("datasets.mnist.seeds", []),
-     ("datasets.mnist.judge.optimisation.epochs", 0), ("datasets.mnist.judge.optimisation.learning-rate", -0.1),
-     ("datasets.mnist.judge.optimisation.optimizer", "lion"), ("datasets.mnist.judge.optimisation.warmup", 1.5),
-     ("datasets.cifar10.methods.supcon.augmentation", {"flip": "yes"}), ("datasets.mnist.methods.guided.label-smoothing", None),
-     ("probe.knn-k", None), ("probe.knn-temperature", None), ("probe.mlp-weight-decay", None), ("datasets.mnist.split-seed", None),
-     ("datasets.mnist.judge-seed", None), ("folder", "demo")],
-)  # fmt: skip
-def test_a_wrong_type_an_impossible_value_or_a_missing_hyper_parameter_is_refused_by_key(tmp_path: Path, place: str, value: object) -> None:
+    [
+        ("threads", "two"),
+        ("threads", 0),
+        ("precision", "float16"),
+        ("device", "tpu"),
+        ("source", "web"),
+        ("encoder.widths", [32, 128]),
+        ("probe.linear-c", []),
+        ("probe.knn-k", 2.5),
+        ("probe.knn-temperature", 0.0),
+        ("datasets.mnist.seeds", []),
+        ("datasets.mnist.reference-classifier.optimisation.epochs", 0),
+        ("datasets.mnist.reference-classifier.optimisation.learning-rate", -0.1),
+        ("datasets.mnist.reference-classifier.optimisation.optimizer", "lion"),
+        ("datasets.mnist.reference-classifier.optimisation.warmup", 1.5),
+        ("datasets.cifar10.methods.supcon.augmentation", {"flip": "yes"}),
+        ("datasets.mnist.methods.guided.label-smoothing", None),
+        ("probe.knn-k", None),
+        ("probe.knn-temperature", None),
+        ("probe.mlp-weight-decay", None),
+        ("datasets.mnist.split-seed", None),
+        ("datasets.mnist.reference-classifier-seed", None),
+        ("folder", "demo"),
+    ],
+)
+def test_a_wrong_type_an_impossible_value_or_a_missing_hyper_parameter_is_refused_by_key(
+    tmp_path: Path, place: str, value: object
+) -> None:
     message = refusal(written(tmp_path, place, value))
     assert place.split(".")[-1] in message and "mend that key" in message
 
@@ -95,9 +170,104 @@ def test_a_data_set_that_is_not_known_is_refused_by_name(tmp_path: Path) -> None
     assert "datasets.svhn: unknown data set; known are mnist, cifar10" in refusal(path)
 
 
-@pytest.mark.parametrize(("key", "seed"), [("split-seed", 7001), ("judge-seed", 8001)])
+def test_a_study_without_data_sets_or_without_methods_is_refused(tmp_path: Path) -> None:
+    assert "datasets: none; known are mnist, cifar10" in refusal(written(tmp_path, "datasets", {}))
+    message = refusal(written(tmp_path, "threads", 2, with_methods()))
+    assert "datasets.mnist.methods: none; known are pca, random, autoencoder" in message
+
+
+# a study that has only some of the methods or data sets
+
+
+@pytest.mark.parametrize(
+    ("names", "trained"),
+    [
+        (
+            ("contrastive", "guided", "autoencoder-plus", "autoencoder", "random", "pca"),
+            ("autoencoder", "autoencoder-plus", "guided", "contrastive"),
+        ),
+        (("supcon", "pca"), ("supcon",)),
+        (("autoencoder-plus",), ("autoencoder-plus",)),
+        (("random",), ()),
+    ],
+)
+def test_a_study_may_have_only_some_of_the_methods_and_has_them_in_the_order_of_the_table(
+    tmp_path: Path, names: tuple[str, ...], trained: tuple[str, ...]
+) -> None:
+    study = config.read(written(tmp_path, "threads", 2, with_methods(*names)))
+    assert study.methods == tuple(name for name in METHODS if name in names)
+    assert study.trained_methods == trained
+    for dataset in study.datasets:
+        assert list(dict.fromkeys(run.method for run in study.runs(dataset))) == list(study.methods)
+        with pytest.raises(Problem, match=rf"not in this study; methods are {', '.join(study.methods)}, and"):
+            study.settings(dataset, next(name for name in METHODS if name not in names))
+
+
+def test_a_study_may_have_one_data_set_alone(tmp_path: Path) -> None:
+    whole = config.read(ROOT / "config/study.yaml")
+    study = config.read(written(tmp_path, "datasets.cifar10", None))
+    assert list(study.datasets) == ["mnist"] and study.methods == whole.methods
+    assert study.runs() == study.runs("mnist") == whole.runs("mnist")
+    assert study.reference_classifiers() == {"mnist": Run("mnist", REFERENCE_CLASSIFIER, 8001)}
+    with pytest.raises(Problem, match=r"data set 'cifar10' is not in this study; it has mnist$"):
+        study.runs("cifar10")
+
+
+@pytest.mark.parametrize("dataset", ["mnist", "cifar10"])
+@pytest.mark.parametrize("method", ["supcon", "autoencoder", "pca"])
+def test_a_method_on_one_data_set_and_not_on_the_other_is_refused_by_name(
+    tmp_path: Path, dataset: str, method: str
+) -> None:
+    plain = shipped()
+    for one in plain["datasets"].values():
+        del one["sweeps"]
+    message = refusal(written(tmp_path, f"datasets.{dataset}.methods.{method}", None, plain))
+    assert f"methods: {method} is on some data sets of this study and not on others; add it to all" in message
+
+
+def test_sweeps_of_a_method_that_the_study_does_not_have_are_refused(tmp_path: Path) -> None:
+    plain = shipped()
+    for dataset in plain["datasets"].values():
+        del dataset["methods"]["supcon"]
+    message = refusal(written(tmp_path, "threads", 2, plain))
+    assert "datasets.mnist.sweeps.supcon: not a method that is trained; those are autoencoder, " in message
+    for dataset in plain["datasets"].values():
+        del dataset["sweeps"]["supcon"]
+    study = config.read(written(tmp_path, "threads", 2, plain))
+    assert "supcon" not in study.methods and Run("cifar10", "guided.labels.1pct", 1) in study.runs()
+
+
+@pytest.mark.parametrize("dataset", ["mnist", "cifar10"])
+def test_the_plain_decoder_is_refused_where_the_study_has_no_autoencoder_to_take_it_from(
+    tmp_path: Path, dataset: str
+) -> None:
+    said = "residual-decoder: false takes the decoder of `autoencoder`, which is not there; mend that key"
+    plain = with_methods("pca", "autoencoder-plus")
+    config.read(written(tmp_path, "threads", 2, plain))  # the residual decoder needs none
+    variant = {"seeds": [1], "base": {}, "variants": {"plain-decoder": {"residual-decoder": False}}}
+    plain["datasets"][dataset]["sweeps"] = {"autoencoder-plus": {"ablation": variant}}
+    message = refusal(written(tmp_path, "threads", 2, plain))
+    assert f"datasets.{dataset}.sweeps.autoencoder-plus.ablation.plain-decoder: {said}" in message
+    del plain["datasets"][dataset]["sweeps"]
+    place = f"datasets.{dataset}.methods.autoencoder-plus.residual-decoder"
+    message = refusal(written(tmp_path, place, False, plain))
+    assert f"datasets.{dataset}.methods.autoencoder-plus: {said}" in message
+    plain = with_methods("autoencoder", "autoencoder-plus")
+    study = config.read(written(tmp_path, place, False, plain))
+    channels = tuple(plain["datasets"][dataset]["methods"]["autoencoder"]["channels"])
+    for name in study.datasets:
+        expected = channels if name == dataset else None
+        assert study.plain_channels(Run(name, "autoencoder-plus", 1)) == expected
+
+
+# seeds and sweeps
+
+
+@pytest.mark.parametrize(("key", "seed"), [("split-seed", 7001), ("reference-classifier-seed", 8001)])
 @pytest.mark.parametrize("place", ["datasets.cifar10.seeds", f"{ABLATION}.seeds"])
-def test_a_split_seed_or_a_judges_seed_that_is_a_training_seed_is_refused(tmp_path: Path, place: str, key: str, seed: int) -> None:
+def test_a_split_seed_or_a_reference_classifiers_seed_that_is_a_training_seed_is_refused(
+    tmp_path: Path, place: str, key: str, seed: int
+) -> None:
     message = refusal(written(tmp_path, place, [1, seed]))
     assert f"datasets.cifar10.{key}: {seed} is a training seed too; choose another" in message
 
@@ -106,7 +276,8 @@ def test_a_seed_or_a_share_of_labels_that_is_named_twice_is_refused(tmp_path: Pa
     for place in ("datasets.mnist.seeds", f"{ABLATION}.seeds"):
         message = refusal(written(tmp_path, place, [1, 2, 1]))
         assert f"{place.removeprefix('datasets.')}: [1, 2, 1] names a seed twice" in message
-    assert "label-shares [0.1, 0.1] names a share twice" in refusal(written(tmp_path, "measurement.label-shares", [0.1, 0.1]))
+    message = refusal(written(tmp_path, "measurement.label-shares", [0.1, 0.1]))
+    assert "label-shares [0.1, 0.1] names a share twice" in message
 
 
 def test_two_variants_of_a_sweep_with_the_same_settings_are_refused(tmp_path: Path) -> None:
@@ -118,15 +289,21 @@ def test_two_variants_of_a_sweep_with_the_same_settings_are_refused(tmp_path: Pa
 def test_a_sweep_or_variant_that_cannot_be_part_of_a_file_name_is_refused(tmp_path: Path, name: str) -> None:
     assert "matching regex" in refusal(written(tmp_path, f"{ABLATION}.variants", {name: {}}))
     sweep = shipped()["datasets"]["cifar10"]["sweeps"]["autoencoder-plus"]["ablation"]
-    assert "matching regex" in refusal(written(tmp_path, "datasets.cifar10.sweeps.autoencoder-plus", {name: sweep}))
+    path = written(tmp_path, "datasets.cifar10.sweeps.autoencoder-plus", {name: sweep})
+    assert "matching regex" in refusal(path)
 
 
-def test_views_of_another_size_are_refused_where_the_image_itself_is_rebuilt_or_measured(tmp_path: Path) -> None:
+def test_views_of_another_size_are_refused_where_the_image_itself_is_reconstructed_or_measured(
+    tmp_path: Path,
+) -> None:
     smaller = {"resized-crop": [0.5, 1.0], "size": 26}
     for place in ("datasets.cifar10.methods.autoencoder-plus.augmentation", "measurement.alignment"):
         assert "size is not for" in refusal(written(tmp_path, place, smaller))
-    assert "size is not for autoencoders" in refusal(written(tmp_path, f"{ABLATION}.variants.small", {"augmentation": smaller}))
-    assert "corruption moves the image" in refusal(written(tmp_path, f"{ABLATION}.variants.small", {"corruption": {"flip": True}}))
+    for change, fault in (
+        ({"augmentation": smaller}, "size is not for autoencoders"),
+        ({"corruption": {"flip": True}}, "corruption moves the image"),
+    ):
+        assert fault in refusal(written(tmp_path, f"{ABLATION}.variants.small", change))
 
 
 @pytest.mark.parametrize("content", ["1: x", "? [a, b]\n: c", "? {a: b}\n: c", "null: 3"])
@@ -136,7 +313,9 @@ def test_keys_that_are_no_text_are_refused_in_a_sentence(tmp_path: Path, content
     refusal(path)
 
 
-@pytest.mark.parametrize("moving", [{"pad-crop": 2}, {"flip": True}, {"rotate": 5.0}, {"resized-crop": [0.5, 1.0]}])
+@pytest.mark.parametrize(
+    "moving", [{"pad-crop": 2}, {"flip": True}, {"rotate": 5.0}, {"resized-crop": [0.5, 1.0]}]
+)
 def test_a_corruption_that_moves_the_image_is_refused(tmp_path: Path, moving: dict) -> None:
     place = "datasets.mnist.methods.autoencoder-plus.corruption"
     assert "corruption moves the image" in refusal(written(tmp_path, place, moving))
@@ -148,8 +327,12 @@ def test_a_variant_of_a_sweep_with_an_unknown_key_or_a_wrong_type_is_refused_by_
         assert "sweeps.autoencoder-plus.ablation.deeper" in message and fault in message
 
 
+# the file itself
+
+
 def test_a_missing_file_is_refused_and_the_shipped_ones_are_named(tmp_path: Path) -> None:
-    assert "no such file; the studies that ship are config/study.yaml and config/demo.yaml" in refusal(tmp_path / "absent.yaml")
+    expected = "no such file; the studies that ship are config/study.yaml and config/demo.yaml"
+    assert expected in refusal(tmp_path / "absent.yaml")
 
 
 @pytest.mark.parametrize("content", ["study: [1, 2", "a: b: c", "\tstudy: x", "study: \x00"])
@@ -157,6 +340,95 @@ def test_a_file_that_is_not_yaml_is_refused_with_its_line(tmp_path: Path, conten
     path = tmp_path / "broken.yaml"
     path.write_text(content)
     assert "not valid YAML" in refusal(path)
+
+
+@pytest.mark.parametrize(
+    "content", ["\tstudy: x", "a:\n\tb: 1", "a: 1\n\tb: 2", "a:\n  b: 1\n\tc: 2", "a:\t1"]
+)
+def test_a_file_with_tabs_between_its_keys_is_refused_and_spaces_are_asked_for(
+    tmp_path: Path, content: str
+) -> None:
+    path = tmp_path / "tabs.yaml"
+    path.write_text(content)
+    line = content.partition("\t")[0].count("\n") + 1
+    message = refusal(path)
+    assert f"line {line}, " in message
+    assert "; YAML is indented with spaces, not tabs; mend the file at that line" in message
+
+
+def test_a_whole_study_that_is_indented_with_tabs_is_refused_and_other_faults_say_nothing_of_tabs(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "tabs.yaml"
+    path.write_text((ROOT / "config/study.yaml").read_text().replace("\n  ", "\n\t"))
+    assert "YAML is indented with spaces, not tabs" in refusal(path)
+    path.write_text("study: [1, 2")
+    assert "tabs" not in refusal(path).replace(path.name, "")
+
+
+@pytest.mark.parametrize("content", ["", "\n\n", "# only\n# comments\n", "  # one\n", "---\n", "\ufeff"])
+def test_a_file_that_is_empty_or_has_only_comments_is_refused_as_empty(tmp_path: Path, content: str) -> None:
+    path = tmp_path / "empty.yaml"
+    path.write_text(content)
+    assert refusal(path) == f"{path}: empty; give a YAML file like config/study.yaml"
+
+
+def test_a_file_that_begins_with_a_byte_order_mark_is_read(tmp_path: Path) -> None:
+    path = written(tmp_path, "threads", 3)
+    path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes())
+    assert config.read(path) == config.from_plain(path, shipped() | {"threads": 3})
+    path.write_bytes(path.read_bytes().replace(b"\n", b"\r\n"))
+    assert config.read(path).threads == 3
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("1e-3", 1e-3),
+        ("1E5", 1e5),
+        ("+1e-3", 1e-3),
+        ("-2e3", -2e3),
+        ("1e5", 1e5),
+        ("1.5e3", 1.5e3),
+        ("1.e-2", 1e-2),
+        ("1.0e-3", 1e-3),
+        ("0.001", 1e-3),
+    ],
+)
+def test_numbers_with_an_exponent_are_read_as_floats(tmp_path: Path, text: str, value: float) -> None:
+    path = tmp_path / "numbers.yaml"
+    path.write_text(f"one: {text}\nsome: [{text}]\n")
+    found = load_yaml(path)
+    assert found == {"one": value, "some": [value]} and type(found["one"]) is float
+
+
+@pytest.mark.parametrize(
+    "text", ["1e-3x", "x1e-3", "1.2.3", "1e3.5", "1e", "e5", "1e-", "1e3e4", "2.14.1+cpu", "'1e-3'", '"1E5"']
+)
+def test_text_that_only_resembles_a_number_stays_text(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "text.yaml"
+    path.write_text(f"one: {text}\n")
+    assert load_yaml(path) == {"one": text.strip("'\"")}
+
+
+def test_whole_numbers_and_words_are_read_as_ever(tmp_path: Path) -> None:
+    path = tmp_path / "plain.yaml"
+    path.write_text("{a: 20, b: -3, c: true, d: study, e: 0.5, f: [1, 2], g: ''}")
+    found = load_yaml(path)
+    assert found == {"a": 20, "b": -3, "c": True, "d": "study", "e": 0.5, "f": [1, 2], "g": ""}
+    assert [type(found[key]) for key in "abce"] == [int, int, bool, float]
+
+
+def test_a_learning_rate_may_be_written_with_an_exponent_and_not_with_a_slip_in_it(tmp_path: Path) -> None:
+    path = written(tmp_path, "datasets.mnist.methods.guided.optimisation.learning-rate", "RATE")
+    text = path.read_text()
+    for rate, value in (("1e-3", 1e-3), ("1E5", 1e5), ("+1e-3", 1e-3)):
+        path.write_text(text.replace("RATE", rate))
+        assert config.read(path).settings("mnist", "guided").optimisation.learning_rate == value
+    for rate, fault in (("1e-3x", "Expected `float`, got `str`"), ("-1e-3", "Expected `float` > 0.0")):
+        path.write_text(text.replace("RATE", rate))
+        message = refusal(path)
+        assert f"datasets.mnist.methods.guided: {fault} - at `$.optimisation.learning-rate`" in message
 
 
 @pytest.mark.parametrize("content", [b"study: caf\xe9", None])
@@ -168,24 +440,48 @@ def test_a_file_that_is_not_utf_8_or_no_file_at_all_is_refused(tmp_path: Path, c
 
 @pytest.mark.parametrize(
     "place",
-    ["datasets.mnist.seeds", f"{ABLATION}.seeds", "datasets.mnist.judge-seed", "datasets.mnist.split-seed", "probe.seed",
-     "decoder.seed", "measurement.seed"],
-)  # fmt: skip
+    [
+        "datasets.mnist.seeds",
+        f"{ABLATION}.seeds",
+        "datasets.mnist.reference-classifier-seed",
+        "datasets.mnist.split-seed",
+        "probe.seed",
+        "decoder.seed",
+        "measurement.seed",
+    ],
+)
 def test_a_negative_seed_is_refused_by_key(tmp_path: Path, place: str) -> None:
     assert place.split(".")[-1] in refusal(written(tmp_path, place, [-1] if place.endswith("seeds") else -1))
 
 
-@pytest.mark.parametrize("content", ["", "just text", "- 1\n- 2"])
+@pytest.mark.parametrize("content", ["0", "false", "just text", "- 1\n- 2"])
 def test_yaml_that_is_no_mapping_is_refused(tmp_path: Path, content: str) -> None:
     path = tmp_path / "other.yaml"
     path.write_text(content)
     assert "Expected `object`" in refusal(path)
 
 
-@pytest.mark.parametrize("run", ["simclr", "guided.full", "autoencoder-plus.ablation", "autoencoder-plus.ablation.deeper", "", "judge.full"])
-def test_a_run_that_is_not_in_the_study_is_refused_and_the_rows_are_named(run: str) -> None:
-    with pytest.raises(Problem, match=rf"run {run!r} is not in this study; rows are pca, random"):
-        config.read(ROOT / "config/study.yaml").method("mnist", run)
+# what a study answers
+
+
+@pytest.mark.parametrize(
+    "method",
+    [
+        "simclr",
+        "guided.full",
+        "autoencoder-plus.ablation",
+        "autoencoder-plus.ablation.deeper",
+        "",
+        "reference-classifier.full",
+    ],
+)
+def test_a_method_that_is_not_in_the_study_is_refused_and_those_in_it_are_named(method: str) -> None:
+    study = config.read(ROOT / "config/study.yaml")
+    for dataset in study.datasets:
+        with pytest.raises(
+            Problem, match=rf"method {method!r} is not in this study; methods are pca, random"
+        ):
+            study.settings(dataset, method)
 
 
 def test_a_data_set_that_is_not_in_the_study_is_refused_and_those_in_it_are_named() -> None:
@@ -199,23 +495,91 @@ def test_a_study_cannot_be_changed_after_it_was_read() -> None:
         study.threads = 3
 
 
-def test_every_row_runs_at_every_seed_but_pca_once_and_variants_at_their_own_seeds(tmp_path: Path) -> None:
+def test_plain_data_are_as_they_were_after_a_study_was_made_of_them() -> None:
     plain = shipped()
-    plain["datasets"]["cifar10"] |= {"seeds": [1, 2, 3]}
-    plain["datasets"]["cifar10"]["sweeps"] = {"autoencoder-plus": {"ablation": {"seeds": [4], "base": {}, "variants": {"full": {}, "0.5": {}}}}}
-    runs = list(msgspec.convert(plain, config.Study).runs("cifar10"))
-    expected = [("pca", 1), *((row, seed) for row in ROWS[1:] for seed in (1, 2, 3)), *((f"autoencoder-plus.ablation.{name}", 4) for name in ("full", "0.5"))]
-    assert runs == expected
+    first = config.from_plain("plain.yaml", plain)
+    assert plain == shipped() and config.from_plain("plain.yaml", plain) == first
 
 
-def test_a_variant_is_its_row_with_the_sweeps_base_and_its_own_changes(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("run", "base", "variant"),
+    [
+        (Run("cifar10", "guided", 1), "guided", "main"),
+        (Run("mnist", "guided.labels.10pct", 12), "guided", "labels.10pct"),
+        (Run("cifar10", "autoencoder-plus.trade.classes", 3), "autoencoder-plus", "trade.classes"),
+        (Run("mnist", "contrastive.ablation.temperature-0.2", 0), "contrastive", "ablation.temperature-0.2"),
+        (Run("mnist", REFERENCE_CLASSIFIER, 8001), REFERENCE_CLASSIFIER, "main"),
+    ],
+)
+def test_a_run_is_written_as_its_path_and_read_from_it(run: Run, base: str, variant: str) -> None:
+    assert (run.base, run.variant) == (base, variant)
+    assert str(run) == f"{run}" == run.path == f"{run.dataset}/{run.method}/seed{run.seed}"
+    assert Run.parse(run.path) == run
+
+
+def test_every_run_of_the_shipped_studies_is_read_from_its_path() -> None:
+    for path in STUDIES:
+        study = config.read(path)
+        for run in [*study.runs(), *study.reference_classifiers().values()]:
+            assert Run.parse(str(run)) == run
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "guided",
+        "cifar10/guided",
+        "cifar10/guided/1",
+        "cifar10/guided/seed",
+        "cifar10/guided/seed-1",
+        "cifar10/guided/seed1.5",
+        "cifar10/guided/seedone",
+        "cifar10/guided/seed1/",
+        "cifar10/guided/seed1.json",
+        "records/cifar10/guided/seed1",
+        "/guided/seed1",
+        "cifar10//seed1",
+        " cifar10/guided/seed1\n",
+    ],
+)
+def test_what_is_no_path_of_a_run_is_refused_with_an_example(text: str) -> None:
+    with pytest.raises(Problem) as caught:
+        Run.parse(text)
+    said = "not a run; write <data set>/<method>/seed<k>, like mnist/guided/seed1"
+    assert str(caught.value) == f"{text}: {said}"
+
+
+def test_every_method_runs_at_every_seed_but_pca_once_and_variants_at_their_own_seeds() -> None:
+    plain = shipped()
+    ablation = {"seeds": [4], "base": {}, "variants": {"full": {}, "0.5": {"gradient-weight": 0.5}}}
+    plain["datasets"]["cifar10"] |= {
+        "seeds": [1, 2, 3],
+        "sweeps": {"autoencoder-plus": {"ablation": ablation}},
+    }
+    study = config.from_plain("changed.yaml", plain)
+    expected = [("pca", 1), *((method, seed) for method in list(METHODS)[1:] for seed in (1, 2, 3))]
+    expected += [(f"autoencoder-plus.ablation.{name}", 4) for name in ("full", "0.5")]
+    assert study.runs("cifar10") == [Run("cifar10", *one) for one in expected]
+    assert study.runs() == study.runs("mnist") + study.runs("cifar10")
+
+
+def test_the_reference_classifier_has_its_own_seed_and_settings_and_is_not_measured() -> None:
+    study = config.read(ROOT / "config/study.yaml")
+    for name, run in study.reference_classifiers().items():
+        assert run == Run(name, REFERENCE_CLASSIFIER, study.dataset(name).reference_classifier_seed)
+        assert run not in study.runs() and REFERENCE_CLASSIFIER not in study.methods
+        assert study.settings(name, run.method) is study.dataset(name).reference_classifier
+
+
+def test_a_variant_is_its_method_with_the_sweeps_base_and_its_own_changes(tmp_path: Path) -> None:
     variants = {"full": {}, "short": {"optimisation": {"batch-size": 7}, "linear-path": False}}
-    path = written(tmp_path, ABLATION, {"seeds": [1], "base": {"linear-rate": 0.7}, "variants": variants})
-    study = config.read(path)
-    row = study.method("cifar10", "autoencoder-plus")
-    full, short = (study.method("cifar10", f"autoencoder-plus.ablation.{name}") for name in variants)
-    assert full == msgspec.structs.replace(row, linear_rate=0.7)
-    shorter = msgspec.structs.replace(row.optimisation, batch_size=7)
+    sweep = {"seeds": [1], "base": {"linear-rate": 0.7}, "variants": variants}
+    study = config.read(written(tmp_path, ABLATION, sweep))
+    method = study.settings("cifar10", "autoencoder-plus")
+    full, short = (study.settings("cifar10", f"autoencoder-plus.ablation.{name}") for name in variants)
+    assert full == msgspec.structs.replace(method, linear_rate=0.7)
+    shorter = msgspec.structs.replace(method.optimisation, batch_size=7)
     assert short == msgspec.structs.replace(full, optimisation=shorter, linear_path=False)
 
 
@@ -225,21 +589,27 @@ def test_sweeps_may_stand_in_a_file_of_their_own_and_its_faults_are_named(tmp_pa
     path, beside = tmp_path / "study.yaml", tmp_path / "sweeps.yaml"
     path.write_text(yaml.safe_dump(plain | {"sweeps": beside.name}))
     beside.write_text(yaml.safe_dump(sweeps))
-    assert config.read(path) == msgspec.convert(shipped(), config.Study)
-    for fault, said in ((sweeps | {"svhn": {}}, "svhn: not a data set of"), ({"cifar10": {"guided": {"labels": {"seeds": [1]}}}}, "missing required field")):
-        beside.write_text(yaml.safe_dump(fault))
+    assert config.read(path) == config.from_plain(path, shipped())
+    for fault, said in (
+        (sweeps | {"svhn": {}}, "svhn: not a data set of"),
+        ({"cifar10": {"guided": {"labels": {"seeds": [1]}}}}, "missing required field"),
+        (None, "empty; give a YAML file"),
+    ):
+        beside.write_text("# nothing yet\n" if fault is None else yaml.safe_dump(fault))
         with pytest.raises(Problem, match=said) as caught:
             config.read(path)
         assert str(caught.value).startswith(f"{beside}: ")
-    inline = written(tmp_path, ABLATION, shipped()["datasets"]["cifar10"]["sweeps"]["autoencoder-plus"]["ablation"])
+    inline = written(tmp_path, "threads", 2)
     beside.write_text(yaml.safe_dump(sweeps))
     inline.write_text(inline.read_text() + f"sweeps: {beside.name}\n")
-    assert f"datasets.cifar10.sweeps: {beside} has sweeps of it too; keep them in one place" in refusal(inline)
+    said = f"datasets.cifar10.sweeps: {beside} has sweeps of it too; keep them in one place"
+    assert said in refusal(inline)
     for datasets in ([1], {"cifar10": 3}):
         path.write_text(yaml.safe_dump(plain | {"sweeps": beside.name, "datasets": datasets}))
         with pytest.raises(Problem, match="cifar10: not a data set of"):
             config.read(path)
-    assert "sweeps.pca: not a row that is trained" in refusal(written(tmp_path, "datasets.cifar10.sweeps", {"pca": {}}))
+    message = refusal(written(tmp_path, "datasets.cifar10.sweeps", {"pca": {}}))
+    assert "sweeps.pca: not a method that is trained" in message
 
 
 def test_a_key_that_is_there_twice_is_refused_with_its_line(tmp_path: Path) -> None:
@@ -254,42 +624,101 @@ def test_a_digest_depends_on_values_and_not_on_the_order_of_keys() -> None:
     assert config.digest({"a": 1}) != config.digest({"a": 2})
 
 
-def test_what_decides_the_weights_changes_with_the_method_and_not_with_the_measurement(tmp_path: Path) -> None:
+def test_what_decides_the_weights_changes_with_the_method_and_not_with_the_measurement(
+    tmp_path: Path,
+) -> None:
     def training(place: str, value: object) -> dict:
-        return config.read(written(tmp_path, place, value)).training("mnist", "guided", 1)
+        return config.read(written(tmp_path, place, value)).training(Run("mnist", "guided", 1))
 
     before = training("study", "study")
     assert training("probe.knn-k", 7) == before and training("measurement.pairs", 9) == before
-    for place, value in (("datasets.mnist.methods.guided.label-smoothing", 0.3), ("threads", 5), ("datasets.mnist.split-seed", 7)):
+    for place, value in (
+        ("datasets.mnist.methods.guided.label-smoothing", 0.3),
+        ("threads", 5),
+        ("datasets.mnist.split-seed", 7),
+    ):
         assert training(place, value) != before
 
 
-def test_the_folders_of_data_and_checkpoints_can_lie_outside_the_checkout(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_decides_a_record_changes_with_the_measurement_and_the_reference_classifier(
+    tmp_path: Path,
+) -> None:
+    def measuring(place: str, value: object) -> dict:
+        return config.read(written(tmp_path, place, value)).measuring(Run("mnist", "guided", 1))
+
+    before = measuring("study", "study")
+    assert measuring("datasets.mnist.methods.supcon.temperature", 0.3) == before
+    for place, value in (
+        ("datasets.mnist.methods.guided.label-smoothing", 0.3),
+        ("probe.knn-k", 7),
+        ("measurement.pairs", 9),
+        ("decoder.channels", 8),
+        ("datasets.mnist.reference-classifier-seed", 7),
+        ("datasets.mnist.reference-classifier.label-smoothing", 0.3),
+    ):
+        assert measuring(place, value) != before
+
+
+def test_the_folders_of_data_and_checkpoints_can_lie_outside_the_checkout(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     study, demo = (config.read(ROOT / f"config/{name}.yaml") for name in ("study", "demo"))
     monkeypatch.delenv("LATENTS_DATA", raising=False)
     monkeypatch.delenv("LATENTS_CHECKPOINTS", raising=False)
-    assert (study.data, study.checkpoints, demo.data, demo.checkpoints) == ("data", "checkpoints", "demo/data", "demo/checkpoints")
+    assert (study.data, study.checkpoints) == ("data", "checkpoints")
+    assert (demo.data, demo.checkpoints) == ("demo/data", "demo/checkpoints")
     monkeypatch.setenv("LATENTS_DATA", "/far/data")
     monkeypatch.setenv("LATENTS_CHECKPOINTS", "/far/weights")
     assert (study.data, study.checkpoints) == ("/far/data", "/far/weights/study")
-    assert (demo.data, demo.checkpoints) == ("demo/data", "/far/weights/demo")  # the demo never reads real data
+    # the demo never reads real data
+    assert (demo.data, demo.checkpoints) == ("demo/data", "/far/weights/demo")
+
+
+# what commands share
 
 
 def problem() -> None:
     raise Problem("cat.png: not an image; give another")
 
 
-def test_a_problem_becomes_one_line_on_stderr_and_exit_status_1(monkeypatch: pytest.MonkeyPatch) -> None:
-    def step(main: Callable[[], None]) -> SystemExit:
-        with pytest.raises(SystemExit) as caught:
-            config.command(main)()
-        return caught.value
+def interrupted() -> None:
+    raise KeyboardInterrupt
 
+
+def step(main: Callable[[], None]) -> SystemExit:
+    """How a command ends."""
+    with pytest.raises(SystemExit) as caught:
+        cli.command(main)()
+    return caught.value
+
+
+def test_a_problem_becomes_one_line_on_stderr_and_exit_status_1() -> None:
     # a string as code is what the interpreter prints on stderr before it exits with status 1
     assert step(problem).code == "error: cat.png: not an image; give another"
-    with pytest.raises(ZeroDivisionError):  # any other exception is a fault of the program and keeps its traceback
-        config.command(lambda: 1 / 0)()
+    with pytest.raises(
+        ZeroDivisionError
+    ):  # any other exception is a fault of the program and keeps its traceback
+        cli.command(lambda: 1 / 0)()
     assert step(lambda: sys.exit(3)).code == 3
+
+
+def test_an_interruption_becomes_one_line_on_stderr_and_exit_status_130(
+    capsys: pytest.CaptureFixture,
+) -> None:
+    assert step(interrupted).code == 130
+    printed = capsys.readouterr()
+    assert printed.err == "interrupted; the same command starts this step again\n" and not printed.out
+
+
+def test_a_command_has_required_options_of_text_numbers_and_paths(capsys: pytest.CaptureFixture) -> None:
+    parser = cli.parser("What it does.", "config", "seed", paths=("out",))
+    options = parser.parse_args(["--config", "a.yaml", "--seed", "3", "--out", "b/c"])
+    assert vars(options) == {"config": "a.yaml", "seed": 3, "out": Path("b/c")}
+    for given in (["--config", "a.yaml", "--seed", "3"], ["--config", "a", "--seed", "x", "--out", "b"]):
+        with pytest.raises(SystemExit, match="2"):
+            parser.parse_args(given)
+    assert "required: --out" in capsys.readouterr().err
+    assert "What it does." in parser.format_help()
 
 
 @pytest.mark.parametrize(
@@ -305,5 +734,7 @@ def test_a_problem_becomes_one_line_on_stderr_and_exit_status_1(monkeypatch: pyt
         ("datasets.mnist.methods.guided.optimisation.batch-size", 1, "batch-size"),
     ],
 )
-def test_a_value_that_would_fail_hours_later_is_refused_at_once(tmp_path: Path, place: str, value: object, said: str) -> None:
+def test_a_value_that_would_fail_hours_later_is_refused_at_once(
+    tmp_path: Path, place: str, value: object, said: str
+) -> None:
     assert said in refusal(written(tmp_path, place, value))

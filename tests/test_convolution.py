@@ -1,13 +1,17 @@
-"""The convolutions for small maps: torch's own numbers up to rounding, torch's own count of FLOPs, and torch's own layers elsewhere."""
+"""The convolutions for small maps: torch's own numbers up to rounding, torch's own count of FLOPs.
+
+Elsewhere they are torch's own layers.
+"""
 
 import pytest
 import torch
 from msgspec.structs import replace
-from tiny import Cells
+from tiny import Runs
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from latents import convolution, train
+from latents.config import Run
 from latents.convolution import Convolution, TransposedConvolution
 from latents.device import generator
 
@@ -17,6 +21,7 @@ LAYERS = {
     "3x3 of stride 2": (lambda: Convolution(24, 40, 3, stride=2), (24, 8)),
     "transposed": (lambda: TransposedConvolution(24, 40, 4, stride=2), (24, 4)),
 }
+WATCHED = (nn.Conv2d, nn.ConvTranspose2d, nn.BatchNorm2d, nn.MaxPool2d, nn.GELU, nn.ReLU)
 
 
 def gradients(layer: nn.Module, x: Tensor, *, precision: torch.dtype = torch.bfloat16) -> dict[str, Tensor]:
@@ -27,16 +32,20 @@ def gradients(layer: nn.Module, x: Tensor, *, precision: torch.dtype = torch.bfl
         y = layer(x)
     direction = torch.randn(y.shape, generator=generator(torch.device("cpu"), 5))
     y.backward(direction.to(y.dtype).contiguous(memory_format=torch.channels_last))
-    return {"output": y.detach(), "inputs": x.grad} | {name: value.grad.clone() for name, value in layer.named_parameters()}
+    found = {"output": y.detach(), "inputs": x.grad}
+    return found | {name: value.grad.clone() for name, value in layer.named_parameters()}
 
 
 def batch(channels: int, side: int, n: int) -> Tensor:
-    return torch.randn(n, channels, side, side, generator=generator(torch.device("cpu"), 6)).to(memory_format=torch.channels_last)
+    maps = torch.randn(n, channels, side, side, generator=generator(torch.device("cpu"), 6))
+    return maps.to(memory_format=torch.channels_last)
 
 
 @pytest.mark.parametrize("n", [1, 5, 12, 32])  # images: alone, in one row, in rows of four, of sixteen
 @pytest.mark.parametrize("kind", LAYERS)
-def test_laid_side_by_side_the_gradients_are_as_near_to_the_exact_ones_as_torchs_own(monkeypatch: pytest.MonkeyPatch, kind: str, n: int) -> None:
+def test_laid_side_by_side_the_gradients_are_as_near_to_the_exact_ones_as_torchs_own(
+    monkeypatch: pytest.MonkeyPatch, kind: str, n: int
+) -> None:
     make, (channels, side) = LAYERS[kind]
     layer, x = make().to(memory_format=torch.channels_last), batch(channels, side, n)
     found, used = {}, []
@@ -67,7 +76,9 @@ def test_the_flops_are_counted_as_torch_counts_them(monkeypatch: pytest.MonkeyPa
     assert counts[0] == counts[1] > 0
 
 
-def test_in_float32_on_larger_maps_and_where_widths_do_not_fit_the_stride_the_layers_are_torchs_own(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_in_float32_on_larger_maps_and_where_widths_do_not_fit_the_stride_the_layers_are_torchs_own(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr(convolution, "TILES", True)
     monkeypatch.setattr(convolution, "side_by_side", lambda *_: pytest.fail("laid side by side"))
     gradients(Convolution(4, 6, 3), batch(4, 6, 16), precision=torch.float32)
@@ -82,12 +93,13 @@ def test_in_float32_on_larger_maps_and_where_widths_do_not_fit_the_stride_the_la
 
 
 @pytest.mark.parametrize("tiles", [True, False])
-@pytest.mark.parametrize("run", ["autoencoder", "autoencoder-plus", "guided", "contrastive"])
+@pytest.mark.parametrize("method", ["autoencoder", "autoencoder-plus", "guided", "contrastive"])
 def test_between_the_ends_no_layer_of_a_training_step_gets_a_map_or_a_gradient_in_the_other_layout(
-    cells: Cells, monkeypatch: pytest.MonkeyPatch, run: str, tiles: bool
+    runs: Runs, monkeypatch: pytest.MonkeyPatch, method: str, tiles: bool
 ) -> None:
     monkeypatch.setattr(convolution, "TILES", tiles)
-    model, _, loss, _ = train.prepare(replace(cells.study, precision="bfloat16"), "cifar10", run, 1, torch.device("cpu"))
+    study = replace(runs.study, precision="bfloat16")
+    prepared = train.prepare(study, Run("cifar10", method, 1), torch.device("cpu"))
     wrong, seen = [], []
 
     def looked_at(name: str, x: Tensor) -> None:
@@ -99,12 +111,18 @@ def test_between_the_ends_no_layer_of_a_training_step_gets_a_map_or_a_gradient_i
     def watch(name: str, inputs: Tensor, output: Tensor) -> None:
         looked_at(f"{name}, its input", inputs)
         if output.requires_grad:
-            output.grad_fn.register_prehook(lambda gradients: looked_at(f"{name}, its gradient", gradients[0]))
+            output.grad_fn.register_prehook(
+                lambda gradients: looked_at(f"{name}, its gradient", gradients[0])
+            )
 
-    for name, layer in model.named_modules():
-        if isinstance(layer, nn.Conv2d | nn.ConvTranspose2d | nn.BatchNorm2d | nn.MaxPool2d | nn.GELU | nn.ReLU):
+    for name, layer in prepared.model.named_modules():
+        if isinstance(layer, WATCHED):
             layer.register_forward_hook(lambda _, inputs, output, name=name: watch(name, inputs[0], output))
-    loss(torch.arange(8), generator(torch.device("cpu"), 1)).backward()
+    prepared.loss(torch.arange(8), generator(torch.device("cpu"), 1)).backward()
     # a view comes as its warp leaves it, and the gradient of an L1 loss in torch's default layout
-    ends = {"encoder.whiten, its input", "decoder.to_pixels.layer, its gradient", "gradients.layers.1.layer, its gradient"}
+    ends = {
+        "encoder.whiten, its input",
+        "decoder.to_pixels.layer, its gradient",
+        "gradients.layers.1.layer, its gradient",
+    }
     assert len(seen) > 10 and set(wrong) <= ends

@@ -1,18 +1,21 @@
-"""Separability, geometry and similarity: every number against its formula, written out, and what must not change it."""
+"""Separability, geometry and similarity: every number against its formula, and what must not change it."""
 
+import csv
 import math
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from made_up import call
 from torch import Tensor
 
-from latents import geometry
-from latents.config import Problem
+from latents import geometry, similarity
+from latents.cli import Problem
 from latents.encode import npz
-from latents.record import write_bytes
+from latents.record import ROOT, write_bytes
 from latents.similarity import linear_cka, read_samples
+from latents.tsne import embed, read_codes
 
 torch.set_num_threads(1)
 N, K = 40, 5
@@ -23,7 +26,8 @@ def codes() -> Tensor:
     """Three unlike clusters, [40, 128]."""
     draw = np.random.default_rng(1)
     centres = 0.6 * draw.normal(size=(3, 128))
-    return torch.from_numpy(centres[np.arange(N) % 3] + draw.normal(size=(N, 128)) * np.linspace(0.2, 1.4, 128)).float()
+    spread = draw.normal(size=(N, 128)) * np.linspace(0.2, 1.4, 128)
+    return torch.from_numpy(centres[np.arange(N) % 3] + spread).float()
 
 
 @pytest.fixture
@@ -32,7 +36,8 @@ def labels() -> Tensor:
 
 
 def rotation(size: int = 128) -> Tensor:
-    return torch.linalg.qr(torch.randn(size, size, generator=torch.Generator().manual_seed(2), dtype=torch.float64)).Q.float()
+    random = torch.Generator().manual_seed(2)
+    return torch.linalg.qr(torch.randn(size, size, generator=random, dtype=torch.float64)).Q.float()
 
 
 def unit(codes: Tensor) -> np.ndarray:
@@ -65,10 +70,14 @@ def test_scatter_ratio_is_between_over_within_class_scatter(codes: Tensor, label
 
 def test_scatter_ratio_is_zero_where_all_class_means_agree() -> None:
     codes = torch.randn(10, 128)
-    assert geometry.scatter_ratio(torch.cat([codes, codes]), torch.arange(20) // 10) == pytest.approx(0, abs=1e-9)
+    assert geometry.scatter_ratio(torch.cat([codes, codes]), torch.arange(20) // 10) == pytest.approx(
+        0, abs=1e-9
+    )
 
 
-def test_knn_purity_is_the_share_of_the_nearest_by_cosine_with_the_same_label(codes: Tensor, labels: Tensor) -> None:
+def test_knn_purity_is_the_share_of_the_nearest_by_cosine_with_the_same_label(
+    codes: Tensor, labels: Tensor
+) -> None:
     vectors, classes = unit(codes), labels.numpy()
     shares = []
     for i in range(N):
@@ -100,7 +109,9 @@ def test_uniformity_is_the_log_of_the_mean_gaussian_potential_over_all_pairs(cod
     expected = math.log(np.mean(terms))
     assert geometry.uniformity(codes) == pytest.approx(expected, rel=1e-6)
     assert geometry.uniformity(3 * codes @ rotation()) == pytest.approx(expected, rel=1e-4)
-    assert geometry.uniformity(torch.ones(5, 128)) == pytest.approx(0, abs=1e-6)  # all in one point: the worst
+    assert geometry.uniformity(torch.ones(5, 128)) == pytest.approx(
+        0, abs=1e-6
+    )  # all in one point: the worst
 
 
 def test_effective_rank_is_the_exponential_of_the_entropy_of_the_singular_values(codes: Tensor) -> None:
@@ -130,7 +141,8 @@ def test_linear_cka_is_the_normalised_unbiased_hsic_of_the_linear_kernels(codes:
         k, l = (part @ part.T for part in (x, y))  # noqa: E741
         k, l = k - np.diag(np.diag(k)), l - np.diag(np.diag(l))  # noqa: E741
         ones = np.ones(N)
-        return np.trace(k @ l) + ones @ k @ ones * (ones @ l @ ones) / ((N - 1) * (N - 2)) - 2 / (N - 2) * (ones @ k @ l @ ones)
+        both = ones @ k @ ones * (ones @ l @ ones) / ((N - 1) * (N - 2))
+        return np.trace(k @ l) + both - 2 / (N - 2) * (ones @ k @ l @ ones)
 
     expected = hsic(a, b) / math.sqrt(hsic(a, a) * hsic(b, b))
     assert 0.1 < expected < 0.95
@@ -145,7 +157,9 @@ def test_linear_cka_is_1_for_a_rotation_a_scaling_and_a_shift_and_not_for_a_stre
     assert linear_cka(array, np.random.default_rng(5).normal(size=(N, 2))) < 0.5
 
 
-def test_linear_cka_of_codes_that_have_nothing_in_common_is_about_zero_however_many_numbers_they_have() -> None:
+def test_linear_cka_of_codes_that_have_nothing_in_common_is_about_zero_however_many_numbers_they_have() -> (
+    None
+):
     draw = np.random.default_rng(6)
     found = [linear_cka(draw.normal(size=(200, 128)), draw.normal(size=(200, 128))) for _ in range(5)]
     assert np.abs(found).max() < 0.05  # the biased estimate gives 0.4 here
@@ -158,14 +172,80 @@ def test_codes_that_do_not_vary_cannot_be_compared() -> None:
 
 
 def test_samples_of_other_images_or_beyond_half_precision_are_refused_by_name(tmp_path: Path) -> None:
-    paths = [str(tmp_path / f"{run}/seed1.npz") for run in ("a", "b")]
+    paths = [str(tmp_path / f"{method}/seed1.npz") for method in ("a", "b")]
     codes, indices = np.ones((4, 3), np.float16), np.arange(4)
     for path in paths:
         write_bytes(path, npz(codes=codes, indices=indices))
     assert list(read_samples(paths)) == [("a", 1), ("b", 1)]
     write_bytes(paths[1], npz(codes=codes, indices=indices + 1))
-    with pytest.raises(Problem, match=r"b/seed1\.npz: codes of other images than .*a/seed1\.npz; delete both"):
+    said = r"b/seed1\.npz: codes of other images than .*a/seed1\.npz; delete both"
+    with pytest.raises(Problem, match=said):
         read_samples(paths)
     write_bytes(paths[1], npz(codes=np.full((4, 3), np.inf, np.float16), indices=indices))
     with pytest.raises(Problem, match=r"b/seed1\.npz: holds codes beyond the range of half precision"):
         read_samples(paths)
+
+
+def samples(folder: Path) -> list[Path]:
+    """Codes of two methods, one of them with two seeds, of the same 20 images."""
+    draw, paths = np.random.default_rng(8), []
+    for name in ("guided/seed1", "guided/seed2", "pca/seed1"):
+        paths.append(folder / f"samples/mnist/{name}.npz")
+        codes = draw.normal(size=(20, 6)).astype(np.float16)
+        write_bytes(paths[-1], npz(codes=codes, indices=np.arange(20)))
+    return paths
+
+
+def compare(paths: list[Path], out: Path) -> None:
+    """`python -m latents.similarity` for MNIST."""
+    study = ROOT / "config/study.yaml"
+    call(similarity, "--config", study, "--dataset", "mnist", "--samples", *paths, "--out", out)
+
+
+def test_the_command_compares_every_pair_of_runs_once(tmp_path: Path) -> None:
+    paths, out = samples(tmp_path), tmp_path / "cka.csv"
+    compare(paths, out)
+    with out.open() as file:
+        lines = list(csv.DictReader(file))
+    keys, runs = ("run_a", "seed_a", "run_b", "seed_b"), [("guided", "1"), ("guided", "2"), ("pca", "1")]
+    pairs = [(*runs[0], *runs[1]), (*runs[0], *runs[2]), (*runs[1], *runs[2])]
+    assert [tuple(line[key] for key in keys) for line in lines] == pairs
+    first, _, third = (np.load(path)["codes"] for path in paths)
+    assert float(lines[1]["cka"]) == pytest.approx(linear_cka(first, third), abs=1e-6)
+
+
+def test_the_command_names_both_runs_where_codes_do_not_vary(tmp_path: Path) -> None:
+    paths, out = samples(tmp_path), tmp_path / "cka.csv"
+    write_bytes(paths[1], npz(codes=np.ones((20, 6), np.float16), indices=np.arange(20)))
+    said = r"^error: mnist: guided/seed1 and guided/seed2: codes that do not vary cannot be compared; train"
+    with pytest.raises(SystemExit, match=said):
+        compare(paths, out)
+    assert not out.exists()
+
+
+# t-SNE
+
+
+@pytest.mark.parametrize("content", [b"", b"no archive", "half", "other"])
+def test_a_codes_file_that_is_not_whole_is_refused_by_name(tmp_path: Path, content: bytes | str) -> None:
+    path, whole = tmp_path / "codes.npz", npz(test=np.ones((4, 3)), labels_test=np.arange(4))
+    path.write_bytes(whole)
+    found = read_codes(str(path), "test", "labels_test")
+    assert np.array_equal(found[0], np.ones((4, 3))) and np.array_equal(found[1], np.arange(4))
+    named = {"half": whole[: len(whole) // 2], "other": npz(test=np.ones(3))}
+    path.write_bytes(named.get(content, content))
+    with pytest.raises(Problem, match=r"codes\.npz: not a whole codes file; delete it and run again"):
+        read_codes(str(path), "test", "labels_test")
+
+
+def test_a_missing_codes_file_is_refused_with_the_step_that_makes_it(tmp_path: Path) -> None:
+    with pytest.raises(Problem, match=r"absent\.npz: missing; run the step that makes it \(snakemake "):
+        read_codes(str(tmp_path / "absent.npz"), "test")
+
+
+def test_an_embedding_keeps_clusters_together_and_repeats(codes: Tensor, labels: Tensor) -> None:
+    first, again = (embed(codes.numpy(), 10, 7, 1) for _ in range(2))
+    assert first.shape == (N, 2) and first.dtype == np.float64 and np.array_equal(first, again)
+    distance = np.linalg.norm(first[:, None] - first[None], axis=2)
+    nearest = distance.argsort(1)[:, 1 : K + 1]
+    assert (labels.numpy()[nearest] == labels.numpy()[:, None]).mean() > 0.5

@@ -1,4 +1,4 @@
-"""Interpolation: straight lines with both ends, lengths relative to the straight way, and changes of a class that was right."""
+"""Interpolation: straight lines with both ends, their relative lengths, and changes of the predicted class."""
 
 import math
 
@@ -9,6 +9,7 @@ from torch import Tensor
 from latents.interpolate import STEPS, class_changes, line, path_length
 
 torch.set_num_threads(1)
+
 
 def ends(n: int = 4) -> tuple[Tensor, Tensor]:
     random = torch.Generator().manual_seed(1)
@@ -36,7 +37,8 @@ def test_a_detour_has_the_length_of_its_legs_over_the_straight_way() -> None:
     assert path_length(corner) == pytest.approx(2 / math.sqrt(2), rel=1e-5)
     straight = corner.clone()
     straight[:, 1] = 0.5 * straight[:, 2]
-    assert path_length(torch.cat([corner, straight])) == pytest.approx((math.sqrt(2) + 1) / 2, rel=1e-5)  # a mean over pairs
+    mean = (math.sqrt(2) + 1) / 2  # over pairs
+    assert path_length(torch.cat([corner, straight])) == pytest.approx(mean, rel=1e-5)
 
 
 def test_the_length_of_a_path_does_not_depend_on_contrast() -> None:
@@ -50,18 +52,19 @@ def test_a_path_between_two_equal_images_has_a_finite_length() -> None:
     assert math.isfinite(path_length(line(a, a)))
 
 
-def test_changes_are_counted_along_paths_whose_two_ends_are_judged_right() -> None:
-    judged = torch.tensor([
+def test_changes_are_counted_along_paths_whose_two_ends_are_classified_correctly() -> None:
+    predicted = torch.tensor([
         [1, 1, 1, 2, 2],  # one change
         [1, 3, 1, 3, 2],  # four
-        [1, 2, 2, 2, 2],  # starts as the judge says, but is a 7
-        [1, 1, 1, 1, 1],  # ends as the judge says, but is a 2
+        [1, 2, 2, 2, 2],  # the start is classified as 1, but is a 7
+        [1, 1, 1, 1, 1],  # the end is classified as 1, but is a 2
         [0, 0, 0, 0, 0],  # none
     ])  # fmt: skip
     labels = torch.tensor([[1, 2], [1, 2], [7, 2], [1, 2], [0, 0]])
-    changes, counted = class_changes(judged, labels)
+    changes, counted = class_changes(predicted, labels)
     assert (changes, counted) == (pytest.approx((1 + 4 + 0) / 3), 3)
 
 
-def test_without_a_pair_that_is_judged_right_there_is_no_number() -> None:
-    assert class_changes(torch.zeros(3, STEPS, dtype=torch.long), torch.ones(3, 2, dtype=torch.long)) == (None, 0)
+def test_without_a_pair_that_is_classified_correctly_there_is_no_number() -> None:
+    predicted, labels = torch.zeros(3, STEPS, dtype=torch.long), torch.ones(3, 2, dtype=torch.long)
+    assert class_changes(predicted, labels) == (None, 0)

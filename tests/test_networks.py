@@ -1,29 +1,40 @@
-"""The networks: codes of 128 numbers, pixels in their own range, nothing round the code, and weights that come back whole."""
+"""The networks: codes of 128 numbers, pixels in their range, nothing beside the code, weights that come back whole."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from msgspec.structs import replace
+from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from sklearn.decomposition import PCA as ReferencePCA
-from tiny import Cells, floats, same, state
+from tiny import Runs, floats, same, state, with_settings
 from torch import nn
 
-from latents import networks, record, train
-from latents.config import DATASETS, JUDGE, ROWS, Problem
+from latents import networks, record
+from latents.cli import Problem
+from latents.config import REFERENCE_CLASSIFIER, Run
+from latents.datasets import DATASETS
+from latents.datasets.spec import Shape
+from latents.methods import METHODS
+from latents.methods.baselines import PCA
+from latents.methods.exp1_autoencoder import PlainDecoder
 from latents.model import Model, build, load_model, save_model
-from latents.networks import PCA, Decoder, Encoder, PlainDecoder
+from latents.networks import Decoder, Encoder
 from latents.settings import CODE_SIZE
 
 SHARING = ("random", "autoencoder-plus", "guided", "contrastive", "supcon")  # one encoder
-DRAWING = ("autoencoder", "autoencoder-plus")
-DECODERS = {
-    "residual": lambda shape: Decoder(shape, 4, linear_path=False), "residual-linear": lambda shape: Decoder(shape, 4, linear_path=True),
-    "plain": lambda shape: PlainDecoder(shape, (4, 4, 4), linear_path=False), "plain-linear": lambda shape: PlainDecoder(shape, (4, 4, 4), linear_path=True),
-}  # fmt: skip
+DECODING = ("autoencoder", "autoencoder-plus")
+CHANNELS = (4, 4, 4)
+DECODERS: dict[str, Callable[[Shape], nn.Module]] = {
+    "residual": lambda shape: Decoder(shape, 4, linear_path=False),
+    "residual-linear": lambda shape: Decoder(shape, 4, linear_path=True),
+    "plain": lambda shape: PlainDecoder(shape, CHANNELS, linear_path=False),
+    "plain-linear": lambda shape: PlainDecoder(shape, CHANNELS, linear_path=True),
+}
 
 
 def zeroed(module: nn.Module) -> nn.Module:
@@ -36,9 +47,11 @@ def zeroed(module: nn.Module) -> nn.Module:
 
 
 @pytest.mark.parametrize("dataset", DATASETS)
-@pytest.mark.parametrize("run", [*ROWS, JUDGE])
-def test_the_code_is_one_float32_vector_of_128_numbers_also_under_bfloat16(cells: Cells, dataset: str, run: str) -> None:
-    encoder = build(cells.study, dataset, run, 1).encoder.eval()
+@pytest.mark.parametrize("method", [*METHODS, REFERENCE_CLASSIFIER])
+def test_the_code_is_one_float32_vector_of_128_numbers_also_under_bfloat16(
+    runs: Runs, dataset: str, method: str
+) -> None:
+    encoder = build(runs.study, Run(dataset, method, 1)).encoder.eval()
     for enabled in (False, True):
         with torch.autocast("cpu", torch.bfloat16, enabled=enabled), torch.no_grad():
             codes = encoder(floats(dataset))
@@ -55,26 +68,31 @@ def test_the_linear_layer_to_the_code_is_computed_in_float32_under_bfloat16() ->
 
 
 @pytest.mark.parametrize("dataset", DATASETS)
-def test_the_rows_share_one_encoder_with_the_same_first_weights(cells: Cells, dataset: str) -> None:
-    encoders = {run: state(build(cells.study, dataset, run, 1).encoder) for run in SHARING}
-    paths = {run: {name for name in weights if name.startswith("linear.")} for run, weights in encoders.items()}
-    assert {run for run, path in paths.items() if path} == {"autoencoder-plus"}  # its linear path is all that it has beside
-    assert all(same({name: value for name, value in weights.items() if name not in paths[run]}, encoders["random"]) for run, weights in encoders.items())
+def test_the_methods_share_one_encoder_with_the_same_first_weights(runs: Runs, dataset: str) -> None:
+    encoders = {method: state(build(runs.study, Run(dataset, method, 1)).encoder) for method in SHARING}
+    with_path = set()
+    for method, weights in encoders.items():
+        path = {name for name in weights if name.startswith("linear.")}
+        with_path |= {method} if path else set()
+        others = {name: value for name, value in weights.items() if name not in path}
+        assert same(others, encoders["random"])
+    assert with_path == {"autoencoder-plus"}  # its linear path is all that it has beside
 
 
 def test_a_view_of_any_allowed_size_gives_a_code() -> None:
-    encoder = Encoder(DATASETS["cifar10"], (4, 4, 8)).eval()
-    assert [encoder(torch.rand(2, 3, side, side)).shape for side in range(25, 33)] == 8 * [(2, CODE_SIZE)]
+    encoder = Encoder(DATASETS["cifar10"].shape, (4, 4, 8)).eval()
+    shapes = [encoder(torch.rand(2, 3, side, side)).shape for side in range(25, 33)]
+    assert shapes == 8 * [(2, CODE_SIZE)]
 
 
 @pytest.mark.parametrize("size", [16, 256])
-@pytest.mark.parametrize("run", ["autoencoder-plus", "contrastive"])
-def test_a_code_of_another_size_is_encoded_and_drawn_and_starts_at_as_many_components(cells: Cells, run: str, size: int) -> None:
-    row = cells.study.datasets["mnist"].methods
-    changed = {run.replace("-", "_"): replace(cells.study.method("mnist", run), code_size=size)}
-    study = replace(cells.study, datasets={"mnist": replace(cells.study.datasets["mnist"], methods=replace(row, **changed))})
-    model, images = build(study, "mnist", run, 1), floats("mnist")
-    train.fit_to_pixels(model, study.method("mnist", run), (images * 255).round().byte())
+@pytest.mark.parametrize("method", ["autoencoder-plus", "contrastive"])
+def test_a_code_of_another_size_is_encoded_and_decoded_and_starts_at_as_many_components(
+    runs: Runs, method: str, size: int
+) -> None:
+    study = with_settings(runs.study, "mnist", method, code_size=size)
+    model, images = build(study, Run("mnist", method, 1)), floats("mnist")
+    model.fit((images * 255).round().byte())
     assert model.eval().encoder(images).shape == (8, size)
     if model.decodes:
         assert model.decode(model.encoder(images)).shape == images.shape
@@ -82,11 +100,15 @@ def test_a_code_of_another_size_is_encoded_and_drawn_and_starts_at_as_many_compo
 
 @pytest.mark.parametrize(("dataset", "side"), [("mnist", 27), ("cifar10", 31)])
 def test_the_first_layers_keep_the_resolution_without_stride_or_pool(dataset: str, side: int) -> None:
-    encoder = Encoder(DATASETS[dataset], (4, 4, 8))
-    sides = {}
+    encoder = Encoder(DATASETS[dataset].shape, (4, 4, 8))
     convolutions = [module for module in encoder.modules() if isinstance(module, nn.Conv2d)]
+    sides = {}
     for place, module in enumerate(convolutions[:2]):
-        module.register_forward_hook(lambda _, inputs, output, place=place: sides.update({place: (inputs[0].shape[-1], output.shape[-1])}))
+        module.register_forward_hook(
+            lambda _, inputs, output, place=place: sides.update(
+                {place: (inputs[0].shape[-1], output.shape[-1])}
+            )
+        )
     encoder(floats(dataset))
     assert sides == {0: (side + 1, side), 1: (side, side)}
     assert all(module.stride == (1, 1) for module in convolutions)
@@ -97,14 +119,18 @@ def test_standardisation_gives_the_fitted_images_mean_zero_and_deviation_one_in_
     layer = networks.Standardise(3)
     layer.fit(images)
     standard = layer(images)
-    assert standard.mean((0, 2, 3)).abs().max() < 1e-5 and (standard.std((0, 2, 3)) - 1).abs().max() < 1e-5
+    assert standard.mean((0, 2, 3)).abs().max() < 1e-5
+    assert (standard.std((0, 2, 3)) - 1).abs().max() < 1e-5
 
 
 @pytest.mark.parametrize("channels", [1, 3])
-def test_the_whitening_layer_gives_patches_unit_variance_and_no_correlation_in_both_signs(channels: int) -> None:
+def test_the_whitening_layer_gives_patches_unit_variance_and_no_correlation_in_both_signs(
+    channels: int,
+) -> None:
     generator = torch.Generator().manual_seed(1)
     mixing = torch.randn(channels, channels, generator=generator)
-    images = torch.einsum("ij,njhw->nihw", mixing, torch.randn(40, channels, 12, 12, generator=generator))
+    images = torch.randn(40, channels, 12, 12, generator=generator)
+    images = torch.einsum("ij,njhw->nihw", mixing, images)
     images = images + images.roll(1, 3)  # neighbours are alike
     layer = networks.Whitening(channels)
     with torch.no_grad():
@@ -121,7 +147,8 @@ def test_the_whitening_layer_gives_patches_unit_variance_and_no_correlation_in_b
 
 
 def test_pca_has_scikit_learns_components_up_to_sign_and_its_reconstruction() -> None:
-    pixels = torch.from_numpy(np.random.default_rng(1).gamma(0.5, 0.3, (300, 12, 12, 1))).clamp(0, 1).mul(255).byte().permute(0, 3, 1, 2)
+    pixels = torch.from_numpy(np.random.default_rng(1).gamma(0.5, 0.3, (300, 12, 12, 1)))
+    pixels = pixels.clamp(0, 1).mul(255).byte().permute(0, 3, 1, 2)
     images = pixels.float().div(255)
     ours = PCA((12, 12, 1))
     ours.fit(pixels)
@@ -131,21 +158,22 @@ def test_pca_has_scikit_learns_components_up_to_sign_and_its_reconstruction() ->
     codes = ours(images)
     expected = reference.transform(images.flatten(1).numpy())
     assert np.abs(np.abs(codes.numpy()) - np.abs(expected)).max() < 1e-4
-    rebuilt = reference.inverse_transform(expected).clip(0, 1)
-    assert np.abs(ours.decode(codes).flatten(1).numpy() - rebuilt).max() < 1e-4
+    reconstructed = reference.inverse_transform(expected).clip(0, 1)
+    assert np.abs(ours.decode(codes).flatten(1).numpy() - reconstructed).max() < 1e-4
 
 
 @pytest.mark.parametrize("residual", [True, False])
-def test_the_linear_paths_start_as_pca_and_rebuild_as_it_does_before_the_first_step(cells: Cells, residual: bool) -> None:
-    dataset = cells.study.datasets["mnist"]
-    settings = replace(dataset.methods.autoencoder_plus, residual_decoder=residual)
-    study = replace(cells.study, datasets={"mnist": replace(dataset, methods=replace(dataset.methods, autoencoder_plus=settings))})
-    model = build(study, "mnist", "autoencoder-plus", 1)
+def test_the_linear_paths_start_as_pca_and_reconstruct_as_it_does_before_the_first_step(
+    runs: Runs, residual: bool
+) -> None:
+    study = with_settings(runs.study, "mnist", "autoencoder-plus", residual_decoder=residual)
+    model = build(study, Run("mnist", "autoencoder-plus", 1))
+    assert isinstance(model.decoder, Decoder if residual else PlainDecoder)
     pixels = floats("mnist", 200)
     images = (pixels * 255).round().byte()
-    pca = PCA(DATASETS["mnist"])
+    pca = PCA(DATASETS["mnist"].shape)
     pca.fit(images)
-    train.fit_to_pixels(model, settings, images)
+    model.fit(images)
     others = floats("mnist", 20, seed=6)
     with torch.no_grad():
         codes = model.encoder(others)
@@ -160,18 +188,19 @@ def test_the_linear_paths_start_as_pca_and_rebuild_as_it_does_before_the_first_s
 
 @pytest.mark.parametrize("dataset", DATASETS)
 @pytest.mark.parametrize("name", DECODERS)
-def test_a_decoder_draws_in_the_pixels_range_whatever_the_code(name: str, dataset: str) -> None:
-    height, width, channels = DATASETS[dataset]
-    drawn = DECODERS[name](DATASETS[dataset])(300 * torch.randn(16, CODE_SIZE, generator=torch.Generator().manual_seed(1)))
-    assert drawn.shape == (16, channels, height, width)
-    assert drawn.min() == 0 and drawn.max() == 1
+def test_a_decoder_stays_in_the_pixels_range_whatever_the_code(name: str, dataset: str) -> None:
+    height, width, channels = DATASETS[dataset].shape
+    codes = 300 * torch.randn(16, CODE_SIZE, generator=torch.Generator().manual_seed(1))
+    decoded = DECODERS[name](DATASETS[dataset].shape)(codes)
+    assert decoded.shape == (16, channels, height, width)
+    assert decoded.min() == 0 and decoded.max() == 1
 
 
 @pytest.mark.parametrize("name", ["residual-linear", "plain-linear"])
 def test_a_decoder_can_reach_an_original_image_exactly(name: str) -> None:
     original = floats("mnist", 1).round(decimals=1)
     original[0, 0, 0, :2] = torch.tensor([0.0, 1.0])
-    decoder = zeroed(DECODERS[name](DATASETS["mnist"]))
+    decoder = zeroed(DECODERS[name](DATASETS["mnist"].shape))
     with torch.no_grad():
         decoder.linear[0].layer.bias.copy_(original.flatten())
         assert torch.equal(decoder(torch.randn(1, CODE_SIZE)), original)
@@ -183,108 +212,120 @@ def test_a_pixel_outside_the_range_is_clamped_and_still_learns() -> None:
     assert networks.clamp(x).tolist() == [0, 0.25, 1] and x.grad.tolist() == [1, 1, 1]
 
 
-@pytest.mark.parametrize("run", DRAWING)
-def test_only_the_code_passes_from_encoder_to_decoder(cells: Cells, run: str) -> None:
-    model = cells.trained(run)[0]
+@pytest.mark.parametrize("method", DECODING)
+def test_only_the_code_passes_from_encoder_to_decoder(runs: Runs, method: str) -> None:
+    model = runs.trained(method).model
     given = []
-    handle = model.decoder.register_forward_pre_hook(lambda _, arguments, named: given.append((arguments, named)), with_kwargs=True)
+    handle = model.decoder.register_forward_pre_hook(
+        lambda _, arguments, named: given.append((arguments, named)), with_kwargs=True
+    )
     with torch.no_grad():
         first = model.decode(model.encoder(floats("mnist"))).clone()
         codes = model.encoder(floats("mnist"))
-        model.encoder(floats("mnist", seed=6))  # were anything kept beside the code, the next drawing would be of these
+        model.encoder(floats("mnist", seed=6))  # were anything passed beside the code, it would be of these
         again = model.decode(codes)
     handle.remove()
     assert torch.equal(first, again)
+    assert len(given) == 2
     for arguments, named in given:
         assert [argument.shape for argument in arguments] == [(8, CODE_SIZE)] and not named
 
 
-def test_pca_and_the_autoencoders_draw_and_the_other_rows_do_not(cells: Cells) -> None:
-    assert [run for run in ROWS if build(cells.study, "mnist", run, 1).decodes] == ["pca", *DRAWING]
+def test_pca_and_the_autoencoders_decode_and_the_other_methods_do_not(runs: Runs) -> None:
+    decoding = [method for method in METHODS if build(runs.study, Run("mnist", method, 1)).decodes]
+    assert decoding == ["pca", *DECODING]
 
 
 # weights
 
 
-def test_the_seed_decides_the_weights_and_no_global_state_is_changed(cells: Cells) -> None:
+def test_the_seed_decides_the_weights_and_no_global_state_is_changed(runs: Runs) -> None:
     before = torch.random.get_rng_state()
-    first, again, other = (state(build(cells.study, "mnist", "guided", seed)) for seed in (1, 1, 2))
+    first, again, other = (state(build(runs.study, Run("mnist", "guided", seed))) for seed in (1, 1, 2))
     assert torch.equal(torch.random.get_rng_state(), before)
     assert same(first, again) and not same(first, other)
 
 
-@pytest.mark.parametrize("run", ["pca", "autoencoder-plus", "supcon"])
-def test_saved_weights_come_back_bit_for_bit_with_what_made_them(cells: Cells, run: str) -> None:
-    model, training = load_model(cells.weights(run), cells.study)
-    assert same(state(model), state(cells.trained(run)[0]))
-    assert training == json.loads(json.dumps(cells.study.training("mnist", run, 1)))
+@pytest.mark.parametrize("method", ["pca", "autoencoder-plus", "supcon"])
+def test_saved_weights_come_back_bit_for_bit_with_what_made_them(runs: Runs, method: str) -> None:
+    model, run = load_model(runs.weights(method), runs.study)
+    assert same(state(model), state(runs.trained(method).model))
+    assert run == Run("mnist", method, 1)
+    with safe_open(runs.weights(method), "pt") as file:
+        training = json.loads(file.metadata()["latents"])["training"]
+    assert training == json.loads(json.dumps(runs.study.training(run)))
 
 
-def test_the_same_weights_are_the_same_bytes_each_time(cells: Cells, tmp_path: Path) -> None:
-    training = cells.study.training("mnist", "random", 1)
+def test_the_same_weights_are_the_same_bytes_each_time(runs: Runs, tmp_path: Path) -> None:
+    training = runs.study.training(Run("mnist", "random", 1))
     for number in range(24):
-        save_model(tmp_path / str(number), cells.trained("random")[0], training)
+        save_model(tmp_path / str(number), runs.trained("random").model, training)
     assert len({path.read_bytes() for path in tmp_path.iterdir()}) == 1
 
 
-def changed(cells: Cells, path: Path, model: Model, **changes: object) -> Path:
+def changed(runs: Runs, path: Path, model: Model, **changes: object) -> Path:
     """The weights of a model under other metadata."""
-    made = {"format": record.FORMAT, "training": cells.study.training("mnist", "random", 1)} | changes
+    training = runs.study.training(Run("mnist", "random", 1))
+    made = {"format": record.FORMAT, "training": training} | changes
     tensors = {name: value.contiguous() for name, value in model.state_dict().items()}
     save_file(tensors, path, {"latents": json.dumps(made)})
     return path
 
 
-def refusal(path: Path, cells: Cells) -> str:
+def refusal(path: Path, runs: Runs) -> str:
     with pytest.raises(Problem) as caught:
-        load_model(path, cells.study)
+        load_model(path, runs.study)
     message = str(caught.value)
     assert message.startswith(f"{path}: ") and "\n" not in message
     return message
 
 
 @pytest.mark.parametrize("length", [0, 5, 100, -1])
-def test_truncated_weights_are_refused(cells: Cells, tmp_path: Path, length: int) -> None:
+def test_truncated_weights_are_refused(runs: Runs, tmp_path: Path, length: int) -> None:
     path = tmp_path / "cut.safetensors"
-    path.write_bytes(cells.weights("random").read_bytes()[:length])
-    assert "not a whole safetensors file; delete it and run again" in refusal(path, cells)
+    path.write_bytes(runs.weights("random").read_bytes()[:length])
+    assert "not a whole safetensors file; delete it and run again" in refusal(path, runs)
 
 
-def test_missing_weights_are_refused_with_the_step_that_makes_them(cells: Cells, tmp_path: Path) -> None:
-    assert "missing; train it first (snakemake " in refusal(tmp_path / "absent.safetensors", cells)
+def test_missing_weights_are_refused_with_the_step_that_makes_them(runs: Runs, tmp_path: Path) -> None:
+    message = refusal(tmp_path / "absent.safetensors", runs)
+    assert "missing; train it first (snakemake " in message
 
 
 @pytest.mark.parametrize("version", [record.FORMAT - 1, record.FORMAT + 1, None])
-def test_weights_of_another_version_are_refused(cells: Cells, tmp_path: Path, version: int | None) -> None:
-    path = changed(cells, tmp_path / "old.safetensors", cells.trained("random")[0], format=version)
-    assert "weights of another version; delete the file and run again" in refusal(path, cells)
+def test_weights_of_another_version_are_refused(runs: Runs, tmp_path: Path, version: int | None) -> None:
+    path = changed(runs, tmp_path / "old.safetensors", runs.trained("random").model, format=version)
+    assert "weights of another version; delete the file and run again" in refusal(path, runs)
 
 
-def test_weights_without_metadata_are_refused(cells: Cells, tmp_path: Path) -> None:
+def test_weights_without_metadata_are_refused(runs: Runs, tmp_path: Path) -> None:
     path = tmp_path / "bare.safetensors"
-    save_file(load_file(cells.weights("random")), path)
-    assert "weights of another version" in refusal(path, cells)
+    save_file(load_file(runs.weights("random")), path)
+    assert "weights of another version" in refusal(path, runs)
 
 
 @pytest.mark.parametrize("key", ["threads", "precision", "encoder", "split", "method", "source"])
-def test_weights_made_with_another_configuration_are_refused(cells: Cells, tmp_path: Path, key: str) -> None:
-    training = cells.study.training("mnist", "random", 1) | {key: "other"}
-    path = changed(cells, tmp_path / "other.safetensors", cells.trained("random")[0], training=training)
-    assert "made with another configuration; delete the file and run again" in refusal(path, cells)
+def test_weights_made_with_another_configuration_are_refused(runs: Runs, tmp_path: Path, key: str) -> None:
+    training = runs.study.training(Run("mnist", "random", 1)) | {key: "other"}
+    path = changed(runs, tmp_path / "other.safetensors", runs.trained("random").model, training=training)
+    assert "made with another configuration; delete the file and run again" in refusal(path, runs)
 
 
 @pytest.mark.parametrize("training", [None, {}, {"dataset": "mnist"}, []])
-def test_weights_whose_metadata_are_not_ours_are_refused(cells: Cells, tmp_path: Path, training: object) -> None:
-    path = changed(cells, tmp_path / "foreign.safetensors", cells.trained("random")[0], training=training)
-    assert "; delete the file and run again" in refusal(path, cells)
+def test_weights_with_foreign_metadata_are_refused(runs: Runs, tmp_path: Path, training: object) -> None:
+    path = changed(runs, tmp_path / "foreign.safetensors", runs.trained("random").model, training=training)
+    assert "; delete the file and run again" in refusal(path, runs)
 
 
-@pytest.mark.parametrize("cell", [{"dataset": "svhn"}, {"run": "autoencoder-plus.gone"}])
-def test_weights_of_a_cell_that_is_not_in_the_study_are_refused_by_file(cells: Cells, tmp_path: Path, cell: dict[str, str]) -> None:
-    training = cells.study.training("mnist", "random", 1) | cell
-    refusal(changed(cells, tmp_path / "gone.safetensors", cells.trained("random")[0], training=training), cells)
+@pytest.mark.parametrize("run", [{"dataset": "svhn"}, {"run": "autoencoder-plus.gone"}])
+def test_weights_of_a_run_that_is_not_in_the_study_are_refused_by_file(
+    runs: Runs, tmp_path: Path, run: dict[str, str]
+) -> None:
+    training = runs.study.training(Run("mnist", "random", 1)) | run
+    path = changed(runs, tmp_path / "gone.safetensors", runs.trained("random").model, training=training)
+    refusal(path, runs)
 
 
-def test_tensors_that_do_not_fit_the_networks_are_refused(cells: Cells, tmp_path: Path) -> None:
-    path = changed(cells, tmp_path / "misfit.safetensors", cells.trained("pca")[0])
-    assert "its tensors do not fit this version's networks" in refusal(path, cells)
+def test_tensors_that_do_not_fit_the_networks_are_refused(runs: Runs, tmp_path: Path) -> None:
+    path = changed(runs, tmp_path / "misfit.safetensors", runs.trained("pca").model)
+    assert "its tensors do not fit this version's networks" in refusal(path, runs)

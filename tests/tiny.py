@@ -1,19 +1,20 @@
-"""A study for unit tests: networks of a few channels, 60 made-up pictures of each data set, and its cells trained in moments."""
+"""A study for unit tests: small networks, 60 made-up pictures of each data set, runs trained in moments."""
 
 import functools
 import io
 import math
+from collections.abc import Callable
 from pathlib import Path
-from types import SimpleNamespace
 
-import msgspec
 import numpy as np
 import torch
 import yaml
+from msgspec.structs import replace
 from torch import Tensor, nn
 
-from latents import config, data, record, standin, train
-from latents.config import DATASETS, Study
+from latents import config, record, standin, train
+from latents.config import Run, Study
+from latents.datasets import DATASETS
 from latents.model import Model, save_model
 
 torch.set_num_threads(1)
@@ -23,28 +24,46 @@ TRAIN, VAL, TEST = 60, 20, 20
 BUDGET = {"optimisation": {"epochs": 3, "batch-size": 20}}  # nine steps
 SMALL = {
     "encoder": {"widths": [4, 4, 8]},
-    "probe": {"linear-iterations": 20, "mlp-hidden": [16, 8], "mlp-weight-decay": [0.01, 0.3], "mlp-epochs": 3, "mlp-batch-size": 20, "knn-k": 5},
+    "probe": {
+        "linear-iterations": 20,
+        "mlp-hidden": [16, 8],
+        "mlp-weight-decay": [0.01, 0.3],
+        "mlp-epochs": 3,
+        "mlp-batch-size": 20,
+        "knn-k": 5,
+    },
     "decoder": {"optimisation": {"epochs": 1, "batch-size": 20}, "channels": 4},
     "measurement": {"silhouette-points": 20, "pairs": 5, "fewest-pairs": 1},
 }
 SMALL_DATASET = {
-    "train": TRAIN, "validation": VAL, "test": TEST, "seeds": [1, 2], "judge": {"optimisation": {"epochs": 60, "batch-size": 20}},
-    "methods": {row: BUDGET for row in TRAINED} | {
-        "autoencoder": {"optimisation": BUDGET["optimisation"] | {"learning-rate": 0.03}, "channels": [4, 4, 4]},
-        "contrastive": BUDGET | {"projection": [16, 8]}, "supcon": BUDGET | {"projection": [16, 8]},
+    "train": TRAIN,
+    "validation": VAL,
+    "test": TEST,
+    "seeds": [1, 2],
+    "reference-classifier": {"optimisation": {"epochs": 60, "batch-size": 20}},
+    "methods": dict.fromkeys(TRAINED, BUDGET)
+    | {
+        "autoencoder": {
+            "optimisation": BUDGET["optimisation"] | {"learning-rate": 0.03},
+            "channels": [4, 4, 4],
+        },
+        "contrastive": BUDGET | {"projection": [16, 8]},
+        "supcon": BUDGET | {"projection": [16, 8]},
     },
-}  # fmt: skip
+}
 
 
 def plain(folder: Path, **changes: object) -> dict:
-    """The demo as plain data, shrunk, below folder; `changes` are keys of the top level (underscores for dashes)."""
+    """The demo as plain data, shrunk, below folder; `changes` are keys of the top level (`_` for `-`)."""
     demo = yaml.safe_load((record.ROOT / "config/demo.yaml").read_text())
-    small = SMALL | {"folder": f"{folder}/", "datasets": {name: SMALL_DATASET for name in DATASETS}}
-    return config.merge(config.merge(demo, small), {key.replace("_", "-"): value for key, value in changes.items()})
+    small = SMALL | {"folder": f"{folder}/", "datasets": dict.fromkeys(DATASETS, SMALL_DATASET)}
+    return config.merge(
+        config.merge(demo, small), {key.replace("_", "-"): value for key, value in changes.items()}
+    )
 
 
 def study(folder: Path, **changes: object) -> Study:
-    return msgspec.convert(plain(folder, **changes), Study)
+    return config.from_plain("tiny.yaml", plain(folder, **changes))
 
 
 def write_config(folder: Path, **changes: object) -> Path:
@@ -55,7 +74,7 @@ def write_config(folder: Path, **changes: object) -> Path:
 
 def pictures(dataset: str, n: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
     """uint8 [n, c, h, w] and labels [n]: one coarse pattern for each class, under noise."""
-    height, width, channels = DATASETS[dataset]
+    height, width, channels = DATASETS[dataset].shape
     patterns = np.random.default_rng(0).integers(0, 2, (10, channels, height // 4, width // 4))
     labels = np.arange(n) % 10
     noise = np.random.default_rng(seed).uniform(0, 1, (n, channels, height, width))
@@ -74,17 +93,17 @@ def write_data(folder: Path) -> None:
         images, labels = pictures("mnist", n, seed)
         record.write_bytes(root / f"MNIST/raw/{stem}-images-idx3-ubyte", standin.idx(images[:, 0]))
         record.write_bytes(root / f"MNIST/raw/{stem}-labels-idx1-ubyte", standin.idx(labels))
-    for seed, name in enumerate([*data.BATCHES["train"], *data.BATCHES["test"], "batches.meta"]):
+    for seed, name in enumerate(DATASETS["cifar10"].files):
         images, labels = pictures("cifar10", 20, seed)
         content = {b"data": images.reshape(20, -1), b"labels": labels.tolist()}
-        record.write_bytes(root / f"cifar-10-batches-py/{name}", standin.python2_pickle(content))
+        record.write_bytes(root / name, standin.python2_pickle(content))
     for dataset in DATASETS:
-        files = {name: record.sha256(root / name) for name in data.read_sources()[dataset].files}
+        files = {name: record.sha256(root / name) for name in DATASETS[dataset].files}
         record.write_json(root / f"{dataset}.json", {"format": record.FORMAT, "files": files})
 
 
-class Cells:
-    """A folder with the data of a tiny study, and its cells, each trained once; tests must not change what they get."""
+class Runs:
+    """A folder with the data of a tiny study, and its runs, each trained once; tests must not change them."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -93,15 +112,17 @@ class Cells:
         self.study = config.read(self.config)
 
     @functools.cache  # noqa: B019
-    def trained(self, run: str, seed: int = 1, dataset: str = "mnist") -> tuple[Model, list[tuple], dict]:
-        """Model, curve and facts of a cell."""
-        return train.train(self.study, dataset, run, seed, self.folder / f"{dataset}-{run}-{seed}.checkpoint")[:3]
+    def trained(self, method: str, seed: int = 1, dataset: str = "mnist") -> train.Trained:
+        """Model, curve, facts and seconds of a run."""
+        run = Run(dataset, method, seed)
+        return train.train(self.study, run, self.folder / f"{dataset}-{method}-{seed}.checkpoint")
 
     @functools.cache  # noqa: B019
-    def weights(self, run: str, seed: int = 1) -> Path:
-        """A file with the weights of a trained MNIST cell."""
-        path = self.folder / f"{run}-{seed}.safetensors"
-        save_model(path, self.trained(run, seed)[0], self.study.training("mnist", run, seed))
+    def weights(self, method: str, seed: int = 1) -> Path:
+        """A file with the weights of a trained MNIST run."""
+        path = self.folder / f"{method}-{seed}.safetensors"
+        model: Model = self.trained(method, seed).model
+        save_model(path, model, self.study.training(Run("mnist", method, seed)))
         return path
 
 
@@ -115,9 +136,29 @@ def same(a: dict[str, Tensor], b: dict[str, Tensor]) -> bool:
     return a.keys() == b.keys() and all(torch.equal(a[name], b[name]) for name in a)
 
 
-def identity_model(**parts: object) -> SimpleNamespace:
-    """What latents.train.loss_of asks of a model, with an encoder that only flattens and a projector that does nothing."""
-    return SimpleNamespace(**{"encoder": lambda x: x.flatten(1), "projector": lambda z: z, "uses_labels": False} | parts)
+def with_settings(study: Study, dataset: str, method: str, **changes: object) -> Study:
+    """A study in which some of a method's settings on one data set have other values."""
+    chosen = study.datasets[dataset]
+    methods = chosen.methods | {method: replace(chosen.methods[method], **changes)}
+    return replace(study, datasets=study.datasets | {dataset: replace(chosen, methods=methods)})
+
+
+class Function(nn.Module):
+    """A function in the place of a network."""
+
+    def __init__(self, function: Callable[[Tensor], Tensor]) -> None:
+        super().__init__()
+        self.function = function
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.function(x)
+
+
+def without_networks(model: Model, **parts: Callable[[Tensor], Tensor]) -> Model:
+    """A model whose encoder flattens and whose projector does nothing, or with other `parts`."""
+    for name, part in ({"encoder": nn.Flatten(1), "projector": nn.Identity()} | parts).items():
+        setattr(model, name, part if isinstance(part, nn.Module) else Function(part))
+    return model
 
 
 def literal_supcon(z: np.ndarray, labels: np.ndarray, temperature: float) -> float:
@@ -128,7 +169,11 @@ def literal_supcon(z: np.ndarray, labels: np.ndarray, temperature: float) -> flo
         others = [a for a in range(len(z)) if a != i]
         positives = [p for p in others if labels[p] == labels[i]]
         below = sum(math.exp(z[i] @ z[a] / temperature) for a in others)
-        total += -1 / len(positives) * sum(math.log(math.exp(z[i] @ z[p] / temperature) / below) for p in positives)
+        total += (
+            -1
+            / len(positives)
+            * sum(math.log(math.exp(z[i] @ z[p] / temperature) / below) for p in positives)
+        )
     return total / len(z)
 
 

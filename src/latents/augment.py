@@ -1,7 +1,7 @@
-"""Random views of whole batches: one warp, one colour matrix, no loop over images.
+"""Random augmentation of whole batches: one warp and one colour matrix per image, no loop over images.
 
-All functions take float images [n, c, h, w] in [0, 1]. Parameters are drawn per image from an explicit generator.
-Amplitudes follow torchvision's transforms; the tests compare with them image by image.
+All functions take float images [n, c, h, w] in [0, 1]. Parameters are drawn for each image from an explicit
+generator. Amplitudes follow torchvision's transforms; the tests compare the results image by image.
 """
 
 import math
@@ -12,24 +12,26 @@ from torch.nn import functional
 
 from latents.settings import Augmentation
 
-LUMA = (0.2989, 0.587, 0.114)  # ITU-R BT.601, as torchvision
-# RGB to YIQ (NTSC): hue is an angle in the plane of I and Q
-TO_YIQ = torch.tensor([[0.299, 0.587, 0.114], [0.595716, -0.274453, -0.321263], [0.211456, -0.522591, 0.311135]])
+LUMA = (0.2989, 0.587, 0.114)  # ITU-R BT.601, as in torchvision
+# RGB to YIQ (NTSC); hue is the angle in the I-Q plane
+TO_YIQ = torch.tensor(
+    [[0.299, 0.587, 0.114], [0.595716, -0.274453, -0.321263], [0.211456, -0.522591, 0.311135]]
+)
 FROM_YIQ = torch.linalg.inv(TO_YIQ)
 
 
 def uniform(n: int, low: float, high: float, generator: Generator) -> Tensor:
-    """n draws from [low, high), on the generator's device."""
+    """n random numbers from [low, high), on the generator's device."""
     return torch.rand(n, generator=generator, device=generator.device) * (high - low) + low
 
 
 def chance(n: int, probability: float, generator: Generator) -> Tensor:
-    """n draws of true with the given probability."""
+    """n random booleans, each true with the given probability."""
     return uniform(n, 0, 1, generator) < probability
 
 
 def crop(images: Tensor, top: Tensor, left: Tensor, pad: int) -> Tensor:
-    """Crops of the original size at integer offsets [n] in [0, 2 pad] of the images padded by reflection."""
+    """Pad by reflection, then crop to the original size at integer offsets [n] in [0, 2 pad]."""
     n, channels, height, width = images.shape
     padded = functional.pad(images, (pad, pad, pad, pad), mode="reflect")
     rows = top[:, None] + torch.arange(height, device=images.device)  # [n, h]
@@ -39,19 +41,26 @@ def crop(images: Tensor, top: Tensor, left: Tensor, pad: int) -> Tensor:
 
 
 def warp(images: Tensor, matrix: Tensor, size: tuple[int, int]) -> Tensor:
-    """Bilinear affine warp to a size: matrix [n, 2, 3] maps output to input coordinates in [-1, 1]; outside is 0."""
+    """Bilinear affine warp to `size`, (height, width); outside the image, pixels are 0.
+
+    `matrix` [n, 2, 3] maps output coordinates to input coordinates, both in [-1, 1].
+    """
     n, (height, width) = len(images), size
     y = torch.linspace(-1 + 1 / height, 1 - 1 / height, height, device=images.device).view(1, height, 1)
     x = torch.linspace(-1 + 1 / width, 1 - 1 / width, width, device=images.device).view(1, 1, width)
     m = matrix.view(n, 2, 3, 1, 1)
-    grid = torch.stack([m[:, i, 0] * x + m[:, i, 1] * y + m[:, i, 2] for i in (0, 1)], dim=-1)  # [n, h, w, 2]
+    # [n, h, w, 2]
+    grid = torch.stack([m[:, i, 0] * x + m[:, i, 1] * y + m[:, i, 2] for i in (0, 1)], dim=-1)
     return functional.grid_sample(images, grid, mode="bilinear", padding_mode="zeros", align_corners=False)
 
 
-def resized_crop_boxes(n: int, area: tuple[float, float], generator: Generator) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Random boxes as torchvision's RandomResizedCrop draws them: relative width, height, and centre in [-1, 1].
+def resized_crop_boxes(
+    n: int, area: tuple[float, float], generator: Generator
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Random boxes as in torchvision's RandomResizedCrop, but a side longer than the image's is cut to it.
 
-    Where a drawn box is wider or higher than the image its side is cut to the image's (torchvision draws again).
+    torchvision draws another box in that case. Returns width and height [n], relative to the image, and the centre's
+    x and y [n] in [-1, 1].
     """
     share = uniform(n, *area, generator)
     ratio = uniform(n, math.log(3 / 4), math.log(4 / 3), generator).exp()
@@ -80,12 +89,17 @@ def geometry(images: Tensor, settings: Augmentation, generator: Generator) -> Te
     angle = uniform(n, -settings.rotate, settings.rotate, generator).deg2rad()
     sign = torch.where(flip, -1.0, 1.0)
     cos, sin = angle.cos(), angle.sin()
-    matrix = torch.stack([torch.stack([sign * w * cos, -h * sin, x], 1), torch.stack([sign * w * sin, h * cos, y], 1)], 1)
+    matrix = torch.stack(
+        [torch.stack([sign * w * cos, -h * sin, x], 1), torch.stack([sign * w * sin, h * cos, y], 1)], 1
+    )
     return warp(images, matrix, (settings.size, settings.size) if settings.size else (height, width))
 
 
 def colour_matrix(brightness: Tensor, saturation: Tensor, hue: Tensor) -> Tensor:
-    """[n, 3, 3]: brightness, then saturation (factors [n]), then a turn of the hue (share of a full turn [n])."""
+    """Matrices [n, 3, 3] that change brightness, then saturation, then hue.
+
+    Brightness and saturation are factors [n]; hue is a rotation [n], as a share of a full turn.
+    """
     n, device = len(brightness), brightness.device
     luma = torch.tensor(LUMA, device=device).expand(3, 3)
     saturate = saturation.view(n, 1, 1) * torch.eye(3, device=device) + (1 - saturation).view(n, 1, 1) * luma
@@ -98,9 +112,10 @@ def colour_matrix(brightness: Tensor, saturation: Tensor, hue: Tensor) -> Tensor
 
 
 def recolour(images: Tensor, brightness: Tensor, contrast: Tensor, saturation: Tensor, hue: Tensor) -> Tensor:
-    """Brightness, contrast, saturation, hue in this order, as one affine map a pixel; clamped once, at the end.
+    """Change brightness, contrast, saturation and hue, in this order, by one affine map of each pixel's colour.
 
-    Contrast pulls towards the mean luma of the image. Grey images ignore saturation and hue.
+    Values are clamped to [0, 1] once, at the end. Contrast scales differences from the image's mean luma.
+    Saturation and hue have no effect on grey images.
     """
     n, channels = images.shape[:2]
     mean = images.mean((2, 3))  # [n, c]
@@ -111,20 +126,25 @@ def recolour(images: Tensor, brightness: Tensor, contrast: Tensor, saturation: T
     else:
         luma = brightness * (mean @ torch.tensor(LUMA, device=images.device))
         matrix = contrast.view(n, 1, 1) * colour_matrix(brightness, saturation, hue)
-        # a grey offset is left as it is by saturation and by a turn of the hue
+        # saturation and hue leave a grey offset unchanged
         offset = ((1 - contrast) * luma).view(n, 1, 1).expand(n, 3, 1)
     return torch.baddbmm(offset, matrix, images.flatten(2)).clamp(0, 1).view_as(images)
 
 
 def colour(images: Tensor, settings: Augmentation, generator: Generator) -> Tensor:
-    """Random colour jitter and grey-scaling."""
+    """Random colour jitter and random conversion to grey."""
     n = len(images)
     if settings.brightness or settings.contrast or settings.saturation or settings.hue:
         amplitudes = (settings.brightness, settings.contrast, settings.saturation)
         b, c, s = (uniform(n, max(0.0, 1 - amplitude), 1 + amplitude, generator) for amplitude in amplitudes)
         h = uniform(n, -settings.hue, settings.hue, generator)
         off = ~chance(n, settings.jitter_probability, generator)
-        b, c, s, h = b.masked_fill(off, 1), c.masked_fill(off, 1), s.masked_fill(off, 1), h.masked_fill(off, 0)
+        b, c, s, h = (
+            b.masked_fill(off, 1),
+            c.masked_fill(off, 1),
+            s.masked_fill(off, 1),
+            h.masked_fill(off, 0),
+        )
         images = recolour(images, b, c, s, h)
     if settings.grayscale and images.shape[1] == 3:
         grey = chance(n, settings.grayscale, generator)
@@ -134,7 +154,10 @@ def colour(images: Tensor, settings: Augmentation, generator: Generator) -> Tens
 
 
 def view(images: Tensor, settings: Augmentation, generator: Generator) -> Tensor:
-    """One random view of each image: geometry, colour, then Gaussian noise; float32 in [0, 1], under autocast too."""
+    """One random view of each image: geometry, colour, then Gaussian noise.
+
+    Returns float32 in [0, 1], also under autocast.
+    """
     with torch.autocast(images.device.type, enabled=False):
         images = colour(geometry(images, settings, generator), settings, generator)
     if settings.noise:

@@ -1,8 +1,9 @@
-"""Convolutions whose weights' gradient does not hold up a step, on processors with matrix tiles (AMX).
+"""Convolutions with a faster weight gradient on processors with matrix tiles (AMX).
 
-oneDNN forms that gradient a row of pixels at a time, 32 of them to a tile, so that maps of 3 to 8 pixels a side leave its tiles
-nearly empty. Here 16 images of a batch are laid side by side first. The sums are the same but for the order of their terms.
-On any other processor or device, in float32 and for larger maps these layers are torch's own.
+oneDNN computes this gradient one row of pixels at a time, with 32 pixels to a tile, so that maps of 3 to 8
+pixels a side leave the tiles nearly empty. Here the maps of 16 images are first laid side by side. The sums have
+the same terms, in another order. On other processors and devices, in float32, and for larger maps, the layers
+are torch's own.
 """
 
 import math
@@ -16,13 +17,16 @@ from torch.nn.grad import conv2d_input, conv2d_weight
 from torch.utils.flop_counter import register_flop_formula
 
 TILES = torch.cpu.get_capabilities().get("amx_bf16", False)
-WIDEST = 8  # pixels, of the smaller of a layer's two maps
-TOGETHER = 16  # images in a row
-PADDING = 1  # of every layer here
+WIDEST = 8  # largest width in pixels of the smaller of a layer's two maps
+TOGETHER = 16  # most images side by side
+PADDING = 1  # of all layers in this module
 
 
 def side_by_side(maps: Tensor, together: int, gap: int) -> Tensor:
-    """Maps [n, c, h, w] as [n / together, c, h, together * (w + gap)], channels last, each with `gap` columns of zeros at its right."""
+    """Maps [n, c, h, w] as [n / together, c, h, together * (w + gap)], channels last.
+
+    Each map is followed by `gap` columns of zeros on its right.
+    """
     n, channels, height, width = maps.shape
     rows = maps.new_zeros(n // together, height, together, width + gap, channels)
     rows[:, :, :, :width] = maps.permute(0, 2, 3, 1).unflatten(0, (-1, together)).transpose(1, 2)
@@ -31,16 +35,21 @@ def side_by_side(maps: Tensor, together: int, gap: int) -> Tensor:
 
 @torch.library.custom_op("latents::weight_gradient", mutates_args=())
 def weight_gradient(large: Tensor, small: Tensor, kernel: int, stride: int) -> Tensor:
-    """Gradient [b, a, kernel, kernel] of a convolution's weights: `large` [n, a, h, w] are its inputs, `small` [n, b, h / stride,
-    w / stride] the gradient of its outputs; of a transposed one the other way round. w must be a multiple of the stride."""
+    """Gradient [b, a, kernel, kernel] of a convolution's weights.
+
+    `large` [n, a, h, w] is the input and `small` [n, b, h / stride, w / stride] the gradient of the output; for
+    a transposed convolution it is the other way round. w must be a multiple of the stride.
+    """
     together = math.gcd(len(small), TOGETHER)
     shape = (small.shape[1], large.shape[1], kernel, kernel)
-    return conv2d_weight(side_by_side(large, together, stride), shape, side_by_side(small, together, 1), stride, PADDING)
+    return conv2d_weight(
+        side_by_side(large, together, stride), shape, side_by_side(small, together, 1), stride, PADDING
+    )
 
 
 @register_flop_formula(torch.ops.latents.weight_gradient)
 def flops(large: Any, small: Any, kernel: int, stride: int, **_: Any) -> int:
-    """As torch counts the same gradient; the zeros between the images are nobody's work."""
+    """The count that torch gives for the same gradient: the zeros between images do not count."""
     return 2 * math.prod(small) * large[1] * kernel**2
 
 
@@ -48,10 +57,14 @@ class Convolve(torch.autograd.Function):
     """A convolution, or a transposed one, with `weight_gradient` in its backward pass."""
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None, stride: int, transposed: bool) -> Tensor:
+    def forward(
+        ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None, stride: int, transposed: bool
+    ) -> Tensor:
         ctx.save_for_backward(x, weight)
         ctx.stride, ctx.transposed = stride, transposed
-        return (functional.conv_transpose2d if transposed else functional.conv2d)(x, weight, bias, stride, PADDING)
+        return (functional.conv_transpose2d if transposed else functional.conv2d)(
+            x, weight, bias, stride, PADDING
+        )
 
     @staticmethod
     @once_differentiable
@@ -64,14 +77,22 @@ class Convolve(torch.autograd.Function):
             else:
                 before = conv2d_input(x.shape, weight, gradient, ctx.stride, PADDING)
         large, small = (gradient, x) if ctx.transposed else (x, gradient)
-        weights = weight_gradient(large, small, weight.shape[2], ctx.stride) if ctx.needs_input_grad[1] else None
+        weights = (
+            weight_gradient(large, small, weight.shape[2], ctx.stride) if ctx.needs_input_grad[1] else None
+        )
         bias = gradient.sum((0, 2, 3), dtype=torch.float32) if ctx.needs_input_grad[2] else None
         return before, weights, bias, None, None
 
 
 def pays(x: Tensor, small: int, large: int, stride: int) -> bool:
-    """Whether a layer on x, with maps of these widths, can be laid side by side and gains by it."""
-    return TILES and x.device.type == "cpu" and torch.is_autocast_enabled("cpu") and small <= WIDEST and small * stride == large
+    """Whether the maps of a layer on x, of these widths, can be laid side by side and this is faster."""
+    return (
+        TILES
+        and x.device.type == "cpu"
+        and torch.is_autocast_enabled("cpu")
+        and small <= WIDEST
+        and small * stride == large
+    )
 
 
 class Convolution(nn.Conv2d):

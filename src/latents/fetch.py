@@ -3,37 +3,42 @@
     python -m latents.fetch --config config/study.yaml --dataset cifar10 --out results/data/cifar10.json
 
 finds or downloads the files (MNIST 12 MB, CIFAR-10 170 MB), checks every one, and writes their manifest (name ->
-SHA-256). A folder that torchvision filled is used as it is. Sources and hashes stand in config/data.yaml. With a
-configuration whose source is `stand-in` it writes the demo's files instead (latents.standin; seconds).
+SHA-256). A folder that torchvision filled is used as it is. Sources and hashes stand in latents.datasets. For a
+study whose source is `stand-in` it writes the demo's files instead (latents.standin; seconds).
 """
 
-import argparse
 import gzip
 import hashlib
+import pkgutil
 import tarfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import requests
 import urllib3
 from tqdm import tqdm
 
-from latents import config, record, standin
-from latents.config import Problem
-from latents.data import Archive, Source, read_sources
+from latents import cli, config, record
+from latents.cli import Problem
+from latents.datasets import DATASETS
+from latents.datasets.spec import Archive, DatasetSpec
 
 ATTEMPTS = 4  # rounds over the sources that may still answer
 TIMEOUT = (10, 30)  # seconds to connect, seconds without a byte
 
 
-def fetch(root: Path, source: Source, *, pause: float = 1.0) -> None:
+def fetch(root: Path, source: DatasetSpec, *, pause: float = 1.0) -> None:
     """Bring every file of a data set under root; what is whole is kept. `pause`: seconds before the second attempt, then doubled."""
     for archive in source.archives:
         placed = root / archive.place
         partial = placed.with_name(f"{placed.name}.partial")
         try:
-            missing = [name for name, sha256 in archive.files.items() if not (root / name).is_file() or record.sha256(root / name) != sha256]
+            missing = [
+                name
+                for name, sha256 in archive.files.items()
+                if not (root / name).is_file() or record.sha256(root / name) != sha256
+            ]
             if not missing:
                 continue
             found = placed if md5(placed) == archive.md5 else partial
@@ -42,7 +47,9 @@ def fetch(root: Path, source: Source, *, pause: float = 1.0) -> None:
             unpack(found, archive, missing, root)
             partial.unlink(missing_ok=True)
         except OSError as error:
-            raise Problem(f"{root}: cannot be read or written ({error}); free space or mend the permissions, then run again") from None
+            raise Problem(
+                f"{root}: cannot be read or written ({error}); free space or mend the permissions, then run again"
+            ) from None
 
 
 def md5(path: Path) -> str | None:
@@ -54,7 +61,7 @@ class Refused(Exception):
     """An answer that asking the same source again cannot mend."""
 
 
-def download(archive: Archive, sources: list[str], placed: Path, partial: Path, pause: float) -> None:
+def download(archive: Archive, sources: Sequence[str], placed: Path, partial: Path, pause: float) -> None:
     """Fill `partial` with the archive, from the first source that gives it whole."""
     placed.parent.mkdir(parents=True, exist_ok=True)
     if md5(partial) == archive.md5:
@@ -70,7 +77,9 @@ def download(archive: Archive, sources: list[str], placed: Path, partial: Path, 
                 asked.remove(url)
                 failures[url] = str(error)
             except (requests.RequestException, urllib3.exceptions.HTTPError) as error:
-                failures[url] = str(getattr(getattr(error, "response", None), "status_code", type(error).__name__))
+                failures[url] = str(
+                    getattr(getattr(error, "response", None), "status_code", type(error).__name__)
+                )
     tried = ", ".join(f"{url}: {reason}" for url, reason in failures.items())
     instead = ", where another file is," if placed.exists() else ""
     mend = f"fetch it by other means, put it at {placed.absolute()}{instead} and run again; `make demo` needs neither network nor this file"
@@ -80,13 +89,22 @@ def download(archive: Archive, sources: list[str], placed: Path, partial: Path, 
 def receive(url: str, archive: Archive, partial: Path) -> None:
     """One attempt: go on where `partial` ends, and check the whole. Raises Refused for a wrong file, and what requests raises."""
     have = partial.stat().st_size if partial.exists() else 0
-    headers = {"Accept-Encoding": "identity"} | ({"Range": f"bytes={have}-"} if 0 < have < archive.bytes else {})
+    headers = {"Accept-Encoding": "identity"} | (
+        {"Range": f"bytes={have}-"} if 0 < have < archive.bytes else {}
+    )
     with requests.get(url, headers=headers, stream=True, timeout=TIMEOUT) as answer:
         if 400 <= answer.status_code < 500 and answer.status_code not in (408, 429):
             raise Refused(str(answer.status_code))
         answer.raise_for_status()
         resumed = answer.status_code == 206
-        bar = tqdm(desc=archive.place, total=archive.bytes, initial=have if resumed else 0, unit="B", unit_scale=True, disable=None)
+        bar = tqdm(
+            desc=archive.place,
+            total=archive.bytes,
+            initial=have if resumed else 0,
+            unit="B",
+            unit_scale=True,
+            disable=None,
+        )
         with partial.open("ab" if resumed else "wb") as file, bar:
             for chunk in answer.raw.stream(1 << 16, decode_content=False):
                 bar.update(file.write(chunk))
@@ -102,7 +120,9 @@ def unpack(path: Path, archive: Archive, wanted: list[str], root: Path) -> None:
     """Put each wanted file of the archive into place, once its SHA-256 is right."""
     for name, content in contents(path, wanted):
         if record.sha256(content) != archive.files[name]:
-            raise Problem(f"{path}: its {name} does not have the SHA-256 of config/data.yaml; restore that file as it was published")
+            raise Problem(
+                f"{path}: its {name} does not have the published SHA-256; restore that file as it was published"
+            )
         record.write_bytes(root / name, content)
 
 
@@ -110,29 +130,32 @@ def contents(path: Path, wanted: list[str]) -> Iterator[tuple[str, bytes]]:
     """Names and contents in a tar archive, in its order, or of one gzip file; nothing is written where an archive says."""
     if ".tar" in path.suffixes:
         with tarfile.open(path) as tar:
-            yield from ((member.name, tar.extractfile(member).read()) for member in tar if member.name in wanted)
+            yield from (
+                (member.name, tar.extractfile(member).read()) for member in tar if member.name in wanted
+            )
     else:
         yield wanted[0], gzip.decompress(path.read_bytes())
 
 
-@config.command
+@cli.command
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--config", required=True)
-    parser.add_argument("--dataset", required=True)
-    parser.add_argument("--out", required=True, help="the manifest: name -> SHA-256; the data folder itself may be read-only")
-    arguments = parser.parse_args()
-    study = config.read(arguments.config)
-    study.dataset(arguments.dataset)
-    source, root = read_sources()[arguments.dataset], Path(study.data)
+    # the manifest, name -> SHA-256; the data folder itself may be read-only
+    options = cli.parser(__doc__, "config", "dataset", "out").parse_args()
+    study = config.read(options.config)
+    study.dataset(options.dataset)
+    source, root = DATASETS[options.dataset], Path(study.data)
     if study.source == "download":
         fetch(root, source)
+    elif source.stand_in is None:
+        raise Problem(f"{options.config}: source: {options.dataset} has no stand-in; use source: download")
     else:
-        standin.write(root, arguments.dataset)
+        pkgutil.resolve_name(source.stand_in.write)(root)
     manifest = {"format": record.FORMAT, "files": {name: record.sha256(root / name) for name in source.files}}
-    if study.source == "stand-in":  # no pins are published for these files: the manifest beside them takes their place
-        record.write_json(root / f"{arguments.dataset}.json", manifest)
-    record.write_json(arguments.out, manifest)
+    if (
+        study.source == "stand-in"
+    ):  # nothing is published for these files: the manifest beside them takes its place
+        record.write_json(root / f"{options.dataset}.json", manifest)
+    record.write_json(options.out, manifest)
 
 
 if __name__ == "__main__":

@@ -1,5 +1,7 @@
 """Separability and geometry of codes [n, 128], with labels [n] where classes are asked about."""
 
+from collections.abc import Iterator
+
 import torch
 from sklearn.metrics import silhouette_score
 from torch import Tensor
@@ -24,17 +26,25 @@ def scatter_ratio(codes: Tensor, labels: Tensor) -> float:
     return between / within
 
 
+def nearest(queries: Tensor, keys: Tensor, k: int, *, same: bool = False) -> Iterator[tuple[Tensor, Tensor]]:
+    """The k unit keys [m, d] most similar to each unit query [n, d], a thousand queries at a time.
+
+    Yields cosine similarities, falling, and positions, [<= 1000, k] each. Where queries and keys are the `same`, none is
+    its own neighbour.
+    """
+    for start in range(0, len(queries), 1000):
+        similarity = queries[start : start + 1000] @ keys.T  # [<= 1000, m]
+        if same:
+            itself = torch.arange(len(similarity), device=keys.device)
+            similarity[itself, itself + start] = -torch.inf
+        yield tuple(similarity.topk(k, dim=1))
+
+
 def knn_purity(codes: Tensor, labels: Tensor, k: int) -> float:
     """Mean share of a code's k nearest neighbours (cosine, itself left out) that have its label; in [0, 1]."""
     unit = functional.normalize(codes, dim=1)
-    shares = []
-    for start in range(0, len(unit), 1000):
-        similarity = unit[start : start + 1000] @ unit.T
-        rows = torch.arange(len(similarity), device=unit.device)
-        similarity[rows, rows + start] = -torch.inf
-        nearest = similarity.topk(k, dim=1).indices
-        shares.append((labels[nearest] == labels[start : start + 1000, None]).double().mean(1))
-    return torch.cat(shares).mean().item()
+    neighbours = torch.cat([index for _, index in nearest(unit, unit, k, same=True)])  # [n, k]
+    return (labels[neighbours] == labels[:, None]).double().mean(1).mean().item()
 
 
 def alignment(a: Tensor, b: Tensor) -> float:

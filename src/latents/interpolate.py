@@ -22,11 +22,11 @@ def path_length(frames: Tensor) -> float:
     return (length / (flat[:, -1] - flat[:, 0]).norm(dim=1).clamp_min(1e-8)).mean().item()
 
 
-def class_changes(judged: Tensor, labels: Tensor) -> tuple[float | None, int]:
-    """Mean number of changes of the judged class [p, steps] along a path, and the number of pairs counted.
+def class_changes(predicted: Tensor, labels: Tensor) -> tuple[float | None, int]:
+    """Mean number of changes of the predicted class [p, steps] along a path, and the number of pairs counted.
 
-    Counted are the pairs whose two ends are judged as their labels [p, 2]; None where there is no such pair.
+    Counted are the pairs whose two ends are classified as their labels [p, 2]; None where there is no such pair.
     """
-    counted = (judged[:, [0, -1]] == labels).all(1)
-    changes = (judged[:, 1:] != judged[:, :-1]).sum(1)[counted]
+    counted = (predicted[:, [0, -1]] == labels).all(1)
+    changes = (predicted[:, 1:] != predicted[:, :-1]).sum(1)[counted]
     return (changes.double().mean().item() if len(changes) else None), len(changes)

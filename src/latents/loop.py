@@ -1,14 +1,12 @@
-"""The training loop: one cycle of the learning rate, a curve, a checkpoint after each epoch and at a stop; used for all that is trained."""
+"""The training loop: one cycle of the learning rate, a curve, a checkpoint after each epoch; used for all that is trained."""
 
 import contextlib
-import io
 import itertools
 import math
-import signal
 import sys
 import time
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -16,14 +14,68 @@ import torch
 from torch import Generator, Tensor
 from tqdm import tqdm
 
-from latents import record
-from latents.config import Problem
+from latents.checkpoint import Checkpoint, stop_signals
+from latents.cli import Problem
 from latents.device import generator
 from latents.optimise import optimizers_for
 from latents.settings import Optimisation
 
 CURVE = ("epoch", "step", "loss", "val_loss", "lr")
-ROWS = 25  # of a curve, at most: many short epochs would spend their time on validating
+MOST_LINES = 25  # of a curve: many short epochs would spend their time on validating
+
+Curve = list[tuple[Any, ...]]  # a tuple of CURVE for every epoch or every few
+
+
+@dataclass(frozen=True)
+class Task:
+    """What is trained, and how: a module, by a loss on `items` items in whole batches."""
+
+    name: str
+    module: torch.nn.Module
+    loss: Callable[[Tensor, Generator], Tensor]  # of an index of items
+    items: int
+    settings: Optimisation
+    seed: int
+    device: torch.device
+    validate: Callable[[Generator], float] = lambda _: 0.0
+    linear_rate: float = 1.0  # of linear paths, as a share of the learning rate
+
+    @property
+    def batch(self) -> int:
+        return min(self.settings.batch_size, self.items)
+
+    @property
+    def steps_per_epoch(self) -> int:
+        return self.items // self.batch
+
+    @property
+    def steps(self) -> int:
+        return self.settings.epochs * self.steps_per_epoch
+
+    def ends_line(self, epoch: int) -> bool:
+        """Whether the curve has a line for an epoch, counted from 0."""
+        every = math.ceil(self.settings.epochs / MOST_LINES)
+        return (epoch + 1) % every == 0 or epoch + 1 == self.settings.epochs
+
+
+@dataclass
+class Progress:
+    """How far a training is; what a checkpoint holds beside module, optimizers and random state."""
+
+    total: Tensor  # of the losses since the curve's last line
+    step: int = 0
+    curve: Curve = field(default_factory=list)
+    seconds_before: float = 0.0  # of earlier processes
+    started: float = field(default_factory=time.perf_counter)
+
+    @property
+    def seconds(self) -> float:
+        return self.seconds_before + time.perf_counter() - self.started
+
+    @property
+    def mean_loss(self) -> float:
+        """Since the curve's last line."""
+        return self.total.item() / (self.step - (self.curve[-1][1] if self.curve else 0))
 
 
 def rate_at(step: int, steps: int, settings: Optimisation) -> float:
@@ -32,115 +84,118 @@ def rate_at(step: int, steps: int, settings: Optimisation) -> float:
     return settings.learning_rate * min(1.0, (step + 1) / up, (steps - step) / max(1.0, steps - up))
 
 
-@contextlib.contextmanager
-def stops() -> Iterator[list[signal.Signals]]:
-    """Inside, SIGTERM (a scheduler's preemption) and SIGINT (Ctrl-C) are listed, for the loop to end at its next step."""
-    caught: list[signal.Signals] = []
-    kinds = (signal.SIGTERM, signal.SIGINT)
-    before = [signal.signal(kind, lambda number, _: caught.append(signal.Signals(number))) for kind in kinds]
-    try:
-        yield caught
-    finally:
-        for kind, handler in zip(kinds, before, strict=True):
-            signal.signal(kind, handler)
+def fit(task: Task, checkpoint: Checkpoint | None = None) -> tuple[Curve, float]:
+    """Train for `settings.epochs` epochs; returns the curve and the seconds.
 
-
-def fit(
-    loss: Callable[[Tensor, Generator], Tensor],  # from an index of the batch's items
-    validate: Callable[[Generator], float],
-    module: torch.nn.Module,
-    settings: Optimisation,
-    items: int,
-    seed: int,
-    device: torch.device,
-    *,
-    name: str,
-    linear_rate: float = 1.0,
-    checkpoint: Path | None = None,
-    identity: str = "",
-) -> tuple[list[tuple[Any, ...]], float]:
-    """The loop: `settings.epochs` passes over `items` items in whole batches; returns the curve, a row an epoch or every few, and its seconds.
-
-    With a checkpoint path, state is written there after each epoch and at SIGTERM or SIGINT, which then end the process with
-    128 + the signal's number, and is taken up from there if it has this identity; weights and curve are as if nothing had been.
+    With a checkpoint, state is written after each epoch and at SIGTERM or SIGINT, which then end the process with
+    128 + the signal's number. It is taken up from there; weights and curve are as if nothing had been.
     """
-    optimizers = optimizers_for(module, settings, linear_rate)
-    batch = min(settings.batch_size, items)
-    per_epoch = items // batch
-    steps = settings.epochs * per_epoch
-    curve: list[tuple[Any, ...]] = []
-    started, before, done, total = time.perf_counter(), 0.0, 0, torch.zeros((), device=device)
-    state = read_checkpoint(checkpoint, identity, device) if checkpoint else None
+    optimizers = optimizers_for(task.module, task.settings, task.linear_rate)
+    progress = Progress(torch.zeros((), device=task.device))
+    state = checkpoint.read(task.device) if checkpoint else None
     if state:
-        module.load_state_dict(state["module"])
-        for optimizer, kept in zip(optimizers, state["optimizers"], strict=True):
-            optimizer.load_state_dict(kept)
-        curve, before, done, total = [tuple(row) for row in state["curve"]], state["seconds"], state["step"], state["total"]
+        restore(state, task.module, optimizers, progress)
+    with (
+        stop_signals() if checkpoint else contextlib.nullcontext([]) as caught,
+        bar_of(task, progress) as bar,
+    ):
 
-    def save(random: Generator) -> None:
-        now = {
-            "identity": identity, "module": module.state_dict(), "optimizers": [optimizer.state_dict() for optimizer in optimizers],
-            "curve": curve, "seconds": before + time.perf_counter() - started, "step": done, "total": total, "random": random.get_state(),
-        }  # fmt: skip
-        buffer = io.BytesIO()
-        torch.save(now, buffer)
-        content = buffer.getvalue()
-        record.write_bytes(checkpoint, bytes.fromhex(record.sha256(content)) + content)
+        def save(random: Generator) -> None:
+            checkpoint.write(state_of(task.module, optimizers, progress) | {"random": random.get_state()})
 
-    bar = tqdm(total=steps, initial=done, desc=name, unit="step", disable=not sys.stderr.isatty())
-    with stops() if checkpoint else contextlib.nullcontext([]) as caught, bar:
-        for epoch in range(done // per_epoch, settings.epochs):
-            module.train()
-            random = generator(device, seed, epoch)
-            order = torch.randperm(items, generator=random, device=device)
-            if state and done % per_epoch:
+        for epoch in range(progress.step // task.steps_per_epoch, task.settings.epochs):
+            task.module.train()
+            random = generator(task.device, task.seed, epoch)
+            order = torch.randperm(task.items, generator=random, device=task.device)
+            done = progress.step % task.steps_per_epoch
+            if state and done:
                 random.set_state(state["random"].cpu())
-            for i in range(done % per_epoch, per_epoch):
+            for index in order.split(task.batch)[done : task.steps_per_epoch]:
                 if caught:
                     save(random)
-                    print(f"{name}: stopped by {caught[0].name} after step {done} of {steps}; the same command goes on from there", file=sys.stderr)
+                    print(
+                        f"{task.name}: stopped by {caught[0].name} after step {progress.step} of {task.steps}; "
+                        "the same command goes on from there",
+                        file=sys.stderr,
+                    )
                     sys.exit(128 + caught[0])
-                rate = rate_at(done, steps, settings)
-                for group in itertools.chain(*(optimizer.param_groups for optimizer in optimizers)):
-                    group["lr"] = rate * group["share"]
-                value = loss(order[i * batch : (i + 1) * batch], random)
-                module.zero_grad(set_to_none=True)
-                value.backward()
-                for optimizer in optimizers:
-                    optimizer.step()
-                total += value.detach()
-                done += 1
+                rate = rate_at(progress.step, task.steps, task.settings)
+                value = step(task, optimizers, rate, index, random)
+                progress.total += value
+                progress.step += 1
                 bar.update()
-                if not bar.disable and i % 20 == 0:
+                if not bar.disable and progress.step % 20 == 1:
                     bar.set_postfix(loss=f"{value.item():.4f}")
-            mean = total.item() / (done - (curve[-1][1] if curve else 0))
-            if not np.isfinite(mean):
-                raise Problem(f"{name}: the loss is not finite in epoch {epoch + 1}; lower its learning-rate in the configuration")
-            if (epoch + 1) % math.ceil(settings.epochs / ROWS) == 0 or done == steps:
-                module.eval()
-                with torch.inference_mode():
-                    curve.append((epoch + 1, done, mean, validate(generator(device, seed, 0, 1)), rate))
-                total.zero_()
-                if checkpoint:
-                    print(f"{name}: epoch {epoch + 1}, loss {mean:.4f}, val {curve[-1][3]:.4f}, {before + time.perf_counter() - started:.0f} s", flush=True)
+            end_epoch(task, progress, epoch, rate, print_line=checkpoint is not None)
             if checkpoint:
                 save(random)
-    module.eval()
-    return curve, before + time.perf_counter() - started
+    task.module.eval()
+    return progress.curve, progress.seconds
 
 
-def read_checkpoint(path: Path, identity: str, device: torch.device) -> dict[str, Any] | None:
-    """The checkpoint at path, or None, with a word on stderr, when it is broken or of another configuration or source."""
-    if not path.exists():
-        return None
-    content = path.read_bytes()
-    seal, content = content[:32], content[32:]
-    if record.sha256(content) == seal.hex():
-        state = torch.load(io.BytesIO(content), map_location=device, weights_only=True)
-        if state["identity"] == identity:
-            return state
-        reason = "is of another configuration or source"
-    else:
-        reason = "is damaged"
-    print(f"{path}: {reason}; training starts from the beginning", file=sys.stderr)
-    return None
+def step(
+    task: Task, optimizers: list[torch.optim.Optimizer], rate: float, index: Tensor, random: Generator
+) -> Tensor:
+    """One step of gradient descent on the items at an index; returns the loss."""
+    for group in itertools.chain(*(optimizer.param_groups for optimizer in optimizers)):
+        group["lr"] = rate * group["share"]
+    loss = task.loss(index, random)
+    task.module.zero_grad(set_to_none=True)
+    loss.backward()
+    for optimizer in optimizers:
+        optimizer.step()
+    return loss.detach()
+
+
+def end_epoch(task: Task, progress: Progress, epoch: int, rate: float, *, print_line: bool) -> None:
+    """Add the curve's line where one is due. Raises Problem where the loss is not finite."""
+    mean = progress.mean_loss
+    if not np.isfinite(mean):
+        raise Problem(
+            f"{task.name}: the loss is not finite in epoch {epoch + 1}; lower its learning-rate in the configuration"
+        )
+    if not task.ends_line(epoch):
+        return
+    task.module.eval()
+    with torch.inference_mode():
+        validation = task.validate(generator(task.device, task.seed, 0, 1))
+    progress.curve.append((epoch + 1, progress.step, mean, validation, rate))
+    progress.total.zero_()
+    if print_line:
+        seconds = f"{progress.seconds:.0f} s"
+        print(f"{task.name}: epoch {epoch + 1}, loss {mean:.4f}, val {validation:.4f}, {seconds}", flush=True)
+
+
+def bar_of(task: Task, progress: Progress) -> tqdm:
+    """A progress bar, on a terminal alone."""
+    return tqdm(
+        total=task.steps, initial=progress.step, desc=task.name, unit="step", disable=not sys.stderr.isatty()
+    )
+
+
+def state_of(
+    module: torch.nn.Module, optimizers: list[torch.optim.Optimizer], progress: Progress
+) -> dict[str, Any]:
+    """What a checkpoint holds, the random state left out."""
+    return {
+        "module": module.state_dict(),
+        "optimizers": [optimizer.state_dict() for optimizer in optimizers],
+        "curve": progress.curve,
+        "seconds": progress.seconds,
+        "step": progress.step,
+        "total": progress.total,
+    }
+
+
+def restore(
+    state: dict[str, Any],
+    module: torch.nn.Module,
+    optimizers: list[torch.optim.Optimizer],
+    progress: Progress,
+) -> None:
+    """Put everything back to where `state_of` was called."""
+    module.load_state_dict(state["module"])
+    for optimizer, saved in zip(optimizers, state["optimizers"], strict=True):
+        optimizer.load_state_dict(saved)
+    progress.curve = [tuple(line) for line in state["curve"]]
+    progress.seconds_before, progress.step, progress.total = state["seconds"], state["step"], state["total"]

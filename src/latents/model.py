@@ -1,88 +1,85 @@
-"""The model of a cell: the networks that its method trains, and its file of weights."""
+"""What every method's networks have in common, and their file of weights."""
 
 import contextlib
 import json
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import safetensors
 import torch
 from safetensors.torch import load_file, save
-from torch import Tensor, nn
+from torch import Generator, Tensor, nn
 
-from latents import record
-from latents.config import DATASETS, ROWS_WITH_LABELS, Problem, Study
-from latents.networks import PCA, Decoder, Encoder, Float32, GradientDecoder, PlainDecoder, PlainEncoder
-from latents.settings import CLASSES, CODE_SIZE, Autoencoder, AutoencoderPlus, Contrastive, Guided
+from latents import methods, record
+from latents.cli import Problem
+from latents.config import REFERENCE_CLASSIFIER, Run, Study
+from latents.datasets import DATASETS
+from latents.datasets.spec import Shape
+from latents.device import to_float
+from latents.methods import MethodSettings
+from latents.settings import Widths
+
+FITTED_ON = 5000  # training images for standardisation and whitening
+
+
+class Setting(NamedTuple):
+    """What networks are built for: images and classes of a data set, and the sizes that a study's methods share."""
+
+    shape: Shape
+    classes: int
+    widths: Widths  # of the encoder
+    decoder_channels: int
+    plain_channels: Widths | None  # of the plain decoder, where a method borrows it from `autoencoder`
 
 
 class Model(nn.Module):
-    """All parts of one cell; those that its method does not train are None."""
+    """The networks of one method; a subclass says what they are, what they see, and what they are trained for.
 
-    def __init__(self, study: Study, dataset: str, run: str) -> None:
+    A subclass is built from (settings, setting). It sets what it has of `encoder` (images [n, c, h, w] in [0, 1] ->
+    codes [n, d]), `decoder` (codes -> images), `head` (codes -> logits) and `projector` (codes -> z).
+    """
+
+    encoder: nn.Module
+
+    def __init__(self) -> None:
         super().__init__()
-        shape = DATASETS[dataset]
-        settings = study.method(dataset, run)
-        size = getattr(settings, "code_size", CODE_SIZE)
         self.decoder: nn.Module | None = None
         self.head: nn.Module | None = None
         self.projector: nn.Module | None = None
-        self.gradients: nn.Module | None = None
-        self.uses_labels = run.partition(".")[0] in ROWS_WITH_LABELS
-        if run == "pca":
-            self.encoder: nn.Module = PCA(shape)
-        elif isinstance(settings, Autoencoder):
-            self.encoder = PlainEncoder(shape, settings.channels)
-            self.decoder = PlainDecoder(shape, settings.channels, linear_path=False)
-        else:
-            self.encoder = Encoder(shape, study.encoder.widths, size, linear_path=getattr(settings, "linear_path", False))
-        if isinstance(settings, AutoencoderPlus):
-            plain = study.dataset(dataset).methods.autoencoder.channels
-            residual = settings.residual_decoder
-            linear = settings.linear_path
-            self.decoder = Decoder(shape, study.decoder.channels, linear, size) if residual else PlainDecoder(shape, plain, linear, size)
-            if settings.gradient_weight:  # built last: with and without it the rest starts alike
-                self.gradients = GradientDecoder(shape, study.decoder.channels, size)
-        if isinstance(settings, Guided) or self.uses_labels:
-            self.head = nn.Sequential(nn.BatchNorm1d(size), nn.Linear(size, CLASSES))
-        if isinstance(settings, Contrastive):
-            hidden, width = settings.projection
-            self.projector = nn.Sequential(
-                nn.Linear(size, hidden), nn.BatchNorm1d(hidden), nn.ReLU(), Float32(nn.Linear(hidden, width, bias=False))
-            )
+
+    def fit(self, images: Tensor) -> None:
+        """Fit what is fitted, not learnt, on the training images uint8 [n, c, h, w]."""
+        self.encoder.fit(to_float(images[:FITTED_ON]))
+
+    def views(self, images: Tensor, random: Generator) -> tuple[Tensor, ...]:
+        """What a training step sees of images float [n, c, h, w] in [0, 1]."""
+        raise TypeError(f"{type(self).__name__} is not trained")
+
+    def objective(self, views: tuple[Tensor, ...], labels: Tensor) -> Tensor:
+        """The loss of a batch, a scalar: its views, and labels int64 [n]."""
+        raise TypeError(f"{type(self).__name__} is not trained")
 
     def decode(self, codes: Tensor) -> Tensor:
         """codes [n, d] -> images [n, c, h, w] in [0, 1], by the method's own decoder."""
-        return self.encoder.decode(codes) if isinstance(self.encoder, PCA) else self.decoder(codes)
-
-    @torch.no_grad()
-    def start_from_pca(self, images: Tensor) -> None:
-        """Make the linear paths of encoder and decoder the PCA of images uint8 [n, c, h, w]; the convolutions add nothing yet.
-
-        The code is brought to unit scale by one number, so it reconstructs as PCA does and its geometry is PCA's.
-        """
-        pca = PCA((*images.shape[2:], images.shape[1]), len(self.encoder.linear.layer.bias))
-        pca.fit(images)
-        scale = torch.cat([pca(part.float().div(255)) for part in images.split(5000)]).std(0).square().mean().sqrt()
-        into, out = self.encoder.linear.layer, self.decoder.linear[0].layer
-        into.weight.copy_(pca.components / scale)
-        into.bias.copy_(-pca.components @ pca.mean / scale)
-        out.weight.copy_(pca.components.T * scale)
-        out.bias.copy_(pca.mean)
-        for layer in (self.encoder.to_code.layer, self.decoder.to_pixels.layer):
-            nn.init.zeros_(layer.weight)
-            nn.init.zeros_(layer.bias)
+        return self.decoder(codes)
 
     @property
     def decodes(self) -> bool:
-        return self.decoder is not None or isinstance(self.encoder, PCA)
+        """Whether the method has a decoder of its own."""
+        return self.decoder is not None
 
 
-def build(study: Study, dataset: str, run: str, seed: int) -> Model:
-    """A freshly initialised model; the seed decides its weights, so rows that share a network start alike at one seed."""
-    with forked(seed):
-        return Model(study, dataset, run)
+def build(study: Study, run: Run) -> Model:
+    """Freshly initialised networks; the seed decides their weights, so methods that share one start alike."""
+    name = "guided" if run.method == REFERENCE_CLASSIFIER else run.base
+    settings: MethodSettings = study.settings(run.dataset, run.method)
+    data = DATASETS[run.dataset]
+    setting = Setting(
+        data.shape, len(data.classes), study.encoder.widths, study.decoder.channels, study.plain_channels(run)
+    )
+    with forked(run.seed):
+        return methods.network(name)(settings, setting)
 
 
 @contextlib.contextmanager
@@ -101,8 +98,8 @@ def save_model(path: str | Path, model: Model, training: dict[str, Any]) -> None
     record.write_bytes(path, save(tensors, metadata))
 
 
-def load_model(path: str | Path, study: Study) -> tuple[Model, dict[str, Any]]:
-    """Read weights and the configuration that made them; raises Problem when they are missing, broken or of another study."""
+def load_model(path: str | Path, study: Study) -> tuple[Model, Run]:
+    """Read weights, and of which run they are; raises Problem when they are missing, broken or of another study."""
     try:
         with safetensors.safe_open(str(path), "pt") as file:
             made = json.loads((file.metadata() or {}).get("latents", "{}"))
@@ -110,19 +107,29 @@ def load_model(path: str | Path, study: Study) -> tuple[Model, dict[str, Any]]:
     except FileNotFoundError:
         raise Problem(f"{path}: missing; train it first (snakemake {path})") from None
     except (safetensors.SafetensorError, OSError, ValueError):
-        raise Problem(f"{path}: not a whole safetensors file; delete it and run again, its cell will be trained again") from None
+        raise Problem(
+            f"{path}: not a whole safetensors file; delete it and run again, it will be trained again"
+        ) from None
     if not isinstance(made, dict) or made.get("format") != record.FORMAT:
-        raise Problem(f"{path}: weights of another version; delete the file and run again, its cell will be trained again")
+        raise Problem(
+            f"{path}: weights of another version; delete the file and run again, it will be trained again"
+        )
     try:
         training = made["training"]
-        expected = json.loads(json.dumps(study.training(training["dataset"], training["run"], training["seed"])))
+        run = Run(training["dataset"], training["run"], training["seed"])
+        expected = json.loads(json.dumps(study.training(run)))
     except (KeyError, TypeError, Problem):
-        expected = None  # a cell that this study does not have
+        expected = None  # a run that this study does not have
     if expected is None or expected != training:
-        raise Problem(f"{path}: made with another configuration; delete the file and run again, or use the configuration that made it")
-    model = build(study, training["dataset"], training["run"], training["seed"])
+        raise Problem(
+            f"{path}: made with another configuration; delete the file and run again, "
+            "or use the configuration that made it"
+        )
+    model = build(study, run)
     try:
         model.load_state_dict(tensors)
     except RuntimeError:
-        raise Problem(f"{path}: its tensors do not fit this version's networks; delete the file and run again") from None
-    return model, training
+        raise Problem(
+            f"{path}: its tensors do not fit this version's networks; delete the file and run again"
+        ) from None
+    return model, run

@@ -1,4 +1,4 @@
-"""The objectives: L1, cross-entropy (both torch's own), NT-Xent and SupCon; and the gradients that an autoencoder may rebuild.
+"""The objectives: L1, cross-entropy (both torch's own), NT-Xent and SupCon; and the gradients that an autoencoder may reconstruct.
 
 Two views of n images come as z [2n, d]: rows i and i + n are the two views of image i.
 """
@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from latents.settings import CELL, DIRECTIONS
+DIRECTIONS, CELL = 9, 4  # of gradient histograms: bins over half a turn, pixels a side
 
 
 def supcon(z: Tensor, labels: Tensor, temperature: float) -> Tensor:
@@ -41,7 +41,10 @@ def gradient_histograms(images: Tensor) -> Tensor:
     """
     with torch.autocast(images.device.type, enabled=False):
         padded = functional.pad(images, (1, 1, 1, 1), mode="replicate")
-        across, down = padded[:, :, 1:-1, 2:] - padded[:, :, 1:-1, :-2], padded[:, :, 2:, 1:-1] - padded[:, :, :-2, 1:-1]
+        across, down = (
+            padded[:, :, 1:-1, 2:] - padded[:, :, 1:-1, :-2],
+            padded[:, :, 2:, 1:-1] - padded[:, :, :-2, 1:-1],
+        )
         strength, strongest = (across.square() + down.square()).max(1, keepdim=True)  # [n, 1, h, w]
         across, down = across.gather(1, strongest), down.gather(1, strongest)
         bins = torch.arange(DIRECTIONS, device=images.device).view(1, DIRECTIONS, 1, 1)

@@ -8,6 +8,11 @@ from latents.settings import Optimisation
 MOMENTUM = 0.95  # of Muon
 COEFFICIENTS = (3.4445, -4.7750, 2.0315)  # of the quintic iteration, as published
 ITERATIONS = 5
+LINEAR_PATH, ADAMW, MUON = (
+    "linear path",
+    "adamw",
+    "muon",
+)  # groups of parameters; layers are marked with the first two
 
 
 def orthogonalised(matrix: Tensor) -> Tensor:
@@ -56,26 +61,50 @@ class Muon(torch.optim.Optimizer):
                 weight.add_(update.view(weight.shape), alpha=-group["lr"] * size)
 
 
-def optimizers_for(module: nn.Module, settings: Optimisation, linear_rate: float) -> list[torch.optim.Optimizer]:
+def mark(module: nn.Module, group: str) -> nn.Module:
+    """Mark a layer, with all parameters in it, as one of LINEAR_PATH or ADAMW; the other layers are Muon's."""
+    module.optimiser_group = group
+    return module
+
+
+def parameters_by_group(module: nn.Module) -> dict[str, list[Tensor]]:
+    """The parameters that are trained, in the module's order, by the group that their layer is marked with."""
+    marks = {
+        parameter: layer.optimiser_group
+        for layer in module.modules()
+        if hasattr(layer, "optimiser_group")
+        for parameter in layer.parameters()
+    }
+    found: dict[str, list[Tensor]] = {LINEAR_PATH: [], ADAMW: [], MUON: []}
+    for parameter in module.parameters():
+        if parameter.requires_grad:
+            found[marks.get(parameter, MUON if parameter.ndim > 1 else ADAMW)].append(parameter)
+    return found
+
+
+def optimizers_for(
+    module: nn.Module, settings: Optimisation, linear_rate: float
+) -> list[torch.optim.Optimizer]:
     """What trains a module, together all of it; a group's `share` is its part of the learning rate.
 
-    Parameters of a linear path (named `linear`) learn at `linear_rate` times the others' rate. Muon takes every other weight of
-    two or more axes but those of the classifier head and of the layer that ends in pixels; these, the path, biases and norms
+    A linear path learns at `linear_rate` times the others' rate. Muon takes every other weight of two or more axes
+    but those of the classification head and of the layer that ends in pixels; these, the path, biases and norms
     are AdamW's, without decay.
     """
-    trained = {name: parameter for name, parameter in module.named_parameters() if parameter.requires_grad}
-    path = [parameter for name, parameter in trained.items() if ".linear." in name]
-    rest = {name: parameter for name, parameter in trained.items() if ".linear." not in name}
+    found = parameters_by_group(module)
     rate, decay = settings.learning_rate, settings.weight_decay
 
     def groups(parameters: list[Tensor]) -> list[dict]:
-        return [{"params": part, "share": share, "lr": share * rate} for part, share in ((parameters, 1.0), (path, linear_rate)) if part]
+        parts = ((parameters, 1.0), (found[LINEAR_PATH], linear_rate))
+        return [{"params": part, "share": share, "lr": share * rate} for part, share in parts if part]
 
     match settings.optimizer:
         case "sgd":
-            return [torch.optim.SGD(groups(list(rest.values())), rate, momentum=0.9, nesterov=True, weight_decay=decay, fused=True)]
+            options = {"momentum": 0.9, "nesterov": True, "weight_decay": decay, "fused": True}
+            return [torch.optim.SGD(groups(found[ADAMW] + found[MUON]), rate, **options)]
         case "adamw":
-            return [torch.optim.AdamW(groups(list(rest.values())), rate, weight_decay=decay, fused=True)]
-    hidden = [name for name, parameter in rest.items() if parameter.ndim > 1 and not name.startswith("head.") and "to_pixels" not in name]
-    others = groups([parameter for name, parameter in rest.items() if name not in hidden])
-    return [Muon([{"params": [rest[name] for name in hidden], "share": 1.0}], rate, decay), torch.optim.AdamW(others, rate, weight_decay=0.0, fused=True)]
+            return [
+                torch.optim.AdamW(groups(found[ADAMW] + found[MUON]), rate, weight_decay=decay, fused=True)
+            ]
+    muon = Muon([{"params": found[MUON], "share": 1.0}], rate, decay)
+    return [muon, torch.optim.AdamW(groups(found[ADAMW]), rate, weight_decay=0.0, fused=True)]

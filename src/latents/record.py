@@ -1,17 +1,20 @@
 """Records: small sorted JSON, written whole or not at all, sealed, each with the hashes of what it came from."""
 
+import csv
 import hashlib
+import io
 import json
 import os
 import platform
 import tempfile
+from collections.abc import Iterable, Sequence
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
-from latents.config import Problem
+from latents.cli import Problem
 
 FORMAT = 1  # of records, codes and weights; raised when an old file can no longer be read
 PACKAGES = ("torch", "torchvision", "numpy", "scipy", "scikit-learn", "openTSNE", "latents")
@@ -32,7 +35,9 @@ def write_bytes(path: str | Path, content: bytes) -> None:
         os.chmod(partial, 0o644)
         os.replace(partial, path)
     except OSError as error:
-        raise Problem(f"{path}: cannot be written ({error.strerror}); free space or mend the permissions, then run again") from None
+        raise Problem(
+            f"{path}: cannot be written ({error.strerror}); free space or mend the permissions, then run again"
+        ) from None
     finally:
         if partial:  # still there where it was not renamed
             Path(partial).unlink(missing_ok=True)
@@ -43,6 +48,18 @@ def write_text(path: str | Path, content: str) -> None:
     write_bytes(path, content.encode())
 
 
+def csv_text(header: Sequence[str], lines: Iterable[Sequence[Any]]) -> str:
+    """A table with a header. Floats are written so that reading them gives the same float."""
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerows([header, *lines])
+    return text.getvalue()
+
+
+def write_csv(path: str | Path, header: Sequence[str], lines: Iterable[Sequence[Any]]) -> None:
+    """As write_text: `csv_text` of a table."""
+    write_text(path, csv_text(header, lines))
+
+
 def seal(content: dict[str, Any]) -> str:
     """SHA-256 of a record's content, by which a later change shows."""
     return sha256(json.dumps(content, sort_keys=True, allow_nan=False).encode())
@@ -50,7 +67,10 @@ def seal(content: dict[str, Any]) -> str:
 
 def write_json(path: str | Path, content: dict[str, Any]) -> None:
     """As write_bytes: sorted keys, one value a line, NaN refused; its seal stands under `sha256`."""
-    write_text(path, json.dumps(content | {"sha256": seal(content)}, indent=1, sort_keys=True, allow_nan=False) + "\n")
+    write_text(
+        path,
+        json.dumps(content | {"sha256": seal(content)}, indent=1, sort_keys=True, allow_nan=False) + "\n",
+    )
 
 
 def read_json(path: str | Path) -> dict[str, Any]:
@@ -60,13 +80,17 @@ def read_json(path: str | Path) -> dict[str, Any]:
     except FileNotFoundError:
         raise Problem(f"{path}: missing; run the step that makes it (snakemake {path})") from None
     except OSError as error:
-        raise Problem(f"{path}: cannot be read ({error.strerror}); mend its permissions, or delete it and run again") from None
+        raise Problem(
+            f"{path}: cannot be read ({error.strerror}); mend its permissions, or delete it and run again"
+        ) from None
     except ValueError:
         raise Problem(f"{path}: not valid JSON; delete it and run again, its step will be repeated") from None
     if not isinstance(content, dict) or content.get("format") != FORMAT:
         raise Problem(f"{path}: not a record of format {FORMAT}; delete it and run again with this version")
     if content.pop("sha256", None) != seal(content):
-        raise Problem(f"{path}: changed since it was written (its seal is broken); delete it and run again, its step will be repeated")
+        raise Problem(
+            f"{path}: changed since it was written (its seal is broken); delete it and run again, its step will be repeated"
+        )
     return content
 
 
@@ -85,9 +109,18 @@ def tree_sha256(files: list[Path]) -> str:
 
 
 def source_sha256() -> str:
-    """Hash of what can change a number: the modules that train and measure, and the lock; the data have a hash of their own."""
-    modules = [path for path in (ROOT / "src/latents").glob("*.py") if path.name not in ("fetch.py", "standin.py")]
+    """Hash of what can change a number: the modules that train and measure, and the lock; the data have their own."""
+    core = ROOT / "src/latents"
+    apart = ("cli.py", "fetch.py", "standin.py")
+    modules = [path for path in core.glob("*.py") if path.name not in apart]
+    modules += [path for folder in ("methods", "datasets") for path in (core / folder).glob("*.py")]
     return tree_sha256([*modules, ROOT / "requirements.lock"])
+
+
+def build_files() -> list[Path]:
+    """What the paper is built with: all source, workflow, configuration, and the lock; the paper prints their hash."""
+    patterns = ("src/**/*.py", "Snakefile", "rules/*.smk", "config/*.yaml", "requirements.lock")
+    return [path for pattern in patterns for path in ROOT.glob(pattern)]
 
 
 def environment() -> dict[str, Any]:
@@ -113,5 +146,10 @@ def config_sha256(config: dict[str, Any]) -> str:
 
 def header(config: dict[str, Any]) -> dict[str, Any]:
     """What every record begins with: format, resolved configuration and its hash, source hash, environment."""
-    found = {"format": FORMAT, "config": msgspec.to_builtins(config), "config_sha256": config_sha256(config), "source_sha256": source_sha256()}
+    found = {
+        "format": FORMAT,
+        "config": msgspec.to_builtins(config),
+        "config_sha256": config_sha256(config),
+        "source_sha256": source_sha256(),
+    }
     return found | environment()

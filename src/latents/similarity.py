@@ -1,17 +1,15 @@
 """Linear CKA between the codes of all runs and seeds of a data set, on the same test images (Kornblith et al. 2019).
 
-    python -m latents.similarity --config config/study.yaml --dataset mnist --samples results/samples/mnist/*/*.npz --out cka.csv
+python -m latents.similarity --config config/study.yaml --dataset mnist --samples results/samples/mnist/*/*.npz --out cka.csv
 """
 
-import argparse
 import itertools
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 
-from latents import config, record
-from latents.config import Problem
+from latents import cli, config, record
+from latents.cli import Problem
 from latents.tsne import read_codes
 
 
@@ -28,7 +26,13 @@ def linear_cka(a: np.ndarray, b: np.ndarray) -> float:
 
     By the unbiased estimate, so that it does not grow with p / n (Nguyen et al. 2021, arXiv 2010.15327).
     """
-    a, b = (part @ part.T for part in (a.astype(np.float64) - a.mean(0, dtype=np.float64), b.astype(np.float64) - b.mean(0, dtype=np.float64)))
+    a, b = (
+        part @ part.T
+        for part in (
+            a.astype(np.float64) - a.mean(0, dtype=np.float64),
+            b.astype(np.float64) - b.mean(0, dtype=np.float64),
+        )
+    )
     own = hsic(a, a), hsic(b, b)
     if min(own) <= 0:  # an estimate may be, where codes hardly vary
         raise ValueError("codes that do not vary cannot be compared")
@@ -36,35 +40,35 @@ def linear_cka(a: np.ndarray, b: np.ndarray) -> float:
 
 
 def read_samples(paths: list[str]) -> dict[tuple[str, int], np.ndarray]:
-    """(run, seed) -> codes float16 [n, d] of the same images; raises Problem naming the file that is broken or of other images."""
-    cells, first = {}, None
+    """(method, seed) -> codes float16 [n, d] of the same images; raises Problem naming the file that is broken or other."""
+    found, first = {}, None
     for path in paths:
         codes, indices = read_codes(path, "codes", "indices")
         first = indices if first is None else first
         if not np.array_equal(indices, first):
             raise Problem(f"{path}: codes of other images than {paths[0]}; delete both and run again")
         if not np.isfinite(codes).all():
-            raise Problem(f"{path}: holds codes beyond the range of half precision; train its cell again at a lower learning-rate")
-        cells[Path(path).parent.name, int(Path(path).stem.removeprefix("seed"))] = codes
-    return cells
+            raise Problem(
+                f"{path}: holds codes beyond the range of half precision; train its run again at a lower learning-rate"
+            )
+        found[Path(path).parent.name, int(Path(path).stem.removeprefix("seed"))] = codes
+    return found
 
 
-@config.command
+@cli.command
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    for name in ("config", "dataset", "out"):
-        parser.add_argument(f"--{name}", required=True)
-    parser.add_argument("--samples", nargs="+", required=True, help="files named .../<run>/seed<k>.npz")
+    parser = cli.parser(__doc__, "config", "dataset", "out")
+    parser.add_argument("--samples", nargs="+", required=True, help="files named .../<method>/seed<k>.npz")
     options = parser.parse_args()
     config.read(options.config).dataset(options.dataset)
-    cells, rows = read_samples(options.samples), []
-    for (first, a), (second, b) in itertools.combinations(cells.items(), 2):
+    samples, lines = read_samples(options.samples), []
+    for (first, a), (second, b) in itertools.combinations(samples.items(), 2):
         try:
-            rows.append((*first, *second, round(linear_cka(a, b), 6)))
+            lines.append((*first, *second, round(linear_cka(a, b), 6)))
         except ValueError as error:
-            raise Problem(f"{options.dataset}: {first[0]}/seed{first[1]} and {second[0]}/seed{second[1]}: {error}; train the cell again") from None
-    table = pd.DataFrame(rows, columns=["run_a", "seed_a", "run_b", "seed_b", "cka"])
-    record.write_text(options.out, table.to_csv(index=False, lineterminator="\n"))
+            one, other = (f"{method}/seed{seed}" for method, seed in (first, second))
+            raise Problem(f"{options.dataset}: {one} and {other}: {error}; train the run again") from None
+    record.write_csv(options.out, ("run_a", "seed_a", "run_b", "seed_b", "cka"), lines)
 
 
 if __name__ == "__main__":

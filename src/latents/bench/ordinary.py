@@ -1,42 +1,59 @@
 """The ordinary loop: plain PyTorch, as tutorials and comparable projects write it, for the same method.
 
-The network, the objective, the batch size, the views and the optimiser are those of the study. All else is what a
-careful author writes first: torchvision's data set with its transforms image by image, a `DataLoader`, float32, the
-default memory format. It is what `latents.bench` compares with; nothing else uses it.
+The network, the objective, the batch size, the views and the optimiser are those of the study. The rest is
+what a careful author writes first: torchvision's data set with its transforms image by image, a
+`DataLoader`, float32, the default memory format. `latents.bench` compares with it; nothing else uses it.
 """
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import torch
-from torch import Tensor, nn
-from torch.nn import functional
+from PIL import Image
+from torch import Tensor
 from torch.utils.data import DataLoader, Sampler, Subset
 from torchvision import datasets
 from torchvision import transforms as tv
 
-from latents import objectives
-from latents.config import DATASETS
+from latents.datasets import DATASETS
+from latents.methods import Autoencoder, AutoencoderPlus, Contrastive, Guided, MethodSettings
 from latents.model import Model
-from latents.optimise import optimizers_for
-from latents.settings import Augmentation, Autoencoder, AutoencoderPlus, Contrastive, Guided, Optimisation, Strict
+from latents.optimise import ADAMW, LINEAR_PATH, MUON, optimizers_for, parameters_by_group
+from latents.settings import Augmentation
 
-Transform = Callable[[object], object]
+Transform = Callable[[Image.Image], Tensor]
+Views = Callable[[Image.Image], tuple[Tensor, ...]]  # one image -> its views, float [c, h, w] in [0, 1]
+
+PUBLISHED = {"mnist": datasets.MNIST, "cifar10": datasets.CIFAR10}
 
 
-def transforms(settings: Augmentation, dataset: str) -> list[Transform]:
-    """One random view of an image, as torchvision's own transforms: the counterpart of `augment.view`, its noise left out.
+class Noise:
+    """Gaussian noise on a float image in [0, 1]."""
+
+    def __init__(self, deviation: float) -> None:
+        self.deviation = deviation
+
+    def __call__(self, image: Tensor) -> Tensor:
+        if not self.deviation:
+            return image
+        return (image + self.deviation * torch.randn_like(image)).clamp(0, 1)
+
+
+def transforms(settings: Augmentation, dataset: str) -> list[Callable]:
+    """A random view by torchvision's transforms: the counterpart of `augment.view`, but for its noise.
 
     Those of `torchvision.transforms`: its newer `v2` is slower on images as small as these (docs/lab-log.md).
     """
-    height, width, channels = DATASETS[dataset]
+    height, width, channels = DATASETS[dataset].shape
     size = (settings.size, settings.size) if settings.size else (height, width)
-    steps: list[Transform] = []
+    steps: list[Callable] = []
     if settings.resized_crop:
         steps.append(tv.RandomResizedCrop(size, scale=settings.resized_crop))
     if settings.rotate:
         shift = (settings.pad_crop / width, settings.pad_crop / height) if settings.pad_crop else None
-        steps.append(tv.RandomAffine(settings.rotate, translate=shift, interpolation=tv.InterpolationMode.BILINEAR))
+        bilinear = tv.InterpolationMode.BILINEAR
+        steps.append(tv.RandomAffine(settings.rotate, translate=shift, interpolation=bilinear))
     elif settings.pad_crop:
         steps.append(tv.RandomCrop((height, width), padding=settings.pad_crop, padding_mode="reflect"))
     if settings.flip:
@@ -49,93 +66,118 @@ def transforms(settings: Augmentation, dataset: str) -> list[Transform]:
     return steps
 
 
-class Noise:
-    """Gaussian noise on float images in [0, 1]."""
-
-    def __init__(self, deviation: float) -> None:
-        self.deviation = deviation
-
-    def __call__(self, image: Tensor) -> Tensor:
-        return (image + self.deviation * torch.randn_like(image)).clamp(0, 1) if self.deviation else image
+def view(settings: Augmentation, dataset: str) -> Transform:
+    """From a PIL image to one random view of it, float [c, h, w] in [0, 1]."""
+    return tv.Compose([*transforms(settings, dataset), tv.ToTensor(), Noise(settings.noise)])
 
 
-class Views:
-    """What a method's data set returns for one PIL image: its view, or two of them, or (seen, target); float [c, h, w] in [0, 1]."""
-
-    def __init__(self, settings: Strict, dataset: str) -> None:
-        self.settings = settings
-        augmentation = getattr(settings, "augmentation", Augmentation())
-        self.view = tv.Compose([*transforms(augmentation, dataset), tv.ToTensor(), Noise(augmentation.noise)])
-        if isinstance(settings, AutoencoderPlus):
-            self.corrupt = tv.Compose([*transforms(settings.corruption, dataset), Noise(settings.corruption.noise)])
-
-    def __call__(self, image: object) -> Tensor | tuple[Tensor, Tensor]:
-        match self.settings:
-            case Contrastive():
-                return self.view(image), self.view(image)
-            case AutoencoderPlus():
-                target = self.view(image)
-                return target if torch.rand(()) < self.settings.clean_fraction else self.corrupt(target), target
-        return self.view(image)
+def original(_: Autoencoder, dataset: str) -> Views:
+    """The image as it is."""
+    image_of = view(Augmentation(), dataset)
+    return lambda image: (image_of(image),)
 
 
-def published(root: Path, dataset: str, transform: Transform) -> datasets.VisionDataset:
-    """torchvision's own data set over the published files, with its own per-image transform."""
-    kind = {"mnist": datasets.MNIST, "cifar10": datasets.CIFAR10}[dataset]
-    return kind(root, train=True, transform=transform)
+def corrupted_and_target(settings: AutoencoderPlus, dataset: str) -> Views:
+    """What the encoder sees, corrupted or not, and the view that is reconstructed."""
+    target_of = view(settings.augmentation, dataset)
+    corrupted = tv.Compose([*transforms(settings.corruption, dataset), Noise(settings.corruption.noise)])
+
+    def item(image: Image.Image) -> tuple[Tensor, Tensor]:
+        target = target_of(image)
+        return target if torch.rand(()) < settings.clean_fraction else corrupted(target), target
+
+    return item
 
 
-def batches(images: datasets.VisionDataset, indices: list[int], batch: int, workers: int, order: Sampler | None = None) -> DataLoader:
-    """The loader over the training part; `order` replaces the shuffling, for comparisons step by step."""
-    context = "fork" if workers else None  # Linux's default, also where the process itself was spawned
-    part = Subset(images, indices)
-    return DataLoader(part, batch, shuffle=order is None, sampler=order, num_workers=workers, drop_last=True, multiprocessing_context=context)
+def one_view(settings: Guided, dataset: str) -> Views:
+    """One view of the image."""
+    view_of = view(settings.augmentation, dataset)
+    return lambda image: (view_of(image),)
 
 
-def loss_of(model: Model, settings: Strict, batch: Tensor | list[Tensor], labels: Tensor) -> Tensor:
-    """The objective on a loaded batch."""
-    match settings:
-        case Autoencoder():
-            return functional.l1_loss(model.decoder(model.encoder(batch)), batch)
-        case AutoencoderPlus():
-            seen, target = batch
-            codes = model.encoder(seen)
-            loss = functional.l1_loss(model.decoder(codes), target)
-            if settings.gradient_weight:
-                loss = loss + settings.gradient_weight * functional.l1_loss(model.gradients(codes), objectives.gradient_histograms(target))
-            return loss
-        case Guided():
-            return functional.cross_entropy(model.head(model.encoder(batch)), labels, label_smoothing=settings.label_smoothing)
-        case Contrastive():
-            return objectives.nt_xent(model.projector(model.encoder(torch.cat(batch))), settings.temperature)
-    raise TypeError(settings)
+def two_views(settings: Contrastive, dataset: str) -> Views:
+    """Two views of the same image."""
+    view_of = view(settings.augmentation, dataset)
+    return lambda image: (view_of(image), view_of(image))
 
 
-def optimizers_of(module: nn.Module, settings: Strict) -> list[torch.optim.Optimizer]:
-    """The optimizer as torch builds it by default; a linear path has its own rate. Muon, which torch does not have for filters, is ours."""
-    optimisation: Optimisation = settings.optimisation
+class Loaded(NamedTuple):
+    """How the views of a method are made: of one image, and of a batch that the loader has stacked."""
+
+    views: Callable[[Any, str], Views]  # from settings and data set
+    batch: Callable[[list[Tensor]], tuple[Tensor, ...]] = tuple  # what the model's objective takes
+
+
+LOADED = {
+    Autoencoder: Loaded(original),
+    AutoencoderPlus: Loaded(corrupted_and_target),
+    Guided: Loaded(one_view),
+    Contrastive: Loaded(two_views, lambda both: (torch.cat(both),)),
+}
+
+
+def views(settings: MethodSettings, dataset: str) -> Views:
+    """What a method's data set returns for one PIL image."""
+    return LOADED[type(settings)].views(settings, dataset)
+
+
+def published(root: Path, dataset: str, transform: Views) -> datasets.VisionDataset:
+    """torchvision's own data set over the published files, with its transform image by image."""
+    return PUBLISHED[dataset](root, train=True, transform=transform)
+
+
+def batches(
+    images: datasets.VisionDataset, indices: list[int], batch: int, workers: int, order: Sampler | None = None
+) -> DataLoader:
+    """The loader of the images at these indices; `order` replaces shuffling, to compare step by step."""
+    return DataLoader(
+        Subset(images, indices),
+        batch,
+        shuffle=order is None,
+        sampler=order,
+        num_workers=workers,
+        drop_last=True,
+        multiprocessing_context="fork" if workers else None,  # Linux's default, also in a spawned process
+    )
+
+
+def optimizers_of(model: Model, settings: MethodSettings) -> list[torch.optim.Optimizer]:
+    """The optimiser as torch builds it by default; linear paths have a learning rate of their own.
+
+    Muon is ours: torch does not have it for filters.
+    """
+    optimisation = settings.optimisation
     rate, decay = optimisation.learning_rate, optimisation.weight_decay
     if optimisation.optimizer == "muon":
-        return optimizers_for(module, optimisation, getattr(settings, "linear_rate", 1.0))
-    parameters = dict(module.named_parameters())
-    paths = [value for name, value in parameters.items() if ".linear." in name]
-    others = [value for name, value in parameters.items() if ".linear." not in name]
-    groups = [{"params": others}, {"params": paths, "lr": rate * getattr(settings, "linear_rate", 1.0)}]
+        return optimizers_for(model, optimisation, settings.linear_rate)
+    found = parameters_by_group(model)
+    groups = [
+        {"params": found[ADAMW] + found[MUON]},
+        {"params": found[LINEAR_PATH], "lr": rate * settings.linear_rate},
+    ]
     if optimisation.optimizer == "sgd":
         return [torch.optim.SGD(groups, rate, momentum=0.9, nesterov=True, weight_decay=decay)]
     return [torch.optim.AdamW(groups, rate, weight_decay=decay)]
 
 
-def steps(model: Model, settings: Strict, loader: DataLoader, rates: Callable[[int], float]) -> Iterator[float]:
-    """Train on the loader's batches, one epoch after the other, and yield each step's loss; `rates`: step -> learning rate."""
+def steps(
+    model: Model, settings: MethodSettings, loader: DataLoader, rates: Callable[[int], float]
+) -> Iterator[float]:
+    """Train on the loader's batches, one epoch after the other, and yield each step's loss.
+
+    rates: step -> learning rate.
+    """
     optimizers = optimizers_of(model, settings)
-    whole = settings.optimisation.learning_rate
-    schedulers = [torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: rates(step) / whole) for optimizer in optimizers]
+    whole, batch_of = settings.optimisation.learning_rate, LOADED[type(settings)].batch
+    schedulers = [
+        torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: rates(step) / whole)
+        for optimizer in optimizers
+    ]
     model.train()
     while True:
-        for batch, labels in loader:
+        for loaded, labels in loader:
             model.zero_grad()
-            loss = loss_of(model, settings, batch, labels)
+            loss = model.objective(batch_of(loaded), labels)
             loss.backward()
             for optimizer, scheduler in zip(optimizers, schedulers, strict=True):
                 optimizer.step()

@@ -1,26 +1,28 @@
-"""The one look of every figure: the width of the text block, so that no figure is scaled; one palette, one way to save.
+"""How every figure looks: as wide as the paper's text, so that none is scaled; one palette, one way to save.
 
-Colours are those of Okabe and Ito, told apart by colour-blind readers; each row has a marker and a hatch of its own
-beside its colour, so that a figure reads in grey too. The fonts come with matplotlib.
+The table of methods gives each method a colour of Okabe and Ito, told apart by colour-blind readers, and
+a marker and a hatch, so that figures work in grey too. The fonts come with matplotlib.
 """
 
-import argparse
 import inspect
 import io
 import zlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import NamedTuple
 from zipfile import BadZipFile
 
-import matplotlib
+import matplotlib.style
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from PIL import Image
 
-from latents import config, record
-from latents.config import Problem, Study
+from latents import cli, config, record
+from latents.cli import Problem
+from latents.config import Run, Study
+from latents.datasets import DATASETS
+from latents.methods import METHODS
 from latents.report.summarize import Estimate
 
 WIDTH = 6.3  # inches: the paper's text block
@@ -28,61 +30,74 @@ LABELS = 0.8  # inches left of a sheet of images, for the names of its rows
 FOOTER = 0.14  # inches
 PNG_DPI = 150
 
-matplotlib.rcParams.update({
-    "font.family": "STIXGeneral", "mathtext.fontset": "stix", "font.size": 8.5, "axes.titlesize": 8.5, "axes.labelsize": 8.5,
-    "xtick.labelsize": 8, "ytick.labelsize": 8, "legend.fontsize": 8, "legend.frameon": False, "figure.dpi": PNG_DPI,
-    "axes.linewidth": 0.6, "xtick.major.width": 0.6, "ytick.major.width": 0.6, "xtick.major.size": 2.5, "ytick.major.size": 2.5,
-    "axes.spines.top": False, "axes.spines.right": False, "axes.grid": True, "axes.axisbelow": True,
-    "grid.color": "0.88", "grid.linewidth": 0.5, "lines.linewidth": 1.1, "lines.markersize": 4, "hatch.linewidth": 0.6,
-    "axes.titlepad": 3, "axes.labelpad": 2, "xtick.major.pad": 2, "ytick.major.pad": 2, "pdf.fonttype": 42, "pdf.compression": 9, "savefig.dpi": 300, "image.interpolation": "none",
-})  # fmt: skip
-
-
-class Look(NamedTuple):
-    """How a row is named and drawn."""
-
-    name: str
-    color: str
-    marker: str
-    hatch: str
-
-
-ROWS = {
-    "pca": Look("PCA", "#7f7f7f", "s", "...."),
-    "random": Look("Random", "#000000", "X", "xxxx"),
-    "autoencoder": Look("Autoencoder", "#56b4e9", "v", "////"),
-    "autoencoder-plus": Look("Autoencoder+", "#0072b2", "^", "\\\\\\\\"),
-    "guided": Look("Guided", "#d55e00", "D", "----"),
-    "contrastive": Look("Contrastive", "#009e73", "o", "||||"),
-    "supcon": Look("SupCon", "#cc79a7", "P", "oo"),
+STYLE = {
+    "font.family": "STIXGeneral",
+    "mathtext.fontset": "stix",
+    "font.size": 8.5,
+    "axes.titlesize": 8.5,
+    "axes.labelsize": 8.5,
+    "xtick.labelsize": 8,
+    "ytick.labelsize": 8,
+    "legend.fontsize": 8,
+    "legend.frameon": False,
+    "axes.linewidth": 0.6,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.axisbelow": True,
+    "axes.titlepad": 3,
+    "axes.labelpad": 2,
+    "axes.grid": True,
+    "grid.color": "0.88",
+    "grid.linewidth": 0.5,
+    "xtick.major.width": 0.6,
+    "ytick.major.width": 0.6,
+    "xtick.major.size": 2.5,
+    "ytick.major.size": 2.5,
+    "xtick.major.pad": 2,
+    "ytick.major.pad": 2,
+    "lines.linewidth": 1.1,
+    "lines.markersize": 4,
+    "hatch.linewidth": 0.6,
+    "image.interpolation": "none",
+    "figure.dpi": PNG_DPI,
+    "savefig.dpi": 300,
+    "pdf.fonttype": 42,
+    "pdf.compression": 9,
 }
-PUBLISHED = {"mnist": "MNIST", "cifar10": "CIFAR-10"}  # as their authors call them
-LABELS_USED = "†"  # after the name of a row that is trained with labels
+LABELS_USED = "†"  # after the name of a method that sees labels in training
 # ten classes: Tol's 'muted' set and black, ordered so that neighbours differ in lightness too
-CLASSES = ("#332288", "#ddcc77", "#117733", "#88ccee", "#882255", "#44aa99", "#cc6677", "#999933", "#aa4499", "#000000")
-CIFAR10 = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
+CLASS_COLORS = (
+    *("#332288", "#ddcc77", "#117733", "#88ccee", "#882255"),
+    *("#44aa99", "#cc6677", "#999933", "#aa4499", "#000000"),
+)
 
 
-def name(row: str) -> str:
-    """A row's name as it is printed; the dagger marks the use of labels in training."""
-    return ROWS[row].name + (LABELS_USED if row in config.ROWS_WITH_LABELS else "")
+def context() -> AbstractContextManager[None]:
+    """The settings of every figure, while it is drawn and saved: matplotlib's own defaults, then STYLE."""
+    return matplotlib.style.context(["default", STYLE])
+
+
+def name(method: str) -> str:
+    """A method's name as it is printed; the dagger marks the use of labels in training."""
+    return METHODS[method].label + (LABELS_USED if METHODS[method].sees_labels else "")
 
 
 def dataset_name(study: Study, dataset: str) -> str:
-    """A data set's name as it is printed; the demo's are never called by the name of the real ones."""
-    if study.source == "download":
-        return PUBLISHED[dataset]
-    return {"mnist": "MNIST subset", "cifar10": "CIFAR-10 stand-in"}[dataset]
+    """A data set's name as it is printed; a stand-in is never called by the name of the real data."""
+    spec = DATASETS[dataset]
+    return spec.label if study.source == "download" else spec.stand_in.label
 
 
 def class_names(study: Study, dataset: str) -> list[str]:
-    """What the ten labels stand for."""
-    if dataset == "mnist":
-        return [f"digit {k}" for k in range(10)]
-    names = {"cifar10": CIFAR10}[dataset]
-    if study.source != "download":
-        from latents.standin import NAMES as names  # here: it loads the demo's libraries
-    return [f"{k} {name}" for k, name in enumerate(names)]
+    """The classes as printed in legends, each with the number of its label."""
+    spec = DATASETS[dataset]
+    classes = spec.classes if study.source == "download" else spec.stand_in.classes
+    return [text if text.split()[-1] == str(k) else f"{k} {text}" for k, text in enumerate(classes)]
+
+
+def class_colors(n: int) -> list[str]:
+    """Colours of n classes; they repeat after the tenth."""
+    return [CLASS_COLORS[k % len(CLASS_COLORS)] for k in range(n)]
 
 
 def figure(height: float) -> Figure:
@@ -90,9 +105,23 @@ def figure(height: float) -> Figure:
     return Figure(figsize=(WIDTH, height), layout="constrained")
 
 
+def height(frame: float, each: float, methods: Sequence[str]) -> float:
+    """Inches of a figure with the methods below one another: frame and each of them; at least four fit."""
+    return round(frame + each * max(4, len(methods)), 2)
+
+
+def list_methods(axes: Axes, methods: Iterable[str]) -> None:
+    """A vertical axis with the methods from top to bottom, the k-th at height k."""
+    names = [name(method) for method in methods]
+    axes.set_ylim(len(names) - 0.5, -0.5)
+    axes.set_yticks(range(len(names)), names)
+    axes.tick_params(axis="y", length=0)
+
+
 def spans(estimates: Iterable[Estimate]) -> np.ndarray:
-    """[2, n] distances from the mean to the interval's ends, NaN where there is none (nothing is drawn): errorbar's `xerr`."""
-    return np.array([(np.nan, np.nan) if e.low is None else (e.mean - e.low, e.high - e.mean) for e in estimates]).reshape(-1, 2).T
+    """[2, n] distances from the mean to the interval's ends, for errorbar; NaN (not drawn) without one."""
+    ends = [(np.nan, np.nan) if e.low is None else (e.mean - e.low, e.high - e.mean) for e in estimates]
+    return np.array(ends).reshape(-1, 2).T
 
 
 def read_npz(path: Path) -> dict[str, np.ndarray]:
@@ -103,12 +132,18 @@ def read_npz(path: Path) -> dict[str, np.ndarray]:
     except FileNotFoundError:
         raise Problem(f"{path}: missing; run the step that makes it (snakemake {path})") from None
     except (OSError, ValueError, EOFError, BadZipFile, zlib.error) as error:
-        raise Problem(f"{path}: cannot be read ({error}); delete it and run again, its step will be repeated") from None
+        raise Problem(
+            f"{path}: cannot be read ({error}); delete it and run again, its step will be repeated"
+        ) from None
 
 
 def read_pictures(study: Study, results: Path, dataset: str, shared: str) -> list[dict[str, np.ndarray]]:
-    """Every row's pictures, of the first seed. Raises Problem where `shared`, made of the test images alone, is not the same in all."""
-    paths = [results / "pictures" / dataset / row / f"seed{study.dataset(dataset).seeds[0]}.npz" for row in ROWS]
+    """The pictures of each method's first seed.
+
+    Raises Problem where `shared`, which depends on the test images alone, is not the same in all.
+    """
+    first = study.dataset(dataset).seeds[0]
+    paths = [results / "pictures" / f"{Run(dataset, method, first)}.npz" for method in study.methods]
     found = [read_npz(path) for path in paths]
     for path, pictures in zip(paths, found, strict=True):
         if not np.array_equal(pictures[shared], found[0][shared]):
@@ -120,7 +155,7 @@ def sheet(rows: list[np.ndarray]) -> np.ndarray:
     """Rows of images [n, h, w, c] on one white sheet, a pixel apart, each pixel drawn as 4 x 4."""
     lines = []
     for images in rows:
-        n, h, w, c = images.shape
+        n, h, w, _ = images.shape
         line = np.full((h + 1, n * (w + 1), 3), 255, np.uint8)
         for k, image in enumerate(images):
             line[:h, k * (w + 1) : k * (w + 1) + w] = image  # one channel is repeated to three
@@ -153,7 +188,8 @@ def save(figure: Figure, out: Path, note: str) -> None:
     figure.savefig(pdf, format="pdf", metadata={"CreationDate": None})
     figure.savefig(png, format="png", dpi=PNG_DPI)
     # 256 colours are enough for a screen and keep the file small
-    small = Image.open(png).convert("RGB").quantize(256, method=Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE)
+    image = Image.open(png).convert("RGB")
+    small = image.quantize(256, method=Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE)
     png = io.BytesIO()
     small.save(png, format="png", optimize=True, dpi=(PNG_DPI, PNG_DPI))
     record.write_bytes(out.with_suffix(".png"), png.getvalue())
@@ -163,21 +199,18 @@ def save(figure: Figure, out: Path, note: str) -> None:
 def script(draw: Callable[..., Figure]) -> Callable[[], None]:
     """The entry point of a figure's script: draw(study, results) or draw(study, results, dataset)."""
 
-    @config.command
+    @cli.command
     def main() -> None:
-        parser = argparse.ArgumentParser(description=inspect.getmodule(draw).__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-        parser.add_argument("--config", required=True)
-        parser.add_argument("--results", type=Path, required=True)
-        one = "dataset" in inspect.signature(draw).parameters
-        if one:
-            parser.add_argument("--dataset", required=True)
-        parser.add_argument("--note", default="")
-        parser.add_argument("--out", type=Path, required=True)
-        arguments = parser.parse_args()
-        study = config.read(arguments.config)
-        if one:
-            study.dataset(arguments.dataset)  # refuses an unknown one
-        drawn = draw(study, arguments.results, *([arguments.dataset] if one else []))
-        save(drawn, arguments.out, arguments.note)
+        per_dataset = "dataset" in inspect.signature(draw).parameters
+        names = ["config", *(["dataset"] if per_dataset else [])]
+        parser = cli.parser(inspect.getmodule(draw).__doc__, *names, paths=("results", "out"))
+        parser.add_argument("--note", default="", help="printed below the figure")
+        options = parser.parse_args()
+        study = config.read(options.config)
+        if per_dataset:
+            study.dataset(options.dataset)  # refuses an unknown one
+        with context():
+            drawn = draw(study, options.results, *([options.dataset] if per_dataset else []))
+            save(drawn, options.out, options.note)
 
     return main

@@ -1,27 +1,97 @@
-"""Every figure's script, in the order of the gallery, and what it reads below results/ or reference/."""
+"""The table of figures: the script of each, what it reads below results/ or reference/, and its category."""
 
-from collections.abc import Iterable
+import ast
+import string
+from pathlib import Path
+from typing import NamedTuple
 
-INPUTS = {  # a test holds this against the Snakefile
-    "accuracy": ["summary.csv"],
-    "few_labels": ["summary.csv"],
-    "reconstruction_error": ["summary.csv"],
-    "separability": ["summary.csv"],
-    "similarity": ["similarity/*.csv"],
-    "sweeps": ["summary.csv"],
-    "speed": ["bench.json"],
-    "reconstructions": ["pictures/{dataset}/*/seed*.npz"],
-    "tsne": ["tsne/{dataset}/*.csv", "tsne/{dataset}/*.json"],
-    "interpolations": ["pictures/{dataset}/*/seed*.npz"],
-    "curves": ["curves/{dataset}/*/seed*.csv"],
+from latents.config import Run, Study
+
+
+class FigureSpec(NamedTuple):
+    """A line of the table.
+
+    In `inputs`, {dataset} stands for a data set, {method} for each of its methods (`cifar10/guided`),
+    {first_run} for the first seed of each (`cifar10/guided/seed1`), and {trained_run} for every run of a
+    method that is trained.
+    """
+
+    category: str  # in Snakemake's report
+    inputs: tuple[str, ...]
+    per_dataset: bool = False
+
+
+class FigureTarget(NamedTuple):
+    """A figure of a study: its file's stem, its script, and its data set, where it is of one."""
+
+    name: str
+    script: str
+    dataset: str | None
+
+
+SUMMARY = ("summary.csv",)
+FIGURES = {  # script: figure, in the order of the gallery
+    "accuracy": FigureSpec("Accuracy", SUMMARY),
+    "few_labels": FigureSpec("Accuracy", SUMMARY),
+    "reconstruction_error": FigureSpec("Reconstruction", SUMMARY),
+    "separability": FigureSpec("Geometry of the codes", SUMMARY),
+    "similarity": FigureSpec("Geometry of the codes", ("similarity/{dataset}.csv",)),
+    "sweeps": FigureSpec("Variants", SUMMARY),
+    "speed": FigureSpec("Benchmark", ("bench.json",)),
+    "reconstructions": FigureSpec("Reconstruction", ("pictures/{first_run}.npz",), per_dataset=True),
+    "tsne": FigureSpec(
+        "Geometry of the codes", ("tsne/{method}.csv", "tsne/{method}.json"), per_dataset=True
+    ),
+    "interpolations": FigureSpec("Reconstruction", ("pictures/{first_run}.npz",), per_dataset=True),
+    "curves": FigureSpec("Training", ("curves/{trained_run}.csv",), per_dataset=True),
 }
-PER_DATASET = ("reconstructions", "tsne", "interpolations", "curves")
 
 
-def targets(datasets: Iterable[str]) -> list[tuple[str, str, list[str]]]:
-    """(figure's name, its script, its inputs) of every figure of these data sets."""
+def figure_targets(study: Study) -> list[FigureTarget]:
+    """Every figure of a study."""
     return [
-        (f"{script}_{dataset}" if dataset else script, script, [pattern.format(dataset=dataset) for pattern in inputs])
-        for script, inputs in INPUTS.items()
-        for dataset in (datasets if script in PER_DATASET else ("",))
+        FigureTarget(f"{script}_{dataset}" if dataset else script, script, dataset)
+        for script, spec in FIGURES.items()
+        for dataset in (study.datasets if spec.per_dataset else (None,))
     ]
+
+
+def figure_inputs(study: Study, script: str, dataset: str | None = None) -> list[str]:
+    """The files that a figure reads, relative to the folder of results; without a data set, those of all."""
+    found: list[str] = []
+    for pattern in FIGURES[script].inputs:
+        field = _field(pattern)
+        for one in [dataset] if dataset else study.datasets:
+            found += [pattern.format(**{field: value}) for value in _values(study, field, one)]
+    return list(dict.fromkeys(found))
+
+
+def figure_patterns(script: str, dataset: str | None = None) -> list[str]:
+    """The same for a reader: each pattern once, with * for whatever varies."""
+    stars = {"dataset": "*", "method": f"{dataset or '*'}/*"}
+    stars |= dict.fromkeys(("first_run", "trained_run"), f"{dataset or '*'}/*/seed*")
+    return [pattern.format(**stars) for pattern in FIGURES[script].inputs]
+
+
+def caption(script: str) -> str:
+    """The first paragraph of a script's docstring, on one line."""
+    source = (Path(__file__).parent / f"{script}.py").read_text(encoding="utf-8")
+    return " ".join(ast.get_docstring(ast.parse(source)).partition("\n\n")[0].split())
+
+
+def _field(pattern: str) -> str:
+    """The name of the one field of a pattern, '' for a plain file name."""
+    return next((field for _, field, _, _ in string.Formatter().parse(pattern) if field), "")
+
+
+def _values(study: Study, field: str, dataset: str) -> list[str]:
+    """What a field stands for on a data set."""
+    match field:
+        case "method":
+            return [f"{dataset}/{method}" for method in study.methods]
+        case "first_run":
+            return [str(Run(dataset, method, study.dataset(dataset).seeds[0])) for method in study.methods]
+        case "trained_run":
+            return [str(run) for run in study.runs(dataset) if run.method in study.trained_methods]
+        case _:
+            return [dataset]

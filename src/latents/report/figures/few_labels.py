@@ -1,10 +1,12 @@
-"""Test accuracy against the share of the labels: the linear probe on each code, and the rows with labels trained anew on that share.
+"""Test accuracy against the share of the labels: the linear probe on each code, and methods that see labels
+trained anew on that share.
 
     python -m latents.report.figures.few_labels --config config/study.yaml --results results \
         --note "" --out figures/few_labels.pdf
 
-Reads summary.csv. Guided and SupCon are shown by their own head, trained on the share alone where a sweep `labels` did so; the dotted lines are linear
-probes on their codes that were learnt from all labels: the encoder has seen what the probe has not.
+Reads summary.csv. A method that sees labels is shown by its classification head: trained on the share alone
+where a sweep `labels` has that, else on all labels. The dotted lines are linear probes on its codes from all
+labels, where the encoder has seen more labels than the probe.
 """
 
 from pathlib import Path
@@ -13,47 +15,84 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from latents.config import ROWS, ROWS_WITH_LABELS, Problem, Study
+from latents.cli import Problem
+from latents.config import Study
+from latents.methods import METHODS
 from latents.report import style
-from latents.report.summarize import Estimate, read_summary
+from latents.report.summarize import Estimate, Estimates, read_summary
 
 SWEEP = "labels"  # its variants are named by their share in percent: 1pct, 10pct
+Points = dict[float, Estimate]  # by share of the labels in percent
 
 
-def line(axes: Axes, points: dict[float, Estimate], row: str, label: str | None, **look: object) -> None:
-    """One row over shares in percent, a little beside the other rows, with intervals where there are several seeds."""
-    values, beside = list(points.values()), 1.05 ** (ROWS.index(row) - len(ROWS) // 2)
-    axes.errorbar([share * beside for share in points], [e.mean for e in values], yerr=style.spans(values), color=style.ROWS[row].color,
-                  marker=style.ROWS[row].marker, elinewidth=0.8, capsize=1.5, label=label, **look)  # fmt: skip
+def retrained(study: Study, found: Estimates, dataset: str, method: str, shares: list[str]) -> Points:
+    """Accuracy of the classification head, trained on the shares (percent) that were run, and on all labels.
+
+    Raises Problem where a variant sees another share than its name says.
+    """
+    sweep = study.dataset(dataset).sweeps.get(method, {}).get(SWEEP)
+    points = {}
+    for share in (share for share in shares if sweep and f"{share}pct" in sweep.variants):
+        variant = f"{method}.{SWEEP}.{share}pct"
+        seen = study.settings(dataset, variant).labels
+        if seen != float(share) / 100:
+            raise Problem(
+                f"{dataset}/{variant}: sees a share of {seen:g} of the labels; "
+                "name the variant by its percent"
+            )
+        points[float(share)] = found[dataset, variant, "accuracy_head", "test"]
+    if whole := found.get((dataset, method, "accuracy_head", "test")):
+        points[100.0] = whole
+    return points
+
+
+def line(axes: Axes, points: Points, method: str, beside: float, **look: object) -> None:
+    """One method over shares in percent times `beside`, with intervals where there are several seeds."""
+    axes.errorbar(
+        [share * beside for share in points],
+        [e.mean for e in points.values()],
+        yerr=style.spans(points.values()),
+        color=METHODS[method].color,
+        marker=METHODS[method].marker,
+        elinewidth=0.8,
+        capsize=1.5,
+        **look,
+    )
+
+
+def panel(axes: Axes, study: Study, found: Estimates, dataset: str) -> None:
+    """One data set, methods a little beside one another."""
+    shares = [f"{100 * share:g}" for share in sorted(study.measurement.label_shares)]
+    metrics = {float(share): f"accuracy_linear_{share}pct" for share in shares} | {100.0: "accuracy_linear"}
+    for place, method in enumerate(study.methods):
+        beside = 1.05 ** (place - len(study.methods) // 2)
+        probed = {share: found[dataset, method, metric, "test"] for share, metric in metrics.items()}
+        if METHODS[method].sees_labels:
+            line(axes, probed, method, beside, linestyle=":", markerfacecolor="white", alpha=0.6)
+            anew = retrained(study, found, dataset, method, shares)
+            line(axes, anew, method, beside, label=style.name(method))
+        else:
+            line(axes, probed, method, beside, label=style.name(method))
+    axes.set(title=style.dataset_name(study, dataset), xlabel="labels (%)", xscale="log")
+    axes.set_xticks([*map(float, shares), 100], [*shares, "100"])
+    axes.minorticks_off()
 
 
 def draw(study: Study, results: Path) -> Figure:
     found = read_summary(results / "summary.csv")
-    shares = [f"{100 * share:g}" for share in sorted(study.measurement.label_shares)]
-    figure = style.figure(1.75)
+    figure = style.figure(max(1.75, round(0.21 + 0.22 * len(study.methods), 2)))  # the legend fits
     panels = figure.subplots(1, len(study.datasets), squeeze=False)[0]
-    for axes, (dataset, settings) in zip(panels, study.datasets.items(), strict=True):
-        for row in ROWS:
-            whole = found[dataset, row, "accuracy_linear", "test"]
-            probed = {float(share): found[dataset, row, f"accuracy_linear_{share}pct", "test"] for share in shares} | {100.0: whole}
-            if row not in ROWS_WITH_LABELS:
-                line(axes, probed, row, style.name(row))
-                continue
-            line(axes, probed, row, None, linestyle=":", markerfacecolor="white", alpha=0.6)
-            swept = settings.sweeps.get(row, {}).get(SWEEP)
-            variants = [share for share in shares if swept and f"{share}pct" in swept.variants]
-            for share in variants:
-                if (seen := study.method(dataset, f"{row}.{SWEEP}.{share}pct").labels) != float(share) / 100:
-                    raise Problem(f"{dataset}/{row}.{SWEEP}.{share}pct: sees a share of {seen:g} of the labels; name the variant by its percent")
-            anew = {float(share): found[dataset, f"{row}.{SWEEP}.{share}pct", "accuracy_head", "test"] for share in variants}
-            line(axes, anew | {100.0: found[dataset, row, "accuracy_head", "test"]}, row, style.name(row))
-        axes.set(title=style.dataset_name(study, dataset), xlabel="labels (%)", xscale="log")
-        axes.set_xticks([*map(float, shares), 100], [*shares, "100"])
-        axes.minorticks_off()
+    for axes, dataset in zip(panels, study.datasets, strict=True):
+        panel(axes, study, found, dataset)
     panels[0].set_ylabel("test accuracy (%)")
     handles, labels = panels[0].get_legend_handles_labels()
     dotted = Line2D([], [], linestyle=":", color="0.4", marker="o", markerfacecolor="white")
-    figure.legend([*handles, dotted], [*labels, "encoder saw\nall labels"], loc="outside right center", handletextpad=0.3)
+    figure.legend(
+        [*handles, dotted],
+        [*labels, "encoder saw\nall labels"],
+        loc="outside right center",
+        handletextpad=0.3,
+    )
     return figure
 
 

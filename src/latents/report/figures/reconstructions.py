@@ -1,9 +1,11 @@
-"""Twelve fixed test images, what each row's code still draws of them, and the mean absolute error of what it draws.
+"""Twelve fixed test images, their reconstructions from the code of each method, and their mean absolute
+error.
 
     python -m latents.report.figures.reconstructions --config config/study.yaml --results results \
         --dataset cifar10 --note "" --out figures/reconstructions_cifar10.pdf
 
-Reads the pictures of the first seed. The images are the same for every row and were drawn at random, never by their loss.
+Reads the pictures of the first seed. The images are the same for every method; they were chosen at random,
+not by their loss.
 """
 
 from pathlib import Path
@@ -11,7 +13,7 @@ from pathlib import Path
 import numpy as np
 from matplotlib.figure import Figure
 
-from latents.config import ROWS, Study
+from latents.config import Study
 from latents.report import style
 
 MARGINS = 2.1  # inches beside the images: names on the left, errors on the right
@@ -21,14 +23,22 @@ def draw(study: Study, results: Path, dataset: str) -> Figure:
     pictures = style.read_pictures(study, results, dataset, "originals")
     originals = pictures[0]["originals"]
     rows = [originals, *(picture["reconstructions"] for picture in pictures)]
-    labels = ["Original", *map(style.name, ROWS)]
+    labels = ["Original", *map(style.name, study.methods)]
     errors = [np.abs(images / 255 - originals / 255).mean() for images in rows[1:]]
     drawing = style.sheet(rows)
     figure = style.figure((style.WIDTH - MARGINS) * drawing.shape[0] / drawing.shape[1] + 0.08)
     axes = figure.subplots()
     centres = style.show_sheet(axes, drawing, labels)
     for centre, text in zip(centres, ["MAE", *(f"{error:.3f}" for error in errors)], strict=True):
-        axes.annotate(text, (1, centre), (4, 0), xycoords=("axes fraction", "data"), textcoords="offset points", va="center", fontsize=8)
+        axes.annotate(
+            text,
+            (1, centre),
+            (4, 0),
+            xycoords=("axes fraction", "data"),
+            textcoords="offset points",
+            va="center",
+            fontsize=8,
+        )
     return figure
 
 

@@ -1,36 +1,49 @@
-"""Linear CKA of the test codes between every two rows (first seed); on the diagonal, between seeds of one row.
+"""Linear CKA of the test codes between every two methods (first seed); on the diagonal, between seeds of one
+method.
 
     python -m latents.report.figures.similarity --config config/study.yaml --results results \
         --note "" --out figures/similarity.pdf
 
-Reads similarity/<dataset>.csv. A row with a single seed has an empty diagonal.
+Reads similarity/<dataset>.csv. A method with a single seed has an empty diagonal.
 """
 
 from pathlib import Path
 
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.image import AxesImage
 
-from latents.config import ROWS, Study
+from latents.config import Study
 from latents.report import style
 from latents.report.summarize import cka_matrix
+
+FITS = 14  # columns of numbers that the page is wide enough for, at the usual size
+
+
+def matrix(axes: Axes, values: np.ndarray, names: list[str], fontsize: float) -> AxesImage:
+    """Values [method, method] in [0, 1], or NaN, as colours and numbers."""
+    image = axes.imshow(values, vmin=0, vmax=1, cmap="Blues")
+    for (a, b), value in np.ndenumerate(values):
+        text = "–" if np.isnan(value) else f"{value:z.2f}"
+        color = "white" if value > 0.6 else "black"
+        axes.text(b, a, text, ha="center", va="center", fontsize=fontsize, color=color)
+    axes.set_xticks(range(len(names)), names, rotation=45, ha="right", rotation_mode="anchor")
+    axes.set_yticks(range(len(names)), names)
+    axes.tick_params(length=0)
+    axes.grid(False)
+    axes.spines[:].set_visible(False)
+    return image
 
 
 def draw(study: Study, results: Path) -> Figure:
     figure = style.figure(2.3)
-    names = [style.name(row) for row in ROWS]
+    names = [style.name(method) for method in study.methods]
+    fontsize = 7.5 * min(1.0, FITS / (len(names) * len(study.datasets)))
     panels = figure.subplots(1, len(study.datasets), sharey=True, squeeze=False)[0]
     for axes, (dataset, chosen) in zip(panels, study.datasets.items(), strict=True):
-        values = cka_matrix(results / "similarity" / f"{dataset}.csv", chosen.seeds[0])
-        image = axes.imshow(values, vmin=0, vmax=1, cmap="Blues")
-        for (a, b), value in np.ndenumerate(values):
-            text = "–" if np.isnan(value) else f"{value:z.2f}"
-            axes.text(b, a, text, ha="center", va="center", fontsize=7.5, color="white" if value > 0.6 else "black")
-        axes.set_xticks(range(len(ROWS)), names, rotation=45, ha="right", rotation_mode="anchor")
-        axes.set_yticks(range(len(ROWS)), names)
-        axes.tick_params(length=0)
-        axes.grid(False)
-        axes.spines[:].set_visible(False)
+        path = results / "similarity" / f"{dataset}.csv"
+        image = matrix(axes, cka_matrix(path, study.methods, chosen.seeds[0]), names, fontsize)
         axes.set_title(style.dataset_name(study, dataset))
     figure.colorbar(image, ax=panels, shrink=0.7, pad=0.01, label="linear CKA")
     return figure

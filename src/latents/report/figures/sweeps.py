@@ -1,84 +1,161 @@
-"""CIFAR-10: how the size of the code and the weight of the gradients change what a code is good for.
+"""What the size of the code, and the weight of the gradients as a target, change about a code.
 
-    python -m latents.report.figures.sweeps --config config/study.yaml --results results --note "" --out figures/sweeps.pdf
+    python -m latents.report.figures.sweeps --config config/study.yaml --results results \
+        --note "" --out figures/sweeps.pdf
 
-Reads summary.csv. The first three panels have the variants of a sweep `ablation` that differ from its `full` in the code's size alone, one
-line a row. The last has those of `autoencoder-plus` that differ in gradient weight and linear path alone, with the row itself and the
-variants of its sweep `trade` at their own budgets.
+Reads summary.csv; of the first data set with a sweep `ablation`. The first panels have the variants of
+that sweep that differ from its `full` in the code's size alone, one line for each method. The last has
+those of `autoencoder-plus` that differ in gradient weight and linear path alone, with the method itself
+and the variants of its sweep `trade`, which have budgets of their own.
 """
 
 import itertools
 from pathlib import Path
 
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import NullLocator
 from msgspec.structs import replace
 
-from latents.config import Problem, Study
+from latents.cli import Problem
+from latents.config import Study
+from latents.methods import METHODS, MethodSettings
 from latents.report import style
-from latents.report.summarize import read_summary
-from latents.settings import Strict
+from latents.report.summarize import Estimates, read_summary
 
 SWEEP, TRADE, TRADED = "ablation", "trade", "autoencoder-plus"
 SIZES = {"mae": "test MAE", "accuracy_mlp": "test accuracy (%)", "effective_rank": "effective rank"}
 
+Runs = dict[str, dict[int, str]]  # method -> size of the code -> variant
 
-def variants(study: Study, dataset: str, row: str, *keys: str) -> dict[str, Strict]:
-    """Run -> settings, of a row's sweep `ablation`: `full`, and what differs from it in these keys alone."""
-    runs = {name: f"{row}.{SWEEP}.{name}" for name in study.datasets[dataset].sweeps[row][SWEEP].variants}
-    if "full" not in runs:
-        raise Problem(f"{dataset}: the sweep {SWEEP!r} of {row} has no variant `full`, with which the others are compared; add `full: {{}}`")
-    full = study.method(dataset, runs["full"])
-    found = {run: study.method(dataset, run) for run in runs.values()}
-    return {run: settings for run, settings in found.items() if replace(settings, **{key: getattr(full, key) for key in keys}) == full}
+
+def ablated(study: Study) -> str:
+    """The data set that is shown: the first with a sweep `ablation`, else the last."""
+    swept = [
+        name for name, one in study.datasets.items() if any(SWEEP in some for some in one.sweeps.values())
+    ]
+    return swept[0] if swept else list(study.datasets)[-1]
+
+
+def variants(study: Study, dataset: str, method: str, *keys: str) -> dict[str, MethodSettings]:
+    """Variant -> settings, of a method's sweep: `full`, and what differs from it in these keys alone."""
+    sweep = study.dataset(dataset).sweeps.get(method, {}).get(SWEEP)
+    if sweep is None:
+        return {}
+    if "full" not in sweep.variants:
+        raise Problem(
+            f"{dataset}: the sweep {SWEEP!r} of {method} has no variant `full`, "
+            "with which the others are compared; add `full: {}`"
+        )
+    names = [f"{method}.{SWEEP}.{name}" for name in sweep.variants]
+    full = study.settings(dataset, f"{method}.{SWEEP}.full")
+    found = {name: study.settings(dataset, name) for name in names}
+    same = {key: getattr(full, key) for key in keys}
+    return {name: settings for name, settings in found.items() if replace(settings, **same) == full}
+
+
+def sized(study: Study, dataset: str) -> Runs:
+    """The variants by the size of their code, of methods where that can be set."""
+    return {
+        method: {
+            settings.code_size: name
+            for name, settings in variants(study, dataset, method, "code_size").items()
+        }
+        for method, sweeps in study.dataset(dataset).sweeps.items()
+        if SWEEP in sweeps and "code_size" in type(study.settings(dataset, method)).__struct_fields__
+    }
+
+
+def by_size(axes: Axes, found: Estimates, dataset: str, runs: Runs, metric: str) -> None:
+    """One metric by the size of the code; beside the MLP probe the linear one, dotted."""
+    lines = {metric: "-"} | ({"accuracy_linear": ":"} if metric == "accuracy_mlp" else {})
+    for (method, chosen), (name, line) in itertools.product(runs.items(), lines.items()):
+        look = METHODS[method]
+        axes.plot(
+            sorted(chosen),
+            [found[dataset, chosen[size], name, "test"].mean for size in sorted(chosen)],
+            line,
+            marker=look.marker,
+            color=look.color,
+            markerfacecolor="white" if line == ":" else look.color,
+            label=look.label if line == "-" else None,
+        )
+    sizes = sorted({size for chosen in runs.values() for size in chosen})
+    axes.set_xscale("log", base=2)
+    axes.set_xticks(sizes, map(str, sizes))
+    axes.xaxis.set_minor_locator(NullLocator())
+    axes.set(title=SIZES[metric], xlabel="numbers in the code")
+    if metric == "effective_rank":
+        axes.plot(sizes, sizes, color="0.6", linewidth=0.7, zorder=0)  # all directions used alike
+        axes.set_yscale("log", base=2)
+        axes.set_yticks(sizes, map(str, sizes))
+        axes.yaxis.set_minor_locator(NullLocator())
+
+
+def weighted(axes: Axes, study: Study, found: Estimates, dataset: str) -> None:
+    """Accuracy against MAE of the variants by gradient weight, with and without linear paths."""
+    look = METHODS[TRADED]
+    runs = variants(study, dataset, TRADED, "gradient_weight", "linear_path")
+    for linear, line, label in ((True, "-", "gradient weights"), (False, "--", "no linear paths")):
+        chosen = sorted((s.gradient_weight, name) for name, s in runs.items() if s.linear_path == linear)
+        if not chosen:
+            continue
+        places = [
+            [found[dataset, name, metric, "test"].mean for _, name in chosen]
+            for metric in ("mae", "accuracy_best")
+        ]
+        filling = look.color if linear else "white"
+        axes.plot(*places, line, marker=look.marker, color=look.color, markerfacecolor=filling, label=label)
+        # points that lie on one another are named together
+        points: dict[tuple[float, float], tuple[list[float], list[str]]] = {}
+        for (weight, _), *place in zip(chosen, *places, strict=True):
+            near = round(place[0], 3), round(place[1])
+            points.setdefault(near, (place, []))[1].append(f"{weight:g}")
+        for place, weights in points.values():
+            axes.annotate(", ".join(weights), place, (5, -3), textcoords="offset points", fontsize=7)
+    if runs:
+        axes.legend(loc="upper left", fontsize=7, handlelength=1.2, borderpad=0, labelspacing=0.2)
+
+
+def traded(axes: Axes, study: Study, found: Estimates, dataset: str) -> None:
+    """The method itself and the variants of its sweep `trade`, each at its own budget."""
+    sweep = study.dataset(dataset).sweeps.get(TRADED, {}).get(TRADE)
+    ends = {TRADED: "main"}
+    ends |= {f"{TRADED}.{TRADE}.{name}": name for name in (sweep.variants if sweep else ())}
+    for (run, label), marker in zip(ends.items(), itertools.cycle("*PXD"), strict=False):
+        x, y = (found[dataset, run, metric, "test"] for metric in ("mae", "accuracy_best"))
+        axes.errorbar(
+            x.mean,
+            y.mean,
+            xerr=style.spans([x]),
+            yerr=style.spans([y]),
+            fmt=marker,
+            markersize=6,
+            color="black",
+            elinewidth=0.8,
+            capsize=1.5,
+        )
+        beside, side = ((0, 6), "center") if run == TRADED else ((-6, -3), "right")
+        axes.annotate(label, (x.mean, y.mean), beside, textcoords="offset points", fontsize=7, ha=side)
 
 
 def draw(study: Study, results: Path) -> Figure:
-    dataset = "cifar10"
-    found, sweeps = read_summary(results / "summary.csv"), study.dataset(dataset).sweeps
-    ablated = [row for row in sweeps if SWEEP in sweeps[row]]
-    sized = {row: {s.code_size: run for run, s in variants(study, dataset, row, "code_size").items()} for row in ablated if hasattr(study.method(dataset, row), "code_size")}
-    sizes = sorted({size for runs in sized.values() for size in runs})
+    found, dataset = read_summary(results / "summary.csv"), ablated(study)
+    runs = sized(study, dataset)
+    shows_trade = TRADED in study.methods
     figure = style.figure(1.75)
-    *panels, trade = figure.subplots(1, 4, width_ratios=[1, 1, 1, 1.25])
-    for axes, (metric, title) in zip(panels, SIZES.items(), strict=True):
-        for row, runs in sized.items():
-            look = style.ROWS[row]
-            for probe, line in ((metric, "-"), *([("accuracy_linear", ":")] if metric == "accuracy_mlp" else [])):
-                axes.plot(sorted(runs), [found[dataset, runs[size], probe, "test"].mean for size in sorted(runs)], line, marker=look.marker,
-                          color=look.color, markerfacecolor="white" if line == ":" else look.color, label=look.name if line == "-" else None)  # fmt: skip
-        axes.set_xscale("log", base=2)
-        axes.set_xticks(sizes, map(str, sizes))
-        axes.xaxis.set_minor_locator(NullLocator())
-        axes.set(title=title, xlabel="numbers in the code")
-    panels[2].plot(sizes, sizes, color="0.6", linewidth=0.7, zorder=0)  # all directions used alike
-    panels[2].set_yscale("log", base=2)
-    panels[2].set_yticks(sizes, map(str, sizes))
-    panels[2].yaxis.set_minor_locator(NullLocator())
-    if sized:
+    widths = [1] * len(SIZES) + [1.25] * shows_trade
+    panels = figure.subplots(1, len(widths), width_ratios=widths)
+    for axes, metric in zip(panels, SIZES, strict=False):
+        by_size(axes, found, dataset, runs, metric)
+    if runs:
         panels[0].legend(loc="best", fontsize=7, handlelength=1.4, borderpad=0.2)
-
-    look = style.ROWS[TRADED]
-    weighed = variants(study, dataset, TRADED, "gradient_weight", "linear_path") if TRADED in ablated else {}
-    for linear, line, label in ((True, "-", "gradient weights"), (False, "--", "no linear paths")):
-        runs = sorted((s.gradient_weight, run) for run, s in weighed.items() if s.linear_path == linear)
-        if runs:
-            places = [[found[dataset, run, metric, "test"].mean for _, run in runs] for metric in ("mae", "accuracy_best")]
-            trade.plot(*places, line, marker=look.marker, color=look.color, markerfacecolor=look.color if linear else "white", label=label)
-            told: dict[tuple[float, float], tuple[list[float], list[str]]] = {}  # points that lie on one another are named together
-            for (weight, _), *place in zip(runs, *places, strict=True):
-                told.setdefault((round(place[0], 3), round(place[1])), (place, []))[1].append(f"{weight:g}")
-            for place, weights in told.values():
-                trade.annotate(", ".join(weights), place, (5, -3), textcoords="offset points", fontsize=7)
-    ends = {TRADED: "the row"} | {f"{TRADED}.{TRADE}.{name}": name for name in (sweeps[TRADED][TRADE].variants if TRADE in sweeps.get(TRADED, {}) else {})}
-    for (run, label), marker in zip(ends.items(), itertools.cycle("*PXD"), strict=False):
-        x, y = (found[dataset, run, metric, "test"] for metric in ("mae", "accuracy_best"))
-        trade.errorbar(x.mean, y.mean, xerr=style.spans([x]), yerr=style.spans([y]), fmt=marker, markersize=6, color="black", elinewidth=0.8, capsize=1.5)
-        trade.annotate(label, (x.mean, y.mean), (0, 6) if run == TRADED else (-6, -3), textcoords="offset points", fontsize=7, ha="center" if run == TRADED else "right")
-    trade.margins(0.15, 0.4)  # room for the legend above: the best of both is free as long as one is paid for with the other
-    trade.set(title="accuracy (%) against MAE", xlabel="test MAE")
-    if weighed:
-        trade.legend(loc="upper left", fontsize=7, handlelength=1.2, borderpad=0, labelspacing=0.2)
+    if shows_trade:
+        axes = panels[-1]
+        weighted(axes, study, found, dataset)
+        traded(axes, study, found, dataset)
+        axes.margins(0.15, 0.4)  # room for the legend above: one of both is gained at the cost of the other
+        axes.set(title="accuracy (%) against MAE", xlabel="test MAE")
     return figure
 
 

@@ -1,0 +1,130 @@
+# What the rules share: where files lie, what makes a job run again, and the environment of every job.
+
+import os
+import sys
+from pathlib import Path
+
+from latents import record
+from latents.config import ALLOCATOR, Run, digest, read
+from latents.report.archive import BESIDE
+from latents.report.figures import FIGURES, caption, figure_inputs, figure_targets
+from latents.report.page import CAPTIONS, TABLES
+
+unknown = sorted(config.keys() - {"study", "results"})
+assert not unknown, f"--config knows study= and results=reference, but was given {', '.join(unknown)}"
+assert config.get("results", "reference") == "reference", "--config results= takes one value, reference"
+
+REFERENCE = "results" in config
+# reference/ was made with the configuration that lies there
+CONFIG = config.get("study", "reference/study.yaml" if REFERENCE else "config/study.yaml")
+STUDY = read(CONFIG)
+PRE = "from-reference/" if REFERENCE else STUDY.folder
+OUT = f"{PRE}results"  # where training and evaluation write; nothing writes to reference/
+R = "reference" if REFERENCE else OUT  # where figures, tables and the paper read
+NOTE = "from reference" if REFERENCE else STUDY.note
+GPU = 0 if STUDY.device == "cpu" else 1
+
+RUN = "{dataset}/{method}/seed{seed}"  # any run, in wildcards
+RUNS = [run.path for run in STUDY.runs()]
+CLASSIFIERS = {dataset: run.path for dataset, run in STUDY.reference_classifiers().items()}
+EMBEDDINGS = expand("{dataset}/{method}", dataset=STUDY.datasets, method=STUDY.methods)  # of first seeds
+FIGURE = {target.name: target for target in figure_targets(STUDY)}
+BUILD = [path.relative_to(record.ROOT) for path in record.build_files()]  # the paper prints their hash
+
+
+def source(*names):
+    """Files of the checkout: they lie beside a job, whatever storage its executor brings for the others."""
+    return [local(str(name)) for name in names]
+
+
+def module(*names):
+    """Modules of latents.report, for a job that runs again when they change."""
+    return source(*(f"src/latents/report/{name}.py" for name in names))
+
+
+def within(path, folder):
+    """The folder in the tree that a path below it lies in: an executor's storage has a tree of its own."""
+    return f"{str(path).partition(f'{folder}/')[0]}{folder}"
+
+
+# Snakemake does not compare parameters that are functions of the input: another path to the same settings is
+# no reason to run again.
+def settings(wildcards, input):
+    return CONFIG
+
+
+def results(wildcards, input):
+    return within(input[0], R)
+
+
+def run_of(wildcards):
+    return Run(wildcards.dataset, wildcards.method, int(wildcards.seed))
+
+
+def main_runs(dataset):
+    """The runs of a data set, without those of variants."""
+    return [run for run in STUDY.runs(dataset) if run.variant == "main"]
+
+
+def figure_script(wildcards):
+    return FIGURE[wildcards.name].script
+
+
+def figure_code(wildcards):
+    """A figure's script, and the modules that it is drawn with."""
+    script = figure_script(wildcards)
+    return module(f"figures/{script}", "style", "summarize", *(["speed"] if script == "speed" else []))
+
+
+def figure_dataset(wildcards):
+    """The option that names a figure's data set, where it is of one."""
+    dataset = FIGURE[wildcards.name].dataset
+    return f"--dataset {dataset}" if dataset else ""
+
+
+def figure_folder(wildcards):
+    """Where a figure's data lie; the benchmark is of a machine, not of a study: the committed one."""
+    return "reference" if figure_script(wildcards) == "speed" else R
+
+
+def figure_data(wildcards):
+    _, script, dataset = FIGURE[wildcards.name]
+    paths = [f"{figure_folder(wildcards)}/{name}" for name in figure_inputs(STUDY, script, dataset)]
+    return source(*paths) if script == "speed" else paths
+
+
+def figure_labels(wildcards):
+    """How Snakemake's report lists a figure."""
+    return {
+        "figure": figure_script(wildcards).replace("_", " "),
+        "data set": FIGURE[wildcards.name].dataset or "all",
+    }
+
+
+# Jobs run this checkout's code: in the image Python finds it here, elsewhere it is installed with Snakemake.
+OWN_PATH, IMAGE_CODE = f"PATH='{Path(sys.executable).parent}':$PATH", 'PYTHONPATH="$PWD/src"'
+# Snakemake gives a job no more threads than --cores, but the threads decide the order of sums: they are the
+# study's. cuBLAS is told to be deterministic.
+shell.prefix(
+    f"set -euo pipefail; export {IMAGE_CODE if 'LATENTS_IMAGE' in os.environ else OWN_PATH} "
+    f"OMP_NUM_THREADS={STUDY.threads} OPENBLAS_NUM_THREADS={STUDY.threads} MKL_NUM_THREADS={STUDY.threads} "
+    f"{' '.join(f'{name}={value}' for name, value in ALLOCATOR.items())} CUBLAS_WORKSPACE_CONFIG=:4096:8; "
+)
+
+# The image in which `--software-deployment-method apptainer` runs jobs: LATENTS_IMAGE, built from the
+# Dockerfile. Without it only its pinned base is named here, and nothing runs in it.
+BASE = "docker://debian@sha256:96e378d7e6531ac9a15ad505478fcc2e69f371b10f5cdf87857c4b8188404716"
+container: os.environ.get("LATENTS_IMAGE", BASE)
+
+# for executors that start jobs on other machines
+envvars:
+    *(name for name in ("LATENTS_DATA", "LATENTS_CHECKPOINTS") if name in os.environ)
+
+wildcard_constraints:
+    dataset="|".join(STUDY.datasets),
+    method="[a-z][a-z0-9.-]*",
+    seed="[0-9]+",
+    name="|".join(FIGURE),
+    table="|".join(CAPTIONS),
+
+report: "overview.rst"

@@ -1,0 +1,11 @@
+"""The data sets: what each is, where it comes from, and how its files are read. No torch here.
+
+A data set is a file beside this one, a line in DATASETS, and its split and settings in the studies that have it
+(`config/*.yaml`). Images have 25 to 32 pixels a side, a multiple of 4.
+"""
+
+from latents.datasets.cifar10 import CIFAR10
+from latents.datasets.mnist import MNIST
+from latents.datasets.spec import DatasetSpec
+
+DATASETS: dict[str, DatasetSpec] = {"mnist": MNIST, "cifar10": CIFAR10}

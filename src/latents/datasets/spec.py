@@ -1,0 +1,74 @@
+"""What a data set's own file states."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+
+from latents import record
+from latents.cli import Problem
+
+Part = Literal["train", "test"]
+Shape = tuple[int, int, int]  # height, width, channels
+
+
+@dataclass(frozen=True)
+class Archive:
+    """One published archive: its place below the data folder, and the files it holds (name -> SHA-256)."""
+
+    place: str
+    bytes: int
+    md5: str  # what is published with it, the same that torchvision checks
+    files: dict[str, str]
+
+
+@dataclass(frozen=True)
+class StandIn:
+    """The demo's data in the place of a data set: it is never called by the name of the real one."""
+
+    label: str
+    classes: tuple[str, ...]
+    write: str  # module:function that writes its files below a folder, under the published names
+
+
+@dataclass(frozen=True)
+class DatasetSpec:
+    """A line of the table. `read(part, files)` returns images uint8 [n, c, h, w] and labels int64 [n] of a part.
+
+    `files` maps the name of a file, relative to the data folder, to its path and checked content.
+    """
+
+    label: str  # as its authors call it
+    shape: Shape
+    images: tuple[int, int]  # in the published training and test files
+    classes: tuple[str, ...]  # as printed in legends
+    marker: str
+    filling: str
+    sources: tuple[str, ...]  # addresses, the canonical one first, each holding every archive
+    archives: tuple[Archive, ...]
+    parts: dict[Part, tuple[str, ...]]  # names of the files of each part
+    read: Callable[[Part, list["Content"]], tuple[np.ndarray, np.ndarray]]
+    stand_in: StandIn | None = None
+
+    @property
+    def files(self) -> dict[str, str]:
+        """Name -> SHA-256 of every published file."""
+        return {name: sha256 for archive in self.archives for name, sha256 in archive.files.items()}
+
+
+Content = tuple[Path, bytes]  # of a file; the path is for messages
+
+
+def checked(root: Path, name: str, sha256: str) -> Content:
+    """A file below root, once its SHA-256 is the expected one. Raises Problem."""
+    mend = "run again with `--forcerun data` behind the command, and the data will be put in place anew"
+    path = root / name
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise Problem(f"{path}: cannot be read ({error.strerror}); {mend}") from None
+    if record.sha256(content) != sha256:
+        raise Problem(f"{path}: corrupt or truncated ({len(content)} bytes, the wrong SHA-256); {mend}")
+    return path, content

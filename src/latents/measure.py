@@ -1,0 +1,278 @@
+"""The measurements of one run: what each takes, and the metrics that it adds to the record."""
+
+import base64
+import time
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from latents import augment, data, geometry, interpolate, probe
+from latents.cli import Problem
+from latents.config import Run, Study
+from latents.datasets import DATASETS
+from latents.decode import Decode, decode, mae, psnr, ssim, train_decoder
+from latents.device import autocast, device_of, generator, to_float
+from latents.encode import BATCH, encode
+from latents.measures import PROBES, metric
+from latents.model import Model
+from latents.probe import Parts
+
+PATHS = 4  # interpolations kept for the figures
+
+
+@dataclass
+class Measured:
+    """The metrics of a record, in the order they were measured, and the seconds of each part of the job."""
+
+    metrics: list[dict[str, Any]] = field(default_factory=list)
+    seconds: dict[str, float] = field(default_factory=dict)
+    last: float = field(default_factory=time.perf_counter)
+
+    def add(self, name: str, split: str, value: float | None) -> None:
+        """A value that does not exist (None) is left out. Raises Problem for one that is not finite."""
+        if value is None:
+            return
+        if not np.isfinite(value):
+            raise Problem(
+                f"{name} on {split} is not finite: the trained weights are broken; "
+                "train the run again at a lower learning-rate"
+            )
+        self.metrics.append({"metric": name, "split": split, "value": value, "unit": metric(name).unit})
+
+    def lap(self, part: str) -> None:
+        """Count the seconds since the last call to a part of the job."""
+        now = time.perf_counter()
+        self.seconds[part], self.last = self.seconds.get(part, 0.0) + now - self.last, now
+
+
+class Subject(NamedTuple):
+    """What is measured: a model and its codes, beside images uint8 [n, c, h, w] and labels [n]; by split."""
+
+    study: Study
+    run: Run
+    model: Model
+    split: data.Split
+    parts: dict[str, data.Part]
+    images: Parts
+    labels: Parts
+    codes: Parts
+
+    @property
+    def classes(self) -> int:
+        return len(DATASETS[self.run.dataset].classes)
+
+
+def subject_of(study: Study, run: Run, model: Model, found: Measured, *, final: bool) -> Subject:
+    """Load the data and encode them; without `final` the test split is not read."""
+    device = device_of(study)
+    model.to(device, memory_format=torch.channels_last).eval()
+    split = data.load(study, run.dataset, with_test=final)
+    parts = {"train": split.train, "val": split.val} | ({"test": split.test} if final else {})
+    images = {name: torch.from_numpy(part.images).to(device) for name, part in parts.items()}
+    labels = {name: torch.from_numpy(part.labels).to(device) for name, part in parts.items()}
+    found.lap("load")
+    codes = {name: encode(model.encoder, part, study.precision) for name, part in images.items()}
+    found.lap("encode")
+    return Subject(study, run, model, split, parts, images, labels, codes)
+
+
+def measure_probes(subject: Subject, found: Measured) -> dict[str, Any]:
+    """All probes on all splits; returns which probe val chooses as the better one, and each one's correctness on test."""
+    codes, labels = subject.codes, subject.labels
+    outcomes = {
+        name: fitted(codes, labels, subject.study.probe, subject.classes)
+        for name, fitted in probe.FUNCTIONS.items()
+    }
+    if subject.model.head is not None:
+        with torch.inference_mode():
+            predictions = {name: subject.model.head(part).argmax(1) for name, part in codes.items()}
+        outcomes["head"] = probe.Outcome(predictions, None)
+    on_val = {name: probe.accuracy(one.predictions["val"], labels["val"]) for name, one in outcomes.items()}
+    better = max((name for name in outcomes if PROBES[name].competes), key=on_val.__getitem__)
+    for name, outcome in [*outcomes.items(), ("best", outcomes[better])]:
+        for split, predictions in outcome.predictions.items():
+            found.add(f"accuracy_{name}", split, probe.accuracy(predictions, labels[split]))
+    correct = {
+        name: base64.b64encode(probe.packed(outcome.predictions["test"] == labels["test"])).decode()
+        for name, outcome in outcomes.items()
+        if "test" in labels
+    }
+    chosen = {name: outcome.chosen for name, outcome in outcomes.items() if outcome.chosen is not None}
+    return {"probe_chosen_on_val": better, "probe_settings_chosen_on_val": chosen, "correct": correct}
+
+
+def add_probes(
+    subject: Subject, codes: Parts, labels: Parts, suffix: str, splits: list[str], found: Measured
+) -> dict[str, float]:
+    """The probes that are fitted on few labels, on other codes or labels; returns the settings that val chose."""
+    settings = {}
+    for name in (name for name in probe.FUNCTIONS if PROBES[name].few_labels):
+        outcome = probe.FUNCTIONS[name](codes, labels, subject.study.probe, subject.classes)
+        if outcome.chosen is not None:
+            settings[f"{name}_{suffix}"] = outcome.chosen
+        for split in splits:
+            accuracy = probe.accuracy(outcome.predictions[split], labels[split])
+            found.add(f"accuracy_{name}_{suffix}", split, accuracy)
+    return settings
+
+
+def measure_few_labels(subject: Subject, found: Measured) -> dict[str, float]:
+    """Linear probe and kNN on shares of the training labels; the MLP is left out, which a few hundred codes cannot train.
+
+    Returns the settings that val chose.
+    """
+    codes, labels, settings = subject.codes, subject.labels, {}
+    seed = subject.study.dataset(subject.run.dataset).split_seed
+    for share in subject.study.measurement.label_shares:
+        chosen = data.labelled(labels["train"].cpu().numpy(), share, seed)
+        index = torch.from_numpy(chosen).to(codes["train"].device)
+        few, named = ({**part, "train": part["train"][index]} for part in (codes, labels))
+        unseen = [name for name in codes if name != "train"]
+        settings |= add_probes(subject, few, named, f"{100 * share:g}pct", unseen, found)
+    return settings
+
+
+def measure_projection(subject: Subject, found: Measured) -> dict[str, float]:
+    """Linear probe and kNN on the projection head's output, where there is one; returns the settings that val chose."""
+    projector = subject.model.projector
+    if projector is None:
+        return {}
+    with torch.inference_mode():
+        z = {name: functional.normalize(projector(part), dim=1) for name, part in subject.codes.items()}
+    return add_probes(subject, z, subject.labels, "projection", list(z), found)
+
+
+def measure_reconstruction(
+    subject: Subject, shown: str, found: Measured
+) -> tuple[Decode, dict[str, Parts], Tensor]:
+    """MAE, PSNR and SSIM by the method's own decoder, and MAE by one that is trained on the frozen codes.
+
+    Where a method has no decoder of its own, the second is the first; variants get it then alone. Returns the first,
+    each image's MAE by either, and the decoded images of the split that is shown.
+    """
+    study, model, codes, images = subject.study, subject.model, subject.codes, subject.images
+    main, frozen = subject.run.variant == "main", None
+    if main or not model.decodes:
+        frozen = train_decoder(study, subject.run.dataset, codes["train"], images["train"])
+    decoder = model.decode if model.decodes else frozen
+    found.lap("train decoder")
+    errors, decoded = reconstruct(subject, decoder, shown, found)
+    by_decoder = {"errors": errors}
+    if main:
+        by_decoder["errors_frozen"] = errors
+        if decoder is not frozen:
+            by_decoder["errors_frozen"] = {name: errors_of(subject, frozen, name) for name in codes}
+        for name, part in by_decoder["errors_frozen"].items():
+            found.add("mae_frozen", name, part.double().mean().item())
+        found.lap("reconstruct")
+    return decoder, by_decoder, decoded
+
+
+def reconstruct(subject: Subject, decoder: Decode, shown: str, found: Measured) -> tuple[Parts, Tensor]:
+    """The MAE of each image [n] of each split, and the decoded images of one; no other is kept whole."""
+    errors, decoded = {}, []
+    measures = {"mae": mae, "psnr": psnr, "ssim": ssim}
+    for split, codes in subject.codes.items():
+        values: dict[str, list[Tensor]] = {name: [] for name in measures}
+        batches = zip(codes.split(4 * BATCH), subject.images[split].split(4 * BATCH), strict=True)
+        for part, originals in batches:
+            pictures = decode(decoder, part, subject.study.precision)
+            found.lap("decode")
+            for name, measure in measures.items():
+                values[name].append(measure(pictures, to_float(originals)))
+            if split == shown:
+                decoded.append(pictures)
+            found.lap("reconstruct")
+        for name in measures:
+            found.add(name, split, torch.cat(values[name]).double().mean().item())
+        errors[split] = torch.cat(values["mae"])
+    return errors, torch.cat(decoded)
+
+
+def errors_of(subject: Subject, decoder: Decode, split: str) -> Tensor:
+    """The MAE of each image [n] of a split."""
+    batches = zip(subject.codes[split].split(4 * BATCH), subject.images[split].split(4 * BATCH), strict=True)
+    precision = subject.study.precision
+    return torch.cat(
+        [mae(decode(decoder, part, precision), to_float(originals)) for part, originals in batches]
+    )
+
+
+def measure_geometry(subject: Subject, found: Measured) -> None:
+    """On val and test; codes centred on the training mean. The two views are the same for every method, of a sample."""
+    study, settings = subject.study, subject.study.measurement
+    mean = subject.codes["train"].mean(0)
+    for number, split in enumerate(name for name in ("val", "test") if name in subject.codes):
+        codes, classes = subject.codes[split] - mean, subject.labels[split]
+        random = generator(codes.device, settings.seed, number)
+        # the published test files are sorted by source, so a part of them is drawn, not taken from the front
+        order = np.random.default_rng(settings.seed).permutation(len(codes))
+        drawn, sample = order[: settings.silhouette_points], subject.images[split][order[: settings.sample]]
+
+        def view(batch: Tensor, random: torch.Generator = random) -> Tensor:
+            return augment.view(batch, settings.alignment, random)
+
+        views = [encode(subject.model.encoder, sample, study.precision, view) - mean for _ in range(2)]
+        found.lap("encode")
+        found.add("silhouette", split, geometry.silhouette(codes[drawn], classes[drawn]))
+        found.add("scatter_ratio", split, geometry.scatter_ratio(codes, classes))
+        found.add("knn_purity", split, geometry.knn_purity(codes, classes, study.probe.knn_k))
+        found.add("alignment", split, geometry.alignment(*views))
+        found.add("uniformity", split, geometry.uniformity(codes))
+        found.add("effective_rank", split, geometry.effective_rank(codes))
+        found.lap("geometry")
+
+
+class Paths(NamedTuple):
+    """Interpolations between pairs of test images: positions [p, 2], frames [p, steps, c, h, w] of either kind."""
+
+    pairs: np.ndarray
+    codes: Tensor
+    pixels: Tensor
+
+
+def measure_interpolation(
+    subject: Subject, classifier: Model, decoder: Decode, decoded: Tensor, found: Measured
+) -> Paths:
+    """On test: through the codes and through the pixels; and what the reference classifier makes of decoded images."""
+    study, settings = subject.study, subject.study.measurement
+    codes, images, labels = (part["test"] for part in (subject.codes, subject.images, subject.labels))
+    classifier.to(codes.device, memory_format=torch.channels_last).eval()
+
+    @torch.inference_mode()
+    def classify(pictures: Tensor) -> Tensor:
+        found.lap("interpolate")
+        with autocast(pictures.device, study.precision):
+            seen = torch.cat([classifier.encoder(part) for part in pictures.split(BATCH)])
+        found.lap("encode")
+        return classifier.head(seen).argmax(1)
+
+    order = np.random.default_rng(settings.seed).permutation(len(codes))
+    pairs = order[: 2 * min(settings.pairs, len(codes) // 2)].reshape(-1, 2)
+    starts, ends = (torch.from_numpy(pairs[:, k]).to(codes.device) for k in (0, 1))
+    points = interpolate.line(codes[starts], codes[ends])
+    through_codes = decode(decoder, points.flatten(0, 1), study.precision).unflatten(0, points.shape[:2])
+    found.lap("decode")
+    through_pixels = interpolate.line(to_float(images[starts]), to_float(images[ends]))
+    classes = torch.stack([labels[starts], labels[ends]], 1)
+    for frames, suffix in ((through_codes, ""), (through_pixels, "_pixels")):
+        along = classify(frames.flatten(0, 1)).unflatten(0, frames.shape[:2])
+        changes, counted = interpolate.class_changes(along, classes)
+        found.add(f"path_length{suffix}", "test", interpolate.path_length(frames))
+        # a mean over a handful of pairs says nothing: only its count is kept then
+        enough = counted >= settings.fewest_pairs
+        found.add(f"class_changes{suffix}", "test", changes if enough else None)
+        found.add(f"class_changes{suffix}_pairs", "test", counted)
+    for name, pictures in (("", to_float(images)), ("_decoded", decoded)):
+        accuracy = probe.accuracy(classify(pictures), labels)
+        found.add(f"reference_classifier_accuracy{name}", "test", accuracy)
+    return Paths(pairs, through_codes, through_pixels)
+
+
+def to_uint8(images: Tensor) -> np.ndarray:
+    """float [..., c, h, w] in [0, 1] -> uint8 [..., h, w, c]."""
+    return (images.movedim(-3, -1) * 255).round().clamp(0, 255).byte().cpu().numpy()

@@ -1,0 +1,128 @@
+"""What is measured, and how each number is printed: probes, metrics, and the settings of both. No torch here.
+
+A probe is a line in PROBES, a function of the same name in `latents.probe`, and its settings, if it has any,
+in ProbeSettings. Figures and tables show every probe of PROBES.
+"""
+
+from typing import Annotated, NamedTuple
+
+from msgspec import Meta
+
+from latents.settings import (
+    Augmentation,
+    Fraction,
+    NonNegative,
+    Positive,
+    Rate,
+    Seed,
+    Several,
+    Share,
+    Strict,
+)
+
+
+class Probe(NamedTuple):
+    """How a probe is printed, and what it is used for."""
+
+    label: str
+    short: str  # as the head of a column
+    marker: str
+    color: str
+    competes: bool = False  # is one of those among which validation chooses the better probe
+    few_labels: bool = False  # is fitted on shares of the training labels, and on projections, too
+
+
+PROBES = {
+    "linear": Probe("linear probe", "linear", "o", "#0072b2", competes=True, few_labels=True),
+    "mlp": Probe("MLP probe", "MLP", "s", "#d55e00", competes=True),
+    "knn": Probe("cosine kNN", "kNN", "^", "#009e73", few_labels=True),
+    "head": Probe(
+        "classification head", "head", "D", "#000000"
+    ),  # of methods that see labels, on its own codes
+}
+
+
+class Metric(NamedTuple):
+    """How a number is printed."""
+
+    label: str
+    decimals: int
+    unit: str = ""
+
+
+METRICS = {
+    "mae": Metric("MAE", 4, "pixel range"),
+    "mae_frozen": Metric("MAE, frozen code", 4, "pixel range"),
+    "psnr": Metric("PSNR", 2, "dB"),
+    "ssim": Metric("SSIM", 3),
+    "silhouette": Metric("silhouette", 3),
+    "scatter_ratio": Metric("scatter ratio", 3),
+    "knn_purity": Metric("kNN purity", 3),
+    "alignment": Metric("alignment", 3),
+    "uniformity": Metric("uniformity", 2),
+    "effective_rank": Metric("effective rank", 1),
+    "path_length": Metric("path length", 2, "ratio"),
+    "path_length_pixels": Metric("path length, cross-fade", 2, "ratio"),
+    "class_changes": Metric("class changes", 2, "changes"),
+    "class_changes_pixels": Metric("class changes, cross-fade", 2, "changes"),
+    "class_changes_pairs": Metric("pairs", 0, "pairs"),
+    "class_changes_pixels_pairs": Metric("pairs, cross-fade", 0, "pairs"),
+    "reference_classifier_accuracy": Metric("reference classifier", 1, "percent"),
+    "reference_classifier_accuracy_decoded": Metric("reference classifier, decoded", 1, "percent"),
+    "tsne_trustworthiness": Metric("trustworthiness", 3),
+    "parameters": Metric("parameters", 0),
+    "train_flops": Metric("training FLOPs", 3, "FLOP"),
+    "accuracy_best": Metric("better probe", 1, "percent"),
+}
+
+
+def metric(name: str) -> Metric:
+    """How a metric is printed; `accuracy_<probe>`, with any suffix, is that of the probe in percent."""
+    if name not in METRICS and name.startswith("accuracy_"):
+        probe, _, rest = name.removeprefix("accuracy_").partition("_")
+        return Metric(
+            " ".join(filter(None, (PROBES[probe].label if probe in PROBES else probe, rest))), 1, "percent"
+        )
+    return METRICS.get(name) or Metric(name, 3)
+
+
+class ProbeSettings(Strict, frozen=True):
+    """One protocol for all methods: linear (L2 grid on val), MLP (weight-decay grid on val), cosine kNN."""
+
+    linear_c: Annotated[list[Rate], Meta(min_length=1)]
+    linear_iterations: Positive
+    mlp_hidden: tuple[Positive, Positive]
+    mlp_dropout: Fraction
+    mlp_weight_decay: Annotated[list[NonNegative], Meta(min_length=1)]
+    mlp_epochs: Positive
+    mlp_batch_size: Several
+    mlp_learning_rate: Rate
+    mlp_warmup: Fraction
+    knn_k: Positive
+    knn_temperature: Rate
+    seed: Seed
+
+
+class Measurement(Strict, frozen=True):
+    """Fixed choices of the other measurements; the seed draws images and views, the same for every method."""
+
+    seed: Seed
+    label_shares: list[Share]  # of the training labels, for the probes with few labels
+    sample: Annotated[
+        int, Meta(ge=4)
+    ]  # images whose codes are compared between runs, and whose views are aligned
+    silhouette_points: Positive
+    alignment: Augmentation
+    pairs: Positive  # interpolations that are measured
+    fewest_pairs: Positive  # below this no mean number of class changes is given
+    tsne_points: Positive
+    tsne_perplexity: Rate
+    tsne_neighbours: Positive  # of the trustworthiness
+
+    def __post_init__(self) -> None:
+        if len(set(self.label_shares)) < len(self.label_shares):
+            raise ValueError(f"label-shares {self.label_shares} names a share twice")
+        if self.alignment.size:
+            raise ValueError(
+                "alignment.size is not for measuring: a linear path takes images at their own size alone"
+            )

@@ -1,0 +1,193 @@
+"""The study's methods: the settings of each, how it is printed, and where its networks are. No torch here.
+
+A method is settings and a line in METHODS (this file), a class in a file beside it, and values in the studies
+that have it (`config/*.yaml`). The settings stand here, not beside the networks, since reading a configuration
+or drawing a figure must not import torch, which takes seconds.
+"""
+
+import pkgutil
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
+
+from latents.settings import (
+    CODE_SIZE,
+    Augmentation,
+    Fraction,
+    NonNegative,
+    Optimisation,
+    Positive,
+    Rate,
+    Share,
+    Strict,
+    Widths,
+)
+
+if TYPE_CHECKING:
+    from latents.model import Model
+
+
+class MethodSettings(Strict, frozen=True):
+    """Base of every method's settings, with what holds where a method has no such setting."""
+
+    optimisation: ClassVar[Optimisation | None] = None  # None: nothing is trained
+    labels: ClassVar[float] = 1.0
+    code_size: ClassVar[int] = CODE_SIZE
+    linear_rate: ClassVar[float] = 1.0
+
+    def plain_channels(self, methods: dict[str, Any]) -> Widths | None:
+        """Channels of the plain decoder, where the method borrows it from `autoencoder`."""
+        return None
+
+
+class Untrained(MethodSettings, frozen=True):
+    """Of `pca` and `random`: there is nothing to set."""
+
+
+class Autoencoder(MethodSettings, frozen=True):
+    """Experiment 1, before: three strided convolutions, L1."""
+
+    optimisation: Optimisation
+    channels: Widths
+
+
+class AutoencoderPlus(MethodSettings, frozen=True):
+    """Experiment 1, after: the shared encoder, a residual decoder, linear paths, varied and corrupted input."""
+
+    optimisation: Optimisation
+    augmentation: Augmentation  # of the image that is reconstructed
+    corruption: Augmentation  # of what the encoder sees of it; it must leave the geometry alone
+    clean_fraction: Fraction  # share of each batch that is not corrupted
+    linear_path: (
+        bool  # linear paths of encoder and decoder start as the training pixels' PCA, the rest at zero
+    )
+    linear_rate: Fraction  # learning rate of the linear paths, as a share of the others'
+    residual_decoder: bool  # else the plain decoder of `autoencoder`
+    gradient_weight: NonNegative  # of gradient histograms beside the pixels as a target; 0: pixels alone
+    code_size: Positive = CODE_SIZE
+
+    def __post_init__(self) -> None:
+        moves = self.corruption
+        if moves.pad_crop or moves.resized_crop or moves.flip or moves.rotate:
+            raise ValueError("corruption moves the image, which nothing could undo; use augmentation")
+        if self.augmentation.size:
+            raise ValueError(
+                "augmentation.size is not for autoencoders, which reconstruct the image at its own size"
+            )
+
+    def plain_channels(self, methods: dict[str, Any]) -> Widths | None:
+        """As in MethodSettings; raises ValueError where the study has no `autoencoder` to borrow from."""
+        if self.residual_decoder:
+            return None
+        if "autoencoder" not in methods:
+            raise ValueError("residual-decoder: false takes the decoder of `autoencoder`, which is not there")
+        return methods["autoencoder"].channels
+
+
+class Guided(MethodSettings, frozen=True):
+    """Experiment 2: encoder and classifier jointly, cross-entropy."""
+
+    optimisation: Optimisation
+    augmentation: Augmentation
+    label_smoothing: Fraction
+    labels: Share = (
+        1.0  # share of the labelled training images that it sees; smaller shares lie in larger ones
+    )
+
+
+class Contrastive(MethodSettings, frozen=True):
+    """Experiment 3: NT-Xent (SimCLR) or the supervised contrastive loss over two augmented views."""
+
+    optimisation: Optimisation
+    augmentation: Augmentation
+    temperature: Rate
+    projection: tuple[Positive, Positive]  # hidden and output width of the projection head
+    code_size: Positive = CODE_SIZE
+    labels: Share = 1.0  # as for `guided`
+
+
+class Method(NamedTuple):
+    """A line of the table. Colours are those of Okabe and Ito; marker and hatch tell methods apart in grey."""
+
+    label: str  # as printed
+    color: str
+    marker: str
+    hatch: str
+    about: str  # what makes the code, for the lists of paper and README
+    settings: type[MethodSettings]
+    network: str  # module:class of its networks
+    sees_labels: bool = False
+    seeded: bool = True  # else nothing in it is random, and a data set has one run of it
+
+
+METHODS = {
+    "pca": Method(
+        label="PCA",
+        color="#7f7f7f",
+        marker="s",
+        hatch="....",
+        about="baseline: the first 128 principal components of the training pixels",
+        settings=Untrained,
+        network="latents.methods.baselines:PrincipalComponents",
+        seeded=False,
+    ),
+    "random": Method(
+        label="Random",
+        color="#000000",
+        marker="X",
+        hatch="xxxx",
+        about="baseline: the shared encoder without training",
+        settings=Untrained,
+        network="latents.methods.baselines:RandomEncoder",
+    ),
+    "autoencoder": Method(
+        label="Autoencoder",
+        color="#56b4e9",
+        marker="v",
+        hatch="////",
+        about="experiment 1, before improvements: a plain convolutional autoencoder",
+        settings=Autoencoder,
+        network="latents.methods.exp1_autoencoder:PlainAutoencoder",
+    ),
+    "autoencoder-plus": Method(
+        label="Autoencoder+",
+        color="#0072b2",
+        marker="^",
+        hatch="\\\\\\\\",
+        about="experiment 1, after: shared encoder, residual decoder, linear paths that start at PCA",
+        settings=AutoencoderPlus,
+        network="latents.methods.exp1_autoencoder:ImprovedAutoencoder",
+    ),
+    "guided": Method(
+        label="Guided",
+        color="#d55e00",
+        marker="D",
+        hatch="----",
+        about="experiment 2: encoder and classifier trained jointly, no decoder",
+        settings=Guided,
+        network="latents.methods.exp2_guided:GuidedEncoder",
+        sees_labels=True,
+    ),
+    "contrastive": Method(
+        label="Contrastive",
+        color="#009e73",
+        marker="o",
+        hatch="||||",
+        about="experiment 3: SimCLR, which brings two views of an image together",
+        settings=Contrastive,
+        network="latents.methods.exp3_contrastive:SimCLR",
+    ),
+    "supcon": Method(
+        label="SupCon",
+        color="#cc79a7",
+        marker="P",
+        hatch="oo",
+        about="experiment 3 with labels: brings all views of a class together",
+        settings=Contrastive,
+        network="latents.methods.exp3_contrastive:SupCon",
+        sees_labels=True,
+    ),
+}
+
+
+def network(name: str) -> "type[Model]":
+    """The class of a method's networks; imports torch."""
+    return pkgutil.resolve_name(METHODS[name].network)

@@ -1,0 +1,79 @@
+"""Baselines: principal components, and the shared encoder without training."""
+
+import scipy.linalg
+import torch
+from torch import Tensor, nn
+
+from latents.datasets.spec import Shape
+from latents.methods import Untrained
+from latents.model import Model, Setting
+from latents.networks import Encoder
+from latents.settings import CODE_SIZE
+
+
+class PCA(nn.Module):
+    """Principal components of the training pixels: encoder and decoder in one."""
+
+    def __init__(self, shape: Shape, code_size: int = CODE_SIZE) -> None:
+        super().__init__()
+        self.shape = (shape[2], shape[0], shape[1])
+        size = shape[0] * shape[1] * shape[2]
+        self.register_buffer("mean", torch.zeros(size))
+        self.register_buffer("components", torch.zeros(code_size, size))
+
+    @torch.no_grad()
+    def fit(self, images: Tensor) -> None:
+        """images: uint8 [n, c, h, w].
+
+        The covariance is exact: in 256 images every sum of products is a whole number below 2^24.
+        """
+        pixels = images.flatten(1)
+        total = torch.zeros(pixels.shape[1], dtype=torch.float64)
+        products = torch.zeros(len(total), len(total), dtype=torch.float64)
+        for part in pixels.split(256):
+            part = part.float()
+            total += part.sum(0)
+            products += part.T @ part
+        mean = total / len(pixels)
+        covariance = products / len(pixels) - mean.outer(mean)
+        last = len(covariance) - 1
+        chosen = [last + 1 - len(self.components), last]
+        vectors = scipy.linalg.eigh(covariance.numpy(), subset_by_index=chosen)[1]
+        vectors = torch.from_numpy(vectors).flip(1)
+        vectors = vectors * vectors.gather(0, vectors.abs().argmax(0, keepdim=True)).sign()
+        self.mean.copy_(mean / 255)
+        self.components.copy_(vectors.T)
+
+    def forward(self, x: Tensor) -> Tensor:
+        with torch.autocast(x.device.type, enabled=False):
+            return (x.flatten(1) - self.mean) @ self.components.T
+
+    def decode(self, codes: Tensor) -> Tensor:
+        with torch.autocast(codes.device.type, enabled=False):
+            return (codes @ self.components + self.mean).clamp(0, 1).unflatten(1, self.shape)
+
+
+class PrincipalComponents(Model):
+    """`pca`: the first principal components of the training pixels, and their transpose as decoder."""
+
+    def __init__(self, _: Untrained, setting: Setting) -> None:
+        super().__init__()
+        self.encoder = PCA(setting.shape)
+
+    def fit(self, images: Tensor) -> None:
+        self.encoder.fit(images)
+
+    def decode(self, codes: Tensor) -> Tensor:
+        return self.encoder.decode(codes)
+
+    @property
+    def decodes(self) -> bool:
+        return True
+
+
+class RandomEncoder(Model):
+    """`random`: the shared encoder with its first weights."""
+
+    def __init__(self, settings: Untrained, setting: Setting) -> None:
+        super().__init__()
+        self.encoder = Encoder(setting.shape, setting.widths, settings.code_size)

@@ -1,0 +1,168 @@
+"""Experiment 1, self-supervised autoencoding: a plain autoencoder, and the improved one. No labels."""
+
+import math
+
+import torch
+from torch import Generator, Tensor, nn
+from torch.nn import functional
+
+from latents import augment, objectives
+from latents.convolution import Convolution, TransposedConvolution
+from latents.datasets.spec import Shape
+from latents.methods import Autoencoder, AutoencoderPlus
+from latents.methods.baselines import PCA
+from latents.model import Model, Setting
+from latents.networks import (
+    Decoder,
+    Encoder,
+    Float32,
+    Residual,
+    Standardise,
+    clamp,
+    flat,
+    linear_to_pixels,
+    unflat,
+)
+from latents.optimise import ADAMW, mark
+from latents.settings import CODE_SIZE, Widths
+
+
+class PlainAutoencoder(Model):
+    """`autoencoder`: three strided convolutions and their mirror image; L1 between input and output."""
+
+    def __init__(self, settings: Autoencoder, setting: Setting) -> None:
+        super().__init__()
+        self.encoder = PlainEncoder(setting.shape, settings.channels)
+        self.decoder = PlainDecoder(setting.shape, settings.channels, linear_path=False)
+
+    def views(self, images: Tensor, random: Generator) -> tuple[Tensor]:
+        """The images themselves."""
+        return (images,)
+
+    def objective(self, views: tuple[Tensor], labels: Tensor) -> Tensor:
+        (images,) = views
+        return functional.l1_loss(self.decoder(self.encoder(images)), images)
+
+
+class ImprovedAutoencoder(Model):
+    """`autoencoder-plus`: the shared encoder, a residual decoder, linear paths, gradients as a second target."""
+
+    def __init__(self, settings: AutoencoderPlus, setting: Setting) -> None:
+        super().__init__()
+        self.settings = settings
+        shape, size, linear = setting.shape, settings.code_size, settings.linear_path
+        self.encoder = Encoder(shape, setting.widths, size, linear_path=linear)
+        if settings.residual_decoder:
+            self.decoder = Decoder(shape, setting.decoder_channels, linear, size)
+        else:
+            self.decoder = PlainDecoder(shape, setting.plain_channels, linear, size)
+        self.gradients: nn.Module | None = None
+        if settings.gradient_weight:  # built last: with and without it the rest starts alike
+            self.gradients = GradientDecoder(shape, setting.decoder_channels, size)
+
+    def fit(self, images: Tensor) -> None:
+        super().fit(images)
+        if self.settings.linear_path:
+            self.start_from_pca(images)
+
+    @torch.no_grad()
+    def start_from_pca(self, images: Tensor) -> None:
+        """Make the linear paths of encoder and decoder the PCA of images uint8 [n, c, h, w]; the rest adds nothing yet.
+
+        The code is brought to unit scale by one number, so it reconstructs as PCA does and its geometry is PCA's.
+        """
+        pca = PCA((*images.shape[2:], images.shape[1]), self.settings.code_size)
+        pca.fit(images)
+        scale = torch.cat([pca(part.float().div(255)) for part in images.split(5000)])
+        scale = scale.std(0).square().mean().sqrt()
+        into, out = self.encoder.linear.layer, self.decoder.linear[0].layer
+        into.weight.copy_(pca.components / scale)
+        into.bias.copy_(-pca.components @ pca.mean / scale)
+        out.weight.copy_(pca.components.T * scale)
+        out.bias.copy_(pca.mean)
+        for layer in (self.encoder.to_code.layer, self.decoder.to_pixels.layer):
+            nn.init.zeros_(layer.weight)
+            nn.init.zeros_(layer.bias)
+
+    def views(self, images: Tensor, random: Generator) -> tuple[Tensor, Tensor]:
+        """What the encoder sees, and the target: augmented images, some of them corrupted for the encoder."""
+        settings = self.settings
+        target = augment.view(images, settings.augmentation, random)
+        clean = augment.chance(len(target), settings.clean_fraction, random).view(-1, 1, 1, 1)
+        return torch.where(clean, target, augment.view(target, settings.corruption, random)), target
+
+    def objective(self, views: tuple[Tensor, Tensor], labels: Tensor) -> Tensor:
+        seen, target = views
+        codes = self.encoder(seen)
+        loss = functional.l1_loss(self.decoder(codes), target)
+        if self.gradients is not None:
+            histograms = objectives.gradient_histograms(target)
+            loss = loss + self.settings.gradient_weight * functional.l1_loss(
+                self.gradients(codes), histograms
+            )
+        return loss
+
+
+class PlainEncoder(nn.Module):
+    """Three convolutions of stride 2, ReLU, and a linear layer to the code."""
+
+    def __init__(self, shape: Shape, channels: Widths) -> None:
+        super().__init__()
+        height, width, colours = shape
+        steps = [colours, *channels]
+        layers = [
+            nn.Sequential(Convolution(a, b, 3, stride=2), nn.ReLU())
+            for a, b in zip(steps, channels, strict=False)
+        ]
+        self.standardise = Standardise(colours)
+        self.layers = nn.Sequential(*layers)
+        self.to_code = Float32(nn.Linear(channels[-1] * -(-height // 8) * -(-width // 8), CODE_SIZE))
+
+    @torch.no_grad()
+    def fit(self, images: Tensor) -> None:
+        """images: float [n, c, h, w] in [0, 1]."""
+        self.standardise.fit(images)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.to_code(flat(self.layers(self.standardise(x))))
+
+
+class PlainDecoder(nn.Module):
+    """The plain encoder mirrored: a linear layer, three transposed convolutions; optionally a linear path."""
+
+    def __init__(self, shape: Shape, channels: Widths, linear_path: bool, code_size: int = CODE_SIZE) -> None:
+        super().__init__()
+        height, width, colours = shape
+        self.size = (height, width)
+        a, b, c = channels
+        self.start = (c, -(-height // 8), -(-width // 8))
+        self.from_code = nn.Linear(code_size, c * self.start[1] * self.start[2])
+        self.layers = nn.Sequential(
+            nn.ReLU(),
+            TransposedConvolution(c, b, 4, stride=2),
+            nn.ReLU(),
+            TransposedConvolution(b, a, 4, stride=2),
+            nn.ReLU(),
+        )
+        self.to_pixels = mark(Float32(nn.ConvTranspose2d(a, colours, 4, stride=2, padding=1)), ADAMW)
+        self.linear = linear_to_pixels(code_size, shape) if linear_path else None
+
+    def forward(self, codes: Tensor) -> Tensor:
+        features = self.layers(unflat(self.from_code(codes), self.start, self.layers[1]))
+        pixels = self.to_pixels(features)[:, :, : self.size[0], : self.size[1]]
+        return clamp(pixels if self.linear is None else pixels + self.linear(codes))
+
+
+class GradientDecoder(nn.Module):
+    """Codes [n, d] -> gradient histograms [n, 9, h / 4, w / 4] (objectives.gradient_histograms)."""
+
+    def __init__(self, shape: Shape, channels: int, code_size: int = CODE_SIZE) -> None:
+        super().__init__()
+        self.start = (channels, shape[0] // objectives.CELL, shape[1] // objectives.CELL)
+        self.from_code = nn.Linear(code_size, math.prod(self.start))
+        self.layers = nn.Sequential(
+            Residual(channels), Float32(nn.Conv2d(channels, objectives.DIRECTIONS, 1))
+        )
+
+    def forward(self, codes: Tensor) -> Tensor:
+        return self.layers(unflat(self.from_code(codes), self.start, self.layers[0].branch[0]))

@@ -1,0 +1,28 @@
+"""Experiment 2, classification-guided encoding: encoder and classifier trained jointly, no decoder."""
+
+from torch import Generator, Tensor
+from torch.nn import functional
+
+from latents import augment
+from latents.methods import Guided
+from latents.model import Model, Setting
+from latents.networks import Encoder, classification_head
+
+
+class GuidedEncoder(Model):
+    """`guided`, and the reference classifier: cross-entropy of a classification head on the code of one view."""
+
+    def __init__(self, settings: Guided, setting: Setting) -> None:
+        super().__init__()
+        self.settings = settings
+        self.encoder = Encoder(setting.shape, setting.widths, settings.code_size)
+        self.head = classification_head(settings.code_size, setting.classes)
+
+    def views(self, images: Tensor, random: Generator) -> tuple[Tensor]:
+        """One augmented view of each image."""
+        return (augment.view(images, self.settings.augmentation, random),)
+
+    def objective(self, views: tuple[Tensor], labels: Tensor) -> Tensor:
+        (view,) = views
+        logits = self.head(self.encoder(view)).float()
+        return functional.cross_entropy(logits, labels, label_smoothing=self.settings.label_smoothing)

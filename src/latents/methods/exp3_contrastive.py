@@ -1,0 +1,59 @@
+"""Experiment 3, structured latent spaces: SimCLR, and the same with labels (SupCon)."""
+
+import torch
+from torch import Generator, Tensor, nn
+from torch.nn import functional
+
+from latents import augment, objectives
+from latents.methods import Contrastive
+from latents.model import Model, Setting
+from latents.networks import Encoder, Float32, classification_head
+
+
+def projection_head(code_size: int, widths: tuple[int, int]) -> nn.Sequential:
+    """Codes [n, d] -> z [n, widths[1]] (Chen et al. 2020, figure 2)."""
+    hidden, width = widths
+    return nn.Sequential(
+        nn.Linear(code_size, hidden),
+        nn.BatchNorm1d(hidden),
+        nn.ReLU(),
+        Float32(nn.Linear(hidden, width, bias=False)),
+    )
+
+
+class SimCLR(Model):
+    """`contrastive`: NT-Xent between two views of each image (Chen et al. 2020)."""
+
+    with_head = False  # a classification head, built before the projection head
+
+    def __init__(self, settings: Contrastive, setting: Setting) -> None:
+        super().__init__()
+        self.settings = settings
+        self.encoder = Encoder(setting.shape, setting.widths, settings.code_size)
+        if self.with_head:
+            self.head = classification_head(settings.code_size, setting.classes)
+        self.projector = projection_head(settings.code_size, settings.projection)
+
+    def views(self, images: Tensor, random: Generator) -> tuple[Tensor]:
+        """Two views of n images as one batch [2n, c, h, w]: i and i + n are of the same image."""
+        augmentation = self.settings.augmentation
+        return (torch.cat([augment.view(images, augmentation, random) for _ in range(2)]),)
+
+    def objective(self, views: tuple[Tensor], labels: Tensor) -> Tensor:
+        (both,) = views
+        return objectives.nt_xent(self.projector(self.encoder(both)), self.settings.temperature)
+
+
+class SupCon(SimCLR):
+    """`supcon`: all views of the images of a class belong together (Khosla et al. 2020)."""
+
+    with_head = True
+
+    def objective(self, views: tuple[Tensor], labels: Tensor) -> Tensor:
+        """Beside the encoder the head learns, on codes that it cannot change."""
+        (both,) = views
+        codes = self.encoder(both)
+        z = self.projector(codes)
+        logits = self.head(codes.detach()).float()
+        classification = functional.cross_entropy(logits, labels.repeat(2))
+        return objectives.supcon(z, labels, self.settings.temperature) + classification

@@ -1,0 +1,129 @@
+"""Archived runs: the light results of finished runs, kept when a study is interrupted or moves to another
+machine.
+
+    python -m latents.report.archive --config config/study.yaml --out archive
+
+copies the light results of every finished run (all but weights and codes, some 0.6 MB) from the study's
+results/ to archive/<study>/. The workflow takes a run from there instead of training it, where
+configuration, data and source are still the same.
+"""
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from latents import cli, config, record
+from latents.cli import Problem
+from latents.config import Run, Study
+from latents.datasets import DATASETS
+
+LIGHT = (  # files of a run
+    "records/{}.json",
+    "train/{}.json",
+    "curves/{}.csv",
+    "timing/{}.train.json",
+    "timing/{}.evaluate.json",
+    "pictures/{}.npz",
+    "samples/{}.npz",
+)
+BESIDE = {  # of these: those whose hash the record holds, and its key
+    "curves/{}.csv": "curve_sha256",
+    "pictures/{}.npz": "pictures_sha256",
+    "samples/{}.npz": "sample_sha256",
+}
+LIGHT_TSNE = ("tsne/{}.csv", "tsne/{}.json", "timing/{}/tsne.json")  # of the first seed of a method
+
+
+def embedded(study: Study, runs: Iterable[Run]) -> list[str]:
+    """Those of the runs that have a t-SNE, as `<data set>/<method>`: the first seed of each method."""
+    return [
+        f"{run.dataset}/{run.method}"
+        for run in runs
+        if run.method in study.methods and run.seed == study.dataset(run.dataset).seeds[0]
+    ]
+
+
+def files(study: Study, run: Run) -> list[str]:
+    """Names of the light files of a run, relative to the folder of results."""
+    names = [name.format(run) for name in LIGHT]
+    return names + [name.format(place) for place in embedded(study, [run]) for name in LIGHT_TSNE]
+
+
+def data_sha256(study: Study, dataset: str) -> str:
+    """Hash of the data set's files, as it stands in a record; read without the loader and its libraries."""
+    if study.source == "download":
+        return config.digest(DATASETS[dataset].files)
+    return config.digest(record.read_json(Path(study.data) / f"{dataset}.json")["files"])
+
+
+def whole(study: Study, folder: Path, run: Run, wanted: dict[str, Any]) -> bool:
+    """Whether a run's light files below folder belong together, and its record has the wanted values."""
+    if not all((folder / name).is_file() for name in files(study, run)):
+        return False
+    try:
+        made = record.read_json(folder / f"records/{run}.json")
+        trained = record.read_json(folder / f"train/{run}.json")
+        for step in ("train", "evaluate"):
+            record.read_json(folder / f"timing/{run}.{step}.json")
+        points, described, _ = LIGHT_TSNE
+        tsne = [
+            (record.sha256(folder / points.format(place)), record.read_json(folder / described.format(place)))
+            for place in embedded(study, [run])
+        ]
+    except Problem:  # broken, or of an older version: as if it were not there
+        return False
+    wanted = wanted | {key: record.sha256(folder / place.format(run)) for place, key in BESIDE.items()}
+    wanted |= {"weights_sha256": trained.get("weights_sha256")}
+    same_source = made.get("trained_by", {}).get("source_sha256") == wanted["source_sha256"]
+    settings = {
+        "seed": study.measurement.seed,
+        "neighbours": study.measurement.tsne_neighbours,
+        "codes_sha256": made.get("codes_sha256"),
+    }
+    return (
+        same_source
+        and has(made, wanted)
+        and all(has(one, settings | {"points_sha256": points_sha256}) for points_sha256, one in tsne)
+    )
+
+
+def has(made: dict[str, Any], wanted: dict[str, Any]) -> bool:
+    """Whether a record has all of these values."""
+    return all(made.get(key) == value for key, value in wanted.items())
+
+
+def finished(study: Study, folder: Path) -> list[Run]:
+    """Runs below folder that are whole, and of this configuration, data and source."""
+    if not (folder / "records").is_dir():
+        return []
+    try:
+        hashes = {dataset: data_sha256(study, dataset) for dataset in study.datasets}
+    except Problem:  # a stand-in that is not here yet
+        return []
+    source, found = record.source_sha256(), []
+    for run in study.runs():
+        wanted = {
+            "config_sha256": record.config_sha256(study.measuring(run)),
+            "source_sha256": source,
+            "data_sha256": hashes[run.dataset],
+        }
+        if whole(study, folder, run, wanted):
+            found.append(run)
+    return found
+
+
+@cli.command
+def main() -> None:
+    options = cli.parser(__doc__, "config", paths=("out",)).parse_args()
+    study = config.read(options.config)
+    results, out = Path(f"{study.folder}results"), options.out / study.study
+    runs = finished(study, results)
+    for name in (name for run in runs for name in files(study, run)):
+        content = (results / name).read_bytes()
+        if not (out / name).is_file() or (out / name).read_bytes() != content:
+            record.write_bytes(out / name, content)
+    print(f"{len(runs)} of {len(study.runs())} runs are finished; their light results are in {out}/")
+
+
+if __name__ == "__main__":
+    main()

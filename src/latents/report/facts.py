@@ -1,0 +1,139 @@
+"""Facts of the study as plain text, for the paper's sentences: fact@<name> in macros.tex."""
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from latents import record
+from latents.config import REFERENCE_CLASSIFIER, Study
+from latents.report import style
+from latents.report.settings_table import described, plain
+
+Facts = dict[str, str]
+Record = dict[str, Any]
+Times = dict[tuple[str, str, str], list[float]]  # data set, method or variant, train or evaluate -> seconds
+STEPS = {"train": ("train",), "evaluate": ("evaluate",), "total": ("train", "evaluate")}
+
+
+def seconds(study: Study, results: Path) -> Times:
+    """Seconds of each seed's jobs; the reference classifiers are trained only.
+
+    Nothing for a stand-in: times would be no result, and without them a repeated demo is the same bytes.
+    """
+    if study.source == "stand-in":
+        return {}
+    jobs = [(run, step) for run in study.runs() for step in ("train", "evaluate")]
+    jobs += [(run, "train") for run in study.reference_classifiers().values()]
+    found: Times = {}
+    for run, step in jobs:
+        timing = record.read_json(results / "timing" / f"{run}.{step}.json")
+        found.setdefault((run.dataset, run.method, step), []).append(timing["seconds"])
+    return found
+
+
+def joined(values: Iterable[Any]) -> str:
+    """What the values agree on, once; else all of them."""
+    return ", ".join(dict.fromkeys(map(str, values)))
+
+
+def processors(study: Study, records: list[Record]) -> str:
+    """What the runs ran on: once where it is one, else by data set."""
+    names = {d: joined(one["processor"] for one in records if one["dataset"] == d) for d in study.datasets}
+    one, *others = dict.fromkeys(names.values())
+    if not others:
+        return one
+    return "; ".join(f"{style.dataset_name(study, d)}: {name}" for d, name in names.items())
+
+
+def facts(study: Study, results: Path, records: list[Record], times: Times) -> Facts:
+    """All facts; those that come from times stand last."""
+    found = copy_facts(study, results, records) | protocol_facts(study)
+    for dataset in study.datasets:
+        found |= dataset_facts(study, dataset, records)
+    for name, steps in STEPS.items() if times else ():
+        spent = sum(sum(jobs) for (_, _, step), jobs in times.items() if step in steps)
+        found[f"hours-{name}"] = f"{spent / 3600:.2f}"
+    return found
+
+
+def copy_facts(study: Study, results: Path, records: list[Record]) -> Facts:
+    """What this copy of the paper was made of, and where."""
+    found = {
+        "config-name": study.study,
+        "note": "from reference" if results.name == "reference" else study.note,
+        "several-seeds": str(int(any(len(one.seeds) > 1 for one in study.datasets.values()))),
+        "is-demo": str(int(study.source == "stand-in")),
+        "build-hash": record.tree_sha256(record.build_files())[:12],
+        "source-hash": joined(one["source_sha256"][:12] for one in records),
+        "torch-version": joined(one["versions"]["torch"] for one in records),
+    }
+    found |= {key: joined(one[key] for one in records) for key in ("device", "threads", "precision")}
+    return found | {"processor": processors(study, records)}
+
+
+def protocol_facts(study: Study) -> Facts:
+    """Settings that hold for all runs."""
+    probe, measurement, alignment = study.probe, study.measurement, study.measurement.alignment
+    return {
+        "linear-c": ", ".join(map(plain, probe.linear_c)),
+        "mlp-decay": ", ".join(map(plain, probe.mlp_weight_decay)),
+        "mlp-epochs": str(probe.mlp_epochs),
+        "mlp-batch": str(probe.mlp_batch_size),
+        "mlp-dropout": plain(probe.mlp_dropout),
+        "mlp-rate": plain(probe.mlp_learning_rate),
+        "knn-k": str(probe.knn_k),
+        "linear-iterations": str(probe.linear_iterations),
+        "knn-temperature": plain(probe.knn_temperature),
+        "mlp-hidden": " and ".join(map(str, probe.mlp_hidden)),
+        "pairs": str(measurement.pairs),
+        "fewest-pairs": str(measurement.fewest_pairs),
+        "silhouette-points": str(measurement.silhouette_points),
+        "tsne-points": str(measurement.tsne_points),
+        "sample": str(measurement.sample),
+        "tsne-perplexity": plain(measurement.tsne_perplexity),
+        "tsne-neighbours": str(measurement.tsne_neighbours),
+        "alignment-shift": str(alignment.pad_crop),
+        "alignment-contrast": joined(map(plain, (alignment.brightness, alignment.contrast))),
+        "alignment-noise": plain(alignment.noise),
+        "decoder-epochs": str(study.decoder.optimisation.epochs),
+        "encoder-widths": "{}, {} and {}".format(*study.encoder.widths),
+    }
+
+
+def dataset_facts(study: Study, dataset: str, records: list[Record]) -> Facts:
+    """Names, hashes, numbers of images and seeds of one data set, and the settings of its runs."""
+    first, chosen = next(one for one in records if one["dataset"] == dataset), study.dataset(dataset)
+    found = {
+        f"dataset-name/{dataset}": style.dataset_name(study, dataset),
+        f"data-hash/{dataset}": first["data_sha256"][:12],
+        f"split-hash/{dataset}": first["split_sha256"][:12],
+        f"seeds/{dataset}": joined(chosen.seeds),
+        f"train-images/{dataset}": str(chosen.train),
+        f"val-images/{dataset}": str(chosen.validation),
+        f"test-images/{dataset}": str(chosen.test),
+    }
+    for name in dict.fromkeys([*(run.method for run in study.runs(dataset)), REFERENCE_CLASSIFIER]):
+        found |= training_facts(study, dataset, name)
+    return found
+
+
+def training_facts(study: Study, dataset: str, name: str) -> Facts:
+    """Budget and settings of a method or variant; of a variant, how its views differ from its method's."""
+    chosen = study.settings(dataset, name)
+    if chosen.optimisation is None:
+        return {}
+    settings, base = (
+        msgspec.to_builtins(study.settings(dataset, one)) for one in (name, name.partition(".")[0])
+    )
+    place = f"{dataset}/{name}"
+    found = {
+        f"epochs/{place}": str(chosen.optimisation.epochs),
+        f"batch/{place}": str(chosen.optimisation.batch_size),
+    }
+    found |= {f"{k}/{place}": plain(settings[k]) for k in settings if k in ("gradient-weight", "temperature")}
+    for key in ("augmentation", "corruption"):
+        changed = {k: value for k, value in settings.get(key, {}).items() if value != base[key][k]}
+        found |= {f"{key}/{place}": described(changed, {})} if changed else {}
+    return found

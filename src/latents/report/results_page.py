@@ -1,0 +1,146 @@
+"""What docs/results.md and the README show of the committed run: results, time, speed and methods, as
+Markdown."""
+
+import textwrap
+from pathlib import Path
+
+from tabulate import tabulate
+
+from latents import record
+from latents.config import Study
+from latents.datasets import DATASETS
+from latents.measures import PROBES, metric
+from latents.methods import METHODS
+from latents.report import plan, schedule, speed, summarize
+from latents.report.facts import joined, processors, seconds
+from latents.report.summarize import Estimate, Estimates
+from latents.report.tex import half_width, rounded
+
+NODES = 16  # of the table of nodes, at most
+WIDTH = 110  # characters of a line of text
+SHORT = ("accuracy_best", "mae_frozen")  # metrics of the README's table
+
+
+def fill(text: str) -> str:
+    """A paragraph in lines of the usual length."""
+    return textwrap.fill(text, WIDTH, break_long_words=False, break_on_hyphens=False)
+
+
+def table(heads: list[str], lines: list[list[str]]) -> str:
+    """A Markdown table."""
+    return tabulate(lines, heads, tablefmt="github", disable_numparse=True)
+
+
+def named(method: str) -> str:
+    """A method as it is written in configurations, and whether it sees labels."""
+    return f"`{method}`" + (" (labels)" if METHODS[method].sees_labels else "")
+
+
+def shown(estimate: Estimate | None, name: str) -> str:
+    """Mean and half the interval's width, rounded; nothing where the method has no such number."""
+    if estimate is None:
+        return ""
+    mean = rounded(name, estimate.mean)
+    return mean if estimate.high is None else f"{mean} ± {half_width(estimate, metric(name).decimals)}"
+
+
+def head(name: str) -> str:
+    """A metric as the head of a column, with its unit where it has one of its own."""
+    probe = PROBES.get(name.removeprefix("accuracy_"))
+    label, unit = metric(name).label, {"percent": "%", "dB": "dB"}.get(metric(name).unit)
+    return (probe.short if probe else label) + (f" ({unit})" if unit else "")
+
+
+def dataset_part(study: Study, dataset: str, summary: Estimates) -> str:
+    """All probes and errors of one data set."""
+    metrics = [*(f"accuracy_{probe}" for probe in PROBES), "mae", "mae_frozen", "psnr"]
+    lines = [
+        [named(method), *(shown(summary.get((dataset, method, name, "test")), name) for name in metrics)]
+        for method in study.methods
+    ]
+    n = len(study.dataset(dataset).seeds)
+    seeds = "one seed, so no interval"
+    if n > 1:
+        seeds = f"means over {n} seeds, ± half the 95 % interval (Student's t), rounded up"
+    words = f"Test images; accuracy in percent, MAE on pixels in [0, 1]; {seeds}."
+    heads = ["method", *map(head, metrics)]
+    return "\n\n".join([f"## {DATASETS[dataset].label}", fill(words), table(heads, lines)])
+
+
+def time_part(study: Study, reference: Path) -> str:
+    """How long the run took, where, and how long it would take on several such machines."""
+    made = list(summarize.records(study, reference))
+    times = [spent for jobs in seconds(study, reference).values() for spent in jobs]
+    device, threads, precision = (
+        joined(one[key] for one in made) for key in ("device", "threads", "precision")
+    )
+    took = (
+        f"Training and measuring took {sum(times) / 3600:.1f} hours: {len(times)} jobs, one after the other, "
+        f"the longest {max(times) / 60:.0f} minutes. Device {device}, {threads} threads, {precision}; "
+        f"{processors(study, made)}."
+    )
+    several = (
+        f"On several such machines (`make plan CONFIG=reference/study.yaml NODES={NODES}`): training, "
+        "measuring and t-SNE, then figures and paper, without waiting in a queue."
+    )
+    nodes = schedule.on_nodes(study, reference, plan.recorded(study, reference)[0], NODES)
+    return "\n\n".join(["## Time", fill(took), fill(several), "\n".join(["```", *nodes, "```"])])
+
+
+def speed_part(reference: Path) -> str:
+    """The training loop of each method against the ordinary one."""
+    bench = record.read_json(reference / "bench.json")
+    found = speed.facts(bench)
+    made = (
+        f"`make bench` on {found['processor']}, {found['threads']} threads, {found['precision']}: medians of "
+        f"{found['rounds']} rounds, both loops in turn; ratios are those within a round."
+    )
+    parts = ["images/s, ordinary loop", "images/s, ours", "ratio, both in float32", "ratio", "range"]
+    heads = ["method", *(f"{name}: {part}" for name in speed.datasets(bench) for part in parts)]
+    lines = [[f"`{method}`", *cells] for method, cells in speed.speeds(bench).items()]
+    sprint = (
+        f"`guided` reaches {found['sprint-accuracy']} % {found['sprint-split']} accuracy "
+        f"({found['sprint-epochs']} epochs, mean of {found['sprint-seeds']} seeds) on CIFAR-10 in "
+        f"{found['sprint-seconds']} s, the whole command timed."
+    )
+    return "\n\n".join(["## Speed", fill(made), table(heads, lines), fill(sprint)])
+
+
+def results_page(study: Study, reference: Path) -> str:
+    """docs/results.md."""
+    summary = summarize.read_summary(reference / "summary.csv")
+    opening = (
+        "Written by `make reference` from the run in `reference/`; do not edit. `reference/summary.csv` has "
+        "the mean and interval of every metric (a variant of a sweep is `<method>.<sweep>.<variant>`), "
+        "`reference/runs.csv` every number of every run."
+    )
+    tables = [dataset_part(study, dataset, summary) for dataset in study.datasets]
+    parts = ["# Results", fill(opening), *tables, time_part(study, reference), speed_part(reference)]
+    return "\n\n".join(parts) + "\n"
+
+
+def readme_results(study: Study, reference: Path) -> str:
+    """The README's table: what can be read and reconstructed from each code; and how long the run took."""
+    summary = summarize.read_summary(reference / "summary.csv")
+    made = list(summarize.records(study, reference))
+    datasets = list(study.datasets)[::-1]  # the harder one first
+    columns = [(dataset, name) for dataset in datasets for name in SHORT]
+    heads = ["method", *(f"{DATASETS[dataset].label} {head(name)}" for dataset, name in columns)]
+    lines = [
+        [named(method), *(shown(summary.get((d, method, name, "test")), name) for d, name in columns)]
+        for method in study.methods
+    ]
+    spent = sum(sum(jobs) for jobs in seconds(study, reference).values())
+    took = (
+        f"Training and measuring took {spent / 3600:.1f} hours, one job after the other, "
+        f"in {joined(one['precision'] for one in made)} on {processors(study, made)}."
+    )
+    return f"{table(heads, lines)}\n\n{fill(took)}"
+
+
+def readme_methods(study: Study) -> str:
+    """The README's list of methods."""
+    return table(
+        ["method", "what makes the code"],
+        [[named(method), METHODS[method].about] for method in study.methods],
+    )

@@ -1,0 +1,84 @@
+"""The paper's table of settings, and how a setting is written in words."""
+
+from typing import Any
+
+import msgspec
+
+from latents.config import REFERENCE_CLASSIFIER, Study
+from latents.report import style
+from latents.report.tex import SMALL, escape
+from latents.settings import CODE_SIZE
+
+LEFT_OUT = (
+    ("jitter-probability", 1),
+    ("code-size", CODE_SIZE),
+    ("labels", 1),
+)  # of every method, but in a sweep
+OPTIMIZERS = {"sgd": "SGD", "adamw": "AdamW", "muon": "Muon"}
+SWEEP = "trade"  # its variants have budgets of their own
+
+Settings = dict[str, Any]
+
+
+def plain(value: Any) -> str:
+    """A setting as a reader writes it: ranges with a dash, numbers without trailing zeros."""
+    if isinstance(value, list | tuple):
+        return "--".join(map(plain, value))
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def described(settings: Settings, above: Settings) -> str:
+    """Settings in words: what is off is left out, what is on stands alone, a group may be `as above`."""
+    words = []
+    for key, value in settings.items():
+        name = "augm.\\" if key == "augmentation" else key.replace("-", " ")
+        if isinstance(value, dict) and value == above.get(key):
+            words.append(f"{name} as above")
+        elif isinstance(value, dict):
+            words.append(f"{name} ({described(value, {}) or 'none'})")
+        elif value not in (0, None) and (key, value) not in LEFT_OUT:  # False counts as 0
+            words.append(name if value is True else f"{name} {plain(value)}")
+    return ", ".join(words)
+
+
+def line(title: str, settings: Settings, above: Settings) -> str:
+    """One line: the optimiser's settings each in a column, the others in words; a seed is no setting."""
+    one = settings["optimisation"]
+    optimiser = OPTIMIZERS[one["optimizer"]]
+    numbers = [one["epochs"], one["batch-size"], optimiser, one["learning-rate"], one["weight-decay"]]
+    others = {key: value for key, value in settings.items() if key not in ("optimisation", "seed")}
+    words = described(others | {"warmup": one["warmup"]}, above)
+    return " & ".join([escape(title), *map(plain, numbers), words]) + r" \\"
+
+
+def dataset_lines(study: Study, dataset: str) -> list[str]:
+    """A line for each trained method, below it those of its variants; then the reference classifier."""
+    lines = [
+        r"\midrule",
+        rf"\multicolumn{{7}}{{@{{}}l}}{{\textit{{{style.dataset_name(study, dataset)}}}}} \\",
+    ]
+    above: Settings = {}
+    for method in (*study.trained_methods, REFERENCE_CLASSIFIER):
+        settings = msgspec.to_builtins(study.settings(dataset, method))
+        title = "Ref. classifier" if method == REFERENCE_CLASSIFIER else style.name(method)
+        lines.append(line(title, settings, above))
+        sweep = study.dataset(dataset).sweeps.get(method, {}).get(SWEEP)
+        for name in sweep.variants if sweep else ():
+            variant = msgspec.to_builtins(study.settings(dataset, f"{method}.{SWEEP}.{name}"))
+            changed = {
+                k: value for k, value in variant.items() if k == "optimisation" or value != settings[k]
+            }
+            lines.append(line(f"-- {name}", changed, {}))
+        above = settings
+    return lines
+
+
+def settings_table(study: Study) -> str:
+    """The settings of every data set, then those of the decoder on frozen codes."""
+    head = r" & epochs & batch & optim. & rate & decay & other settings \\"
+    columns = r"@{}lrrlrr>{\raggedright\arraybackslash}p{3.4in}@{}"
+    lines = [rf"{SMALL}\begin{{tabular}}{{{columns}}}", r"\toprule", head]
+    for dataset in study.datasets:
+        lines += dataset_lines(study, dataset)
+    decoder = line("Decoder", msgspec.to_builtins(study.decoder), {})
+    return "\n".join([*lines, r"\midrule", decoder, r"\bottomrule", r"\end{tabular}}", ""])

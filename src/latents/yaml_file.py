@@ -1,0 +1,75 @@
+"""YAML files as typed structures, with one sentence where a file or a key is wrong."""
+
+import re
+from pathlib import Path
+from typing import Any, TypeVar
+
+import msgspec
+import yaml
+
+from latents.cli import Problem
+
+Settings = TypeVar("Settings")
+
+
+class Loader(yaml.SafeLoader):
+    """YAML in which no mapping names a key twice (of two values the last would win), and 1e-3 is a number."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        seen = set()
+        for key in (
+            key for key, _ in node.value if isinstance(key, yaml.ScalarNode)
+        ):  # others are refused below
+            if key.value in seen:
+                raise yaml.constructor.ConstructorError(
+                    None, None, f"the key {key.value!r} is there twice", key.start_mark
+                )
+            seen.add(key.value)
+        return super().construct_mapping(node, deep)
+
+
+# YAML 1.1, which PyYAML reads, wants a point and a sign in floats; users write 1e-3 and 1E5 as in YAML 1.2
+Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:float",
+    re.compile(r"^[-+]?[0-9][0-9_]*(\.[0-9_]*)?[eE][-+]?[0-9]+$"),
+    list("-+0123456789"),
+)
+
+
+def load_yaml(path: str | Path) -> Any:
+    """A YAML file as plain data; raises Problem when it is missing, no text, no YAML, empty, or names a key twice."""
+    try:
+        content = yaml.load(Path(path).read_text(encoding="utf-8-sig"), Loader)
+    except FileNotFoundError:
+        raise Problem(
+            f"{path}: no such file; the studies that ship are config/study.yaml and config/demo.yaml"
+        ) from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise Problem(
+            f"{path}: cannot be read as a text file ({error}); give a YAML file like config/study.yaml"
+        ) from None
+    except yaml.YAMLError as error:
+        tab = "; YAML is indented with spaces, not tabs" if "'\\t'" in str(error) else ""
+        raise Problem(
+            f"{path}: not valid YAML: {' '.join(str(error).split())}{tab}; mend the file at that line"
+        ) from None
+    if content is None:
+        raise Problem(f"{path}: empty; give a YAML file like config/study.yaml")
+    return content
+
+
+def parse(path: str | Path, kind: type[Settings], content: Any = None) -> Settings:
+    """A YAML file, or content read from it, as one of the structures; raises Problem with the file and the key."""
+    content = load_yaml(path) if content is None else content
+    return converted(str(path), kind, content)
+
+
+def converted(place: str, kind: type[Settings], content: Any) -> Settings:
+    """Plain data as one of the structures; raises Problem that begins with the place."""
+    try:
+        return msgspec.convert(content, kind)
+    except msgspec.ValidationError as error:
+        raise Problem(
+            f"{place}: {error}; mend that key (the keys and their meaning are in src/latents: config.py, "
+            "settings.py, measures.py and methods/__init__.py)"
+        ) from None

@@ -6,7 +6,7 @@
 #   snakemake --cores 1 figures/tsne_cifar10.pdf           one figure, and just what it needs
 #
 # A run (data set, method, seed) is made again when its settings change (the digests below), and only then.
-# Progress and errors go to the terminal, the rest to logs/. Paths and helpers stand in rules/common.smk.
+# Progress and errors go to the terminal, the rest to logs/. Paths and helpers are in rules/common.smk.
 
 include: "rules/common.smk"
 
@@ -187,7 +187,7 @@ rule claims:
     input:
         claims=local("paper/claims.yaml"),
         records=expand(f"{R}/records/{{run}}.json", run=RUNS),
-        code=module("claims", "summarize", "style", "tex"),
+        code=LOOKS + module("claims", "summarize", "style", "tex"),
     output:
         macros=f"{PRE}paper/generated/macros_claims.tex",
         table=f"{PRE}paper/generated/table_claims.tex",

@@ -5,7 +5,7 @@ import re
 from latents.report.archive import LIGHT, LIGHT_TSNE, embedded, finished
 
 ARCHIVE = f"archive/{STUDY.study}"
-# those of this study, but for the ones whose weights are here; a replay of the committed run takes none
+# those of this study whose weights are not here; `make verify` takes none
 ARCHIVED = [
     run
     for run in ([] if CONFIG.startswith("reference/") else finished(STUDY, Path(ARCHIVE)))

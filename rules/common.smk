@@ -33,22 +33,30 @@ BUILD = [path.relative_to(record.ROOT) for path in record.build_files()]  # the 
 
 
 def source(*names):
-    """Files of the checkout: they lie beside a job, whatever storage its executor brings for the others."""
+    """Files of the checkout, which every job sees, whatever storage its executor brings for the others."""
     return [local(str(name)) for name in names]
 
 
 def module(*names):
-    """Modules of latents.report, for a job that runs again when they change."""
+    """Source files of latents.report: a job that has them as input runs again when they change."""
     return source(*(f"src/latents/report/{name}.py" for name in names))
 
 
+# the tables of methods, probes and data sets: how each is printed and drawn
+LOOKS = source(
+    "src/latents/methods/__init__.py",
+    "src/latents/measures.py",
+    *sorted(Path("src/latents/datasets").glob("*.py")),
+)
+
+
 def within(path, folder):
-    """The folder in the tree that a path below it lies in: an executor's storage has a tree of its own."""
+    """The path of a folder, taken from a file in it: an executor's storage has a tree of its own."""
     return f"{str(path).partition(f'{folder}/')[0]}{folder}"
 
 
-# Snakemake does not compare parameters that are functions of the input: another path to the same settings is
-# no reason to run again.
+# Functions of the input, which Snakemake does not compare: another path to the same settings is no reason to
+# run again.
 def settings(wildcards, input):
     return CONFIG
 
@@ -71,9 +79,10 @@ def figure_script(wildcards):
 
 
 def figure_code(wildcards):
-    """A figure's script, and the modules that it is drawn with."""
+    """A figure's script, the modules that it uses, and the tables of looks."""
     script = figure_script(wildcards)
-    return module(f"figures/{script}", "style", "summarize", *(["speed"] if script == "speed" else []))
+    others = ["speed"] if script == "speed" else []
+    return LOOKS + module(f"figures/{script}", "style", "summarize", *others)
 
 
 def figure_dataset(wildcards):
@@ -83,11 +92,12 @@ def figure_dataset(wildcards):
 
 
 def figure_folder(wildcards):
-    """Where a figure's data lie; the benchmark is of a machine, not of a study: the committed one."""
+    """Where a figure's data are. The benchmark is of a machine, not of a study: it is the committed one."""
     return "reference" if figure_script(wildcards) == "speed" else R
 
 
 def figure_data(wildcards):
+    """The files that a figure reads."""
     _, script, dataset = FIGURE[wildcards.name]
     paths = [f"{figure_folder(wildcards)}/{name}" for name in figure_inputs(STUDY, script, dataset)]
     return source(*paths) if script == "speed" else paths
@@ -103,8 +113,8 @@ def figure_labels(wildcards):
 
 # Jobs run this checkout's code: in the image Python finds it here, elsewhere it is installed with Snakemake.
 OWN_PATH, IMAGE_CODE = f"PATH='{Path(sys.executable).parent}':$PATH", 'PYTHONPATH="$PWD/src"'
-# Snakemake gives a job no more threads than --cores, but the threads decide the order of sums: they are the
-# study's. cuBLAS is told to be deterministic.
+# The number of threads decides the order of sums, so it is the study's; Snakemake alone would give a job no
+# more than --cores. The last variable makes cuBLAS deterministic.
 shell.prefix(
     f"set -euo pipefail; export {IMAGE_CODE if 'LATENTS_IMAGE' in os.environ else OWN_PATH} "
     f"OMP_NUM_THREADS={STUDY.threads} OPENBLAS_NUM_THREADS={STUDY.threads} MKL_NUM_THREADS={STUDY.threads} "

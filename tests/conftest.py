@@ -1,13 +1,27 @@
-"""What several tests share: fresh copies of the checkout, and the demo, run once to its PDF (about four minutes)."""
+"""What several tests share: copies of the checkout, and the demo, run once to its PDF (about four minutes)."""
 
 import shutil
 import subprocess
+from functools import cache
 from pathlib import Path
 
 import pytest
 
+from latents import config
 from latents.config import Study
 from latents.faults.copies import SNAKEMAKE, copy_checkout, environment
+from latents.record import ROOT
+
+STUDY, DEMO = "config/study.yaml", "config/demo.yaml"
+MAKE_IN_COPY = (
+    "--old-file=.venv/made-from-lock",
+    f"SNAKEMAKE={SNAKEMAKE}",
+)  # the environment is not made again
+
+
+def text(name: str | Path) -> str:
+    """A file of the checkout."""
+    return (ROOT / name).read_text(encoding="utf-8")
 
 
 def run(
@@ -30,6 +44,9 @@ def planned(folder: Path, *arguments: str) -> str:
     done = run(folder, SNAKEMAKE, "--dry-run", *arguments)
     assert done.returncode == 0, done.stdout[-3000:]
     return done.stdout
+
+
+planned_once = cache(planned)  # for copies that no test changes: several tests read the same plan
 
 
 def counted(printed: str) -> dict[str, int]:
@@ -71,19 +88,32 @@ def checkout(tmp_path: Path) -> Path:
 
 
 @pytest.fixture(scope="session")
+def clone(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A fresh copy of the checkout, which no test changes."""
+    return copy_checkout(tmp_path_factory.mktemp("clone") / "checkout")
+
+
+@pytest.fixture(scope="session")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same, with the names of a finished run in its reference/, and a study of one's own."""
+    folder = copy_checkout(tmp_path_factory.mktemp("finished") / "checkout")
+    stub_reference(folder, config.read(ROOT / STUDY))
+    mine = text(STUDY).replace("study: study", "study: mine").replace('folder: ""', "folder: mine/")
+    (folder / "config/mine.yaml").write_text(mine)
+    return folder
+
+
+@pytest.fixture(scope="session")
 def demo(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
     """A copy of the checkout in which `make demo` has run to its end, and what that printed."""
     folder = copy_checkout(tmp_path_factory.mktemp("demo") / "checkout")
-    # the environment is the one that runs the tests: it is not made again
-    done = run(
-        folder, "make", "demo", "--old-file=.venv/made-from-lock", f"SNAKEMAKE={SNAKEMAKE}", timeout=1500
-    )
+    done = run(folder, "make", "demo", *MAKE_IN_COPY, timeout=1500)
     assert done.returncode == 0, done.stdout[-6000:]
     return folder, done.stdout
 
 
 @pytest.fixture(scope="session")
-def runs(tmp_path_factory: pytest.TempPathFactory):  # noqa: ANN201
+def runs(tmp_path_factory: pytest.TempPathFactory):
     """A tiny study: its data, and its runs, each trained when it is first asked for."""
     from tiny import Runs  # it imports torch, which most tests that share this file do not need
 

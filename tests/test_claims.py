@@ -1,4 +1,4 @@
-"""Claims: what the bootstrap and Holm's correction say of differences that are there, and of some that are not."""
+"""Claims: bootstrap and Holm's correction support differences that are there, and no others."""
 
 import json
 import shutil
@@ -29,7 +29,8 @@ def written(folder: Path, **some: dict) -> Path:
 
 
 def outcome(made: Path, folder: Path, path: Path, *more: str) -> dict:
-    call(claims, *inputs(made)[:2], "--claims", path, *inputs(made)[2:], "--out", folder / "c.tex", "--table", folder / "t.tex", "--record", folder / "c.json", *more)
+    out = ("--out", folder / "c.tex", "--table", folder / "t.tex", "--record", folder / "c.json")
+    call(claims, *inputs(made), "--claims", path, *out, *more)
     return json.loads((folder / "c.json").read_text())["claims"]
 
 
@@ -37,47 +38,68 @@ def claim(metric: str, more: str, less: str, dataset: str = "cifar10") -> dict:
     return {"dataset": dataset, "metric": metric, "more": more, "less": less}
 
 
-def test_a_difference_that_is_there_is_supported_and_its_opposite_and_a_row_against_itself_are_not(made: Path, tmp_path: Path) -> None:
+def test_a_difference_is_supported_and_its_opposite_and_a_method_against_itself_are_not(
+    made: Path, tmp_path: Path
+) -> None:
     path = written(
-        tmp_path, right=claim("accuracy_mlp", "guided", "pca"), wrong=claim("accuracy_mlp", "pca", "guided"), same=claim("accuracy_knn", "pca", "pca"),
-        drawn=claim("mae", "guided", "autoencoder-plus"), several=claim("accuracy_best", "guided", "pca", "mnist"),
-    )  # fmt: skip
+        tmp_path,
+        right=claim("accuracy_mlp", "guided", "pca"),
+        wrong=claim("accuracy_mlp", "pca", "guided"),
+        same=claim("accuracy_knn", "pca", "pca"),
+        reconstructed=claim("mae", "guided", "autoencoder-plus"),
+        several=claim("accuracy_best", "guided", "pca", "mnist"),
+    )
     found = outcome(made, tmp_path, path)
-    assert {name for name, one in found.items() if one["supported"]} == {"right", "drawn", "several"}
-    assert found["right"]["low"] < found["right"]["difference"] < found["right"]["high"] and found["right"]["low"] > 0
-    assert found["wrong"]["difference"] == -found["right"]["difference"] and found["same"]["difference"] == 0 and found["same"]["p_holm"] == 1
+    assert {name for name, one in found.items() if one["supported"]} == {"right", "reconstructed", "several"}
+    right, same, reconstructed = (found[name] for name in ("right", "same", "reconstructed"))
+    assert 0 < right["low"] < right["difference"] < right["high"]
+    assert found["wrong"]["difference"] == -right["difference"]
+    assert same["difference"] == 0 and same["p_holm"] == 1
     assert found["several"]["seeds"] == [3, 1] and all(one["p_holm"] >= one["p"] for one in found.values())
     macros = (tmp_path / "c.tex").read_text()
     assert r"\csname claim@right\endcsname{1}" in macros and r"\csname claim@wrong\endcsname{0}" in macros
-    assert r"\csname fact@claims-count\endcsname{5}" in macros and r"\csname fact@claims-resamples\endcsname{400}" in macros
+    assert r"\csname fact@claims-count\endcsname{5}" in macros
+    assert r"\csname fact@claims-resamples\endcsname{400}" in macros
     table = (tmp_path / "t.tex").read_text().splitlines()
-    line = next(line for line in table if line.startswith(r"Guided\textdagger{} above Autoencoder+: MAE, CIFAR-10"))
-    assert f"{found['drawn']['difference']:.4f}" in line and "{below 0.001}" in line and found["drawn"]["p_holm"] < 0.0005
+    begin = r"Guided\textdagger{} above Autoencoder+: MAE, CIFAR-10"
+    line = next(line for line in table if line.startswith(begin))
+    assert f"{reconstructed['difference']:.4f}" in line
+    assert "{below 0.001}" in line and reconstructed["p_holm"] < 0.0005
     assert any(line.endswith(r"& 1.000 \\") for line in table)
 
 
 def test_a_claim_on_frozen_codes_is_tested_by_the_errors_of_that_decoder(made: Path, tmp_path: Path) -> None:
-    found = outcome(made, tmp_path, written(tmp_path, own=claim("mae", "guided", "pca"), frozen=claim("mae_frozen", "guided", "pca")))
-    assert found["frozen"]["difference"] < found["own"]["difference"]  # pca's decoder on frozen codes draws worse there than its own
+    own, frozen = (claim(metric, "guided", "pca") for metric in ("mae", "mae_frozen"))
+    found = outcome(made, tmp_path, written(tmp_path, own=own, frozen=frozen))
+    # here pca's decoder on frozen codes is worse than its own
+    assert found["frozen"]["difference"] < found["own"]["difference"]
 
 
 def test_with_strict_an_unsupported_claim_is_an_error_that_names_it(made: Path, tmp_path: Path) -> None:
-    path = written(tmp_path, right=claim("accuracy_mlp", "guided", "pca"), wrong=claim("mae", "pca", "guided"))
-    with pytest.raises(SystemExit, match=r"^error: .*claims\.yaml: wrong: not supported by .*; change the sentence and the claim$"):
+    path = written(
+        tmp_path, right=claim("accuracy_mlp", "guided", "pca"), wrong=claim("mae", "pca", "guided")
+    )
+    message = r"^error: .*claims\.yaml: wrong: not supported by .*; change the sentence and the claim$"
+    with pytest.raises(SystemExit, match=message):
         outcome(made, tmp_path, path, "--strict")
     assert not (tmp_path / "c.tex").exists()
 
 
 @pytest.mark.parametrize(
-    ("fault", "said"),
+    ("fault", "message"),
     [
-        (claim("accuracy_mlp", "guided.labels.50pct", "pca"), "claims.one: cifar10/guided.labels.50pct is not in this study"),
+        (
+            claim("accuracy_mlp", "guided.labels.50pct", "pca"),
+            "claims.one: cifar10/guided.labels.50pct is not in this study",
+        ),
         (claim("accuracy_mlp", "guided", "pca", "svhn"), "data set 'svhn' is not in this study"),
         (claim("silhouette", "guided", "pca"), "metric"),
     ],
 )
-def test_a_claim_of_what_is_not_there_is_refused_by_name(made: Path, tmp_path: Path, fault: dict, said: str) -> None:
-    with pytest.raises(SystemExit, match=said):
+def test_a_claim_of_what_is_not_there_is_refused_by_name(
+    made: Path, tmp_path: Path, fault: dict, message: str
+) -> None:
+    with pytest.raises(SystemExit, match=message):
         outcome(made, tmp_path, written(tmp_path, one=fault))
 
 
@@ -105,32 +127,39 @@ def test_the_bootstrap_has_the_spread_of_the_mean_over_images_and_over_seeds() -
     one, other = 100.0 * (draw.random((1, 4000)) < 0.8), 100.0 * (draw.random((1, 4000)) < 0.7)
     found = claims.differences(one, other, 3000, 1)
     assert found.mean() == pytest.approx(one.mean() - other.mean(), abs=0.05)
-    assert found.std() == pytest.approx((one - other).std() / 4000**0.5, rel=0.05)  # paired: the same images for both rows
-    seeds = np.array([[0.0], [4.0], [8.0]]).repeat(50, 1)  # rows that differ by seed alone
+    # paired: the same images for both methods
+    assert found.std() == pytest.approx((one - other).std() / 4000**0.5, rel=0.05)
+    seeds = np.array([[0.0], [4.0], [8.0]]).repeat(50, 1)  # a method whose images are all alike
     spread = claims.differences(seeds, np.zeros((1, 50)), 3000, 1).std()
-    assert spread == pytest.approx(np.std([0, 4, 8], ddof=1) / 3**0.5, rel=0.05)  # the standard error of three seeds
+    # the standard error of three seeds
+    assert spread == pytest.approx(np.std([0, 4, 8], ddof=1) / 3**0.5, rel=0.05)
 
 
-@pytest.mark.parametrize("others", [3, 1], ids=["3 seeds against 3", "3 seeds against one that no seed changes"])
-def test_rows_that_differ_by_their_seeds_alone_are_rarely_told_apart(others: int) -> None:
+@pytest.mark.parametrize(
+    "others", [3, 1], ids=["3 seeds against 3", "3 seeds against one that no seed changes"]
+)
+def test_methods_that_differ_by_their_seeds_alone_are_rarely_found_different(others: int) -> None:
     draw, images = np.random.default_rng(5), 40
     found = []
     for _ in range(400):
-        rows = [np.repeat(draw.normal(0, 1, (k, 1)) if k > 1 else np.zeros((1, 1)), images, 1) for k in (3, others)]
-        found.append(claims.tested(rows, 300, 1)["p"])
+        means = [draw.normal(0, 1, (k, 1)) if k > 1 else np.zeros((1, 1)) for k in (3, others)]
+        found.append(claims.tested([np.repeat(one, images, 1) for one in means], 300, 1)["p"])
     assert 0.01 < np.mean(np.array(found) < 0.05) < 0.08
 
 
 def test_interval_and_p_are_students_at_satterthwaites_degrees_of_freedom() -> None:
     draw = np.random.default_rng(6)
-    rows = [draw.normal(mean, 1, (k, 1)).repeat(50, 1) for mean, k in ((5.0, 3), (0.0, 5))]
-    means = [row[:, 0] for row in rows]
-    welch = stats.ttest_ind(*means, equal_var=False)  # no image differs from another: what is left is Welch's test
-    found = claims.tested(rows, 4000, 1)
+    pair = [draw.normal(mean, 1, (k, 1)).repeat(50, 1) for mean, k in ((5.0, 3), (0.0, 5))]
+    means = [values[:, 0] for values in pair]
+    # no image differs from another: what is left is Welch's test
+    welch = stats.ttest_ind(*means, equal_var=False)
+    found = claims.tested(pair, 4000, 1)
     assert found["p"] == pytest.approx(welch.pvalue, rel=0.15)
     assert (found["low"], found["high"]) == pytest.approx(tuple(welch.confidence_interval()), rel=0.1)
-    pairs = 100.0 * (draw.random((2, 1, 4000)) < [[[0.52]], [[0.5]]])  # one seed each: the images alone, paired
-    assert claims.tested(list(pairs), 4000, 1)["p"] == pytest.approx(stats.ttest_rel(*pairs[:, 0]).pvalue, rel=0.15)
+    # one seed each: the images alone, paired
+    pairs = 100.0 * (draw.random((2, 1, 4000)) < [[[0.52]], [[0.5]]])
+    paired = stats.ttest_rel(*pairs[:, 0])
+    assert claims.tested(list(pairs), 4000, 1)["p"] == pytest.approx(paired.pvalue, rel=0.15)
 
 
 def test_holms_correction_of_a_worked_example() -> None:
@@ -138,5 +167,7 @@ def test_holms_correction_of_a_worked_example() -> None:
     assert claims.holm([0.9, 0.8]) == [1.0, 1.0]
 
 
-def test_the_shipped_claims_are_read_and_name_rows_of_the_shipped_study(made: Path, tmp_path: Path) -> None:
+def test_the_shipped_claims_are_read_and_name_methods_of_the_shipped_study(
+    made: Path, tmp_path: Path
+) -> None:
     assert len(outcome(made, tmp_path, SHIPPED)) >= 5

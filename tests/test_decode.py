@@ -1,4 +1,4 @@
-"""Reconstruction: measures as scikit-image's, on pixels from 0 to 1, and one decoder budget for all methods."""
+"""Reconstruction: measures as scikit-image's, on pixels from 0 to 1, and one decoder training for all."""
 
 from collections.abc import Callable
 

@@ -70,9 +70,8 @@ def test_scatter_ratio_is_between_over_within_class_scatter(codes: Tensor, label
 
 def test_scatter_ratio_is_zero_where_all_class_means_agree() -> None:
     codes = torch.randn(10, 128)
-    assert geometry.scatter_ratio(torch.cat([codes, codes]), torch.arange(20) // 10) == pytest.approx(
-        0, abs=1e-9
-    )
+    found = geometry.scatter_ratio(torch.cat([codes, codes]), torch.arange(20) // 10)
+    assert found == pytest.approx(0, abs=1e-9)
 
 
 def test_knn_purity_is_the_share_of_the_nearest_by_cosine_with_the_same_label(
@@ -109,9 +108,8 @@ def test_uniformity_is_the_log_of_the_mean_gaussian_potential_over_all_pairs(cod
     expected = math.log(np.mean(terms))
     assert geometry.uniformity(codes) == pytest.approx(expected, rel=1e-6)
     assert geometry.uniformity(3 * codes @ rotation()) == pytest.approx(expected, rel=1e-4)
-    assert geometry.uniformity(torch.ones(5, 128)) == pytest.approx(
-        0, abs=1e-6
-    )  # all in one point: the worst
+    # all in one point: the worst
+    assert geometry.uniformity(torch.ones(5, 128)) == pytest.approx(0, abs=1e-6)
 
 
 def test_effective_rank_is_the_exponential_of_the_entropy_of_the_singular_values(codes: Tensor) -> None:
@@ -157,9 +155,7 @@ def test_linear_cka_is_1_for_a_rotation_a_scaling_and_a_shift_and_not_for_a_stre
     assert linear_cka(array, np.random.default_rng(5).normal(size=(N, 2))) < 0.5
 
 
-def test_linear_cka_of_codes_that_have_nothing_in_common_is_about_zero_however_many_numbers_they_have() -> (
-    None
-):
+def test_linear_cka_of_codes_with_nothing_in_common_is_about_zero_however_many_numbers_they_have() -> None:
     draw = np.random.default_rng(6)
     found = [linear_cka(draw.normal(size=(200, 128)), draw.normal(size=(200, 128))) for _ in range(5)]
     assert np.abs(found).max() < 0.05  # the biased estimate gives 0.4 here
@@ -210,7 +206,7 @@ def test_the_command_compares_every_pair_of_runs_once(tmp_path: Path) -> None:
     keys, runs = ("run_a", "seed_a", "run_b", "seed_b"), [("guided", "1"), ("guided", "2"), ("pca", "1")]
     pairs = [(*runs[0], *runs[1]), (*runs[0], *runs[2]), (*runs[1], *runs[2])]
     assert [tuple(line[key] for key in keys) for line in lines] == pairs
-    first, _, third = (np.load(path)["codes"] for path in paths)
+    (first,), _, (third,) = (read_codes(path, "codes") for path in paths)
     assert float(lines[1]["cka"]) == pytest.approx(linear_cka(first, third), abs=1e-6)
 
 

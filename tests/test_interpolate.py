@@ -1,4 +1,4 @@
-"""Interpolation: straight lines with both ends, their relative lengths, and changes of the predicted class."""
+"""Interpolation: straight lines with both ends, their relative lengths, and changes of the class."""
 
 import math
 

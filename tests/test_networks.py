@@ -1,28 +1,22 @@
-"""The networks: codes of 128 numbers, pixels in their range, nothing beside the code, weights that come back whole."""
+"""The networks: codes of 128 numbers, pixels in their own range, and nothing beside the code."""
 
-import json
 from collections.abc import Callable
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from msgspec.structs import replace
-from safetensors import safe_open
-from safetensors.torch import load_file, save_file
 from sklearn.decomposition import PCA as ReferencePCA
 from tiny import Runs, floats, same, state, with_settings
-from torch import nn
+from torch import Tensor, nn
 
-from latents import networks, record
-from latents.cli import Problem
+from latents import networks
 from latents.config import REFERENCE_CLASSIFIER, Run
 from latents.datasets import DATASETS
 from latents.datasets.spec import Shape
 from latents.methods import METHODS
 from latents.methods.baselines import PCA
 from latents.methods.exp1_autoencoder import PlainDecoder
-from latents.model import Model, build, load_model, save_model
+from latents.model import build
 from latents.networks import Decoder, Encoder
 from latents.settings import CODE_SIZE
 
@@ -104,11 +98,11 @@ def test_the_first_layers_keep_the_resolution_without_stride_or_pool(dataset: st
     convolutions = [module for module in encoder.modules() if isinstance(module, nn.Conv2d)]
     sides = {}
     for place, module in enumerate(convolutions[:2]):
-        module.register_forward_hook(
-            lambda _, inputs, output, place=place: sides.update(
-                {place: (inputs[0].shape[-1], output.shape[-1])}
-            )
-        )
+
+        def look(_: nn.Module, inputs: tuple[Tensor], output: Tensor, place: int = place) -> None:
+            sides[place] = inputs[0].shape[-1], output.shape[-1]
+
+        module.register_forward_hook(look)
     encoder(floats(dataset))
     assert sides == {0: (side + 1, side), 1: (side, side)}
     assert all(module.stride == (1, 1) for module in convolutions)
@@ -234,98 +228,3 @@ def test_only_the_code_passes_from_encoder_to_decoder(runs: Runs, method: str) -
 def test_pca_and_the_autoencoders_decode_and_the_other_methods_do_not(runs: Runs) -> None:
     decoding = [method for method in METHODS if build(runs.study, Run("mnist", method, 1)).decodes]
     assert decoding == ["pca", *DECODING]
-
-
-# weights
-
-
-def test_the_seed_decides_the_weights_and_no_global_state_is_changed(runs: Runs) -> None:
-    before = torch.random.get_rng_state()
-    first, again, other = (state(build(runs.study, Run("mnist", "guided", seed))) for seed in (1, 1, 2))
-    assert torch.equal(torch.random.get_rng_state(), before)
-    assert same(first, again) and not same(first, other)
-
-
-@pytest.mark.parametrize("method", ["pca", "autoencoder-plus", "supcon"])
-def test_saved_weights_come_back_bit_for_bit_with_what_made_them(runs: Runs, method: str) -> None:
-    model, run = load_model(runs.weights(method), runs.study)
-    assert same(state(model), state(runs.trained(method).model))
-    assert run == Run("mnist", method, 1)
-    with safe_open(runs.weights(method), "pt") as file:
-        training = json.loads(file.metadata()["latents"])["training"]
-    assert training == json.loads(json.dumps(runs.study.training(run)))
-
-
-def test_the_same_weights_are_the_same_bytes_each_time(runs: Runs, tmp_path: Path) -> None:
-    training = runs.study.training(Run("mnist", "random", 1))
-    for number in range(24):
-        save_model(tmp_path / str(number), runs.trained("random").model, training)
-    assert len({path.read_bytes() for path in tmp_path.iterdir()}) == 1
-
-
-def changed(runs: Runs, path: Path, model: Model, **changes: object) -> Path:
-    """The weights of a model under other metadata."""
-    training = runs.study.training(Run("mnist", "random", 1))
-    made = {"format": record.FORMAT, "training": training} | changes
-    tensors = {name: value.contiguous() for name, value in model.state_dict().items()}
-    save_file(tensors, path, {"latents": json.dumps(made)})
-    return path
-
-
-def refusal(path: Path, runs: Runs) -> str:
-    with pytest.raises(Problem) as caught:
-        load_model(path, runs.study)
-    message = str(caught.value)
-    assert message.startswith(f"{path}: ") and "\n" not in message
-    return message
-
-
-@pytest.mark.parametrize("length", [0, 5, 100, -1])
-def test_truncated_weights_are_refused(runs: Runs, tmp_path: Path, length: int) -> None:
-    path = tmp_path / "cut.safetensors"
-    path.write_bytes(runs.weights("random").read_bytes()[:length])
-    assert "not a whole safetensors file; delete it and run again" in refusal(path, runs)
-
-
-def test_missing_weights_are_refused_with_the_step_that_makes_them(runs: Runs, tmp_path: Path) -> None:
-    message = refusal(tmp_path / "absent.safetensors", runs)
-    assert "missing; train it first (snakemake " in message
-
-
-@pytest.mark.parametrize("version", [record.FORMAT - 1, record.FORMAT + 1, None])
-def test_weights_of_another_version_are_refused(runs: Runs, tmp_path: Path, version: int | None) -> None:
-    path = changed(runs, tmp_path / "old.safetensors", runs.trained("random").model, format=version)
-    assert "weights of another version; delete the file and run again" in refusal(path, runs)
-
-
-def test_weights_without_metadata_are_refused(runs: Runs, tmp_path: Path) -> None:
-    path = tmp_path / "bare.safetensors"
-    save_file(load_file(runs.weights("random")), path)
-    assert "weights of another version" in refusal(path, runs)
-
-
-@pytest.mark.parametrize("key", ["threads", "precision", "encoder", "split", "method", "source"])
-def test_weights_made_with_another_configuration_are_refused(runs: Runs, tmp_path: Path, key: str) -> None:
-    training = runs.study.training(Run("mnist", "random", 1)) | {key: "other"}
-    path = changed(runs, tmp_path / "other.safetensors", runs.trained("random").model, training=training)
-    assert "made with another configuration; delete the file and run again" in refusal(path, runs)
-
-
-@pytest.mark.parametrize("training", [None, {}, {"dataset": "mnist"}, []])
-def test_weights_with_foreign_metadata_are_refused(runs: Runs, tmp_path: Path, training: object) -> None:
-    path = changed(runs, tmp_path / "foreign.safetensors", runs.trained("random").model, training=training)
-    assert "; delete the file and run again" in refusal(path, runs)
-
-
-@pytest.mark.parametrize("run", [{"dataset": "svhn"}, {"run": "autoencoder-plus.gone"}])
-def test_weights_of_a_run_that_is_not_in_the_study_are_refused_by_file(
-    runs: Runs, tmp_path: Path, run: dict[str, str]
-) -> None:
-    training = runs.study.training(Run("mnist", "random", 1)) | run
-    path = changed(runs, tmp_path / "gone.safetensors", runs.trained("random").model, training=training)
-    refusal(path, runs)
-
-
-def test_tensors_that_do_not_fit_the_networks_are_refused(runs: Runs, tmp_path: Path) -> None:
-    path = changed(runs, tmp_path / "misfit.safetensors", runs.trained("pca").model)
-    assert "its tensors do not fit this version's networks" in refusal(path, runs)

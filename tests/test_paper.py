@@ -1,14 +1,16 @@
-"""The paper's source: no typed result, no stray reference or citation, nothing included that the workflow does not write."""
+"""The paper's source: no typed result, no stray reference or citation, no input that is not written."""
 
 import re
-from pathlib import Path
 
 import pytest
 import yaml
 
+from latents.methods import METHODS
+from latents.record import ROOT
 from latents.report import style
+from latents.report.figures import FIGURES
+from latents.report.page import CAPTIONS, TABLES
 
-ROOT = Path(__file__).resolve().parents[1]
 PAPER = (ROOT / "paper/paper.tex").read_text(encoding="utf-8")
 BIBLIOGRAPHY = (ROOT / "paper/refs.bib").read_text(encoding="utf-8")
 REPORT = ROOT / "src/latents/report"
@@ -30,13 +32,13 @@ def without_comments(source: str) -> str:
 
 
 def typed_numbers(source: str) -> list[str]:
-    """Every decimal or percentage that stands in the source itself; one in the name of a number (temperature-0.5) is none."""
+    """Every decimal or percentage of the source itself, but not in names of numbers (temperature-0.5)."""
     text = re.sub(r"\\(?:val|pc|ci|fact|ifrun)\{[^}]*\}", "", without_comments(source))
     return [found for pattern in TYPED_NUMBERS.values() for found in re.findall(pattern, text)]
 
 
 def arguments(command: str, source: str) -> list[str]:
-    """The comma-separated arguments of every use of a command (a regular expression), optional arguments left out."""
+    """The arguments of every use of a command (a regular expression), split at commas, without optional ones."""
     found = re.findall(rf"\\(?:{command})(?:\[[^]]*\])*\{{([^}}]*)\}}", without_comments(source))
     return [key.strip() for keys in found for key in keys.split(",")]
 
@@ -54,11 +56,13 @@ def labels(source: str) -> set[str]:
 
 
 def floats_without_reference(source: str) -> set[str]:
-    return {label for label in labels(source) if label.startswith(("tab:", "fig:"))} - set(arguments("[cC]ref", source))
+    floats = {label for label in labels(source) if label.startswith(("tab:", "fig:"))}
+    return floats - set(arguments("[cC]ref", source))
 
 
 def float_environments(source: str) -> list[str]:
-    return re.findall(r"\\begin\{(?:table|figure)\}.*?\\end\{(?:table|figure)\}", without_comments(source), flags=re.DOTALL)
+    pattern = r"\\begin\{(?:table|figure)\}.*?\\end\{(?:table|figure)\}"
+    return re.findall(pattern, without_comments(source), flags=re.DOTALL)
 
 
 @pytest.mark.parametrize("part", RESULT_PARTS)
@@ -69,12 +73,24 @@ def test_no_result_is_typed_by_hand(part):
     assert typed_numbers(rest.partition(end)[0]) == []
 
 
-@pytest.mark.parametrize("fault", [r"reaches 92.4 there", r"about 92\,\% of them", r"92~\% of them", "92 per cent", r"\SI{92}{\percent}", r"\num{0.0443}"])
+@pytest.mark.parametrize(
+    "fault",
+    [
+        r"reaches 92.4 there",
+        r"about 92\,\% of them",
+        r"92~\% of them",
+        "92 per cent",
+        r"\SI{92}{\percent}",
+        r"\num{0.0443}",
+    ],
+)
 def test_a_typed_result_is_found(fault):
     assert typed_numbers(rf"a code of 128 numbers {fault} and no more")
 
 
-@pytest.mark.parametrize("source", [r"\pc{cifar10/guided/accuracy_mlp/test} of 128", "% once 92.4 %", r"\winnerval\,\%"])
+@pytest.mark.parametrize(
+    "source", [r"\pc{cifar10/guided/accuracy_mlp/test} of 128", "% once 92.4 %", r"\winnerval\,\%"]
+)
 def test_what_the_workflow_wrote_is_not_a_typed_result(source):
     assert typed_numbers(source) == []
 
@@ -94,7 +110,8 @@ def test_every_float_has_a_label_and_is_referred_to():
 
 
 def test_a_float_that_nothing_refers_to_is_found():
-    assert floats_without_reference(r"\label{tab:a}\label{fig:b}\label{sec:c} \Cref{tab:a,sec:c} % \cref{fig:b}") == {"fig:b"}
+    source = r"\label{tab:a}\label{fig:b}\label{sec:c} \Cref{tab:a,sec:c} % \cref{fig:b}"
+    assert floats_without_reference(source) == {"fig:b"}
 
 
 def test_every_reference_has_a_label():
@@ -102,11 +119,23 @@ def test_every_reference_has_a_label():
 
 
 def test_every_table_of_the_paper_is_one_that_the_workflow_writes():
-    written = set(re.findall(r'"(table_\w+|macros\w*)(?:\.tex)?"', "".join((REPORT / name).read_text(encoding="utf-8") for name in ("tables.py", "speed.py"))))
+    source = "".join((REPORT / name).read_text(encoding="utf-8") for name in ("tables.py", "speed.py"))
+    written = set(re.findall(r'"(table_\w+|macros\w*)(?:\.tex)?"', source))
+    assert written == {"macros", "table_speed", "macros_speed"}
+    written |= {f"table_{name}" for name in TABLES} | {"table_claims", "macros_claims", "macros_faults"}
     included = {f"table_{name}" for name in arguments("tab", PAPER)}
     inputs = {name for name in arguments("input", PAPER) if not name.endswith("#1")}
-    assert included and included <= written | {"table_claims"}
-    assert inputs == {f"../generated/{name}" for name in written if "macros" in name} | {"../generated/macros_claims", "../generated/macros_replay"}
+    assert included and included <= written
+    assert inputs == {f"../generated/{name}" for name in written if "macros" in name}
+
+
+def test_the_paper_includes_every_table_that_is_written_and_each_has_its_page():
+    assert set(arguments("tab", PAPER)) == CAPTIONS.keys()
+
+
+def test_every_method_that_the_paper_names_is_one_of_the_table():
+    named = {name for name in arguments("method", PAPER) if name not in ("#1", r"\candidate")}
+    assert named and named <= METHODS.keys()
 
 
 def test_every_claim_of_the_paper_has_its_check_and_every_check_its_sentence():
@@ -118,15 +147,16 @@ def test_every_claim_of_the_paper_has_its_check_and_every_check_its_sentence():
 
 
 def test_every_figure_of_the_paper_has_a_script():
-    drawn = {name.removesuffix("_mnist").removesuffix("_cifar10") for name in arguments("fig", PAPER)}
-    assert drawn and drawn <= {script.stem for script in (REPORT / "figures").glob("*.py")}
+    shown = {name.removesuffix("_mnist").removesuffix("_cifar10") for name in arguments("fig", PAPER)}
+    assert shown and shown <= {script.stem for script in (REPORT / "figures").glob("[a-z]*.py")}
+    assert shown <= FIGURES.keys()
 
 
-def test_every_figure_is_drawn_as_wide_as_the_text_so_that_none_is_scaled():
+def test_every_figure_is_as_wide_as_the_text_so_that_none_is_scaled():
     width = re.search(r"textwidth=([\d.]+)in", PAPER)
     assert float(width[1]) == style.WIDTH
     assert arguments("includegraphics", PAPER) == ["#1"]
-    assert re.search(r"\\newcommand\*\{\\fig\}\[1\]\{\\includegraphics\[width=\\textwidth\]\{#1\}\}", PAPER)
+    assert r"\newcommand*{\fig}[1]{\includegraphics[width=\textwidth]{#1}}" in PAPER
     assert "\\resizebox" not in PAPER and "\\scalebox" not in PAPER
 
 

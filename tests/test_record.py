@@ -1,15 +1,18 @@
-"""Records: written whole or not at all, read only when whole and of this version, and stamped with what they came from."""
+"""Records: written whole or not at all, read only when whole and of this version, with their origin."""
 
+import csv
 import json
 import math
 import os
+import shutil
 import stat
 from pathlib import Path
 
 import pytest
 
 from latents import config, record
-from latents.config import Problem
+from latents.cli import Problem
+from latents.config import Run
 
 
 def left(folder: Path) -> list[str]:
@@ -28,17 +31,23 @@ def test_equal_content_gives_equal_bytes_whatever_the_order_of_its_keys(tmp_path
     record.write_json(tmp_path / "one.json", {"a": 1, "b": {"c": 2, "d": 3}})
     record.write_json(tmp_path / "two.json", {"b": {"d": 3, "c": 2}, "a": 1})
     assert (tmp_path / "one.json").read_bytes() == (tmp_path / "two.json").read_bytes()
-    assert (tmp_path / "one.json").read_text().count("\n") > 4  # a value a line, so that git can show what changed
+    # a value a line, so that git can show what changed
+    assert (tmp_path / "one.json").read_text().count("\n") > 4
 
 
 def test_a_record_that_was_changed_after_it_was_written_is_refused_by_name(tmp_path: Path) -> None:
     path = tmp_path / "record.json"
     record.write_json(path, {"format": record.FORMAT, "value": 0.1 + 0.2, "list": [1e-30, 2**60]})
     whole = path.read_text()
-    for changed in (whole.replace("0.30000000000000004", "0.3"), whole.replace('"value"', '"other"'), whole.replace('"sha256"', '"sha255"')):
+    said = r"record\.json: changed since it was written \(its seal is broken\); delete it and run again"
+    for changed in (
+        whole.replace("0.30000000000000004", "0.3"),
+        whole.replace('"value"', '"other"'),
+        whole.replace('"sha256"', '"sha255"'),
+    ):
         assert changed != whole
         path.write_text(changed)
-        with pytest.raises(Problem, match=r"record\.json: changed since it was written \(its seal is broken\); delete it and run again"):
+        with pytest.raises(Problem, match=said):
             record.read_json(path)
     path.write_text(json.dumps(json.loads(whole)))  # another layout is not another content
     assert record.read_json(path)["value"] == 0.1 + 0.2
@@ -64,13 +73,16 @@ def test_where_writing_fails_the_old_file_stays_and_no_half_of_the_new_one(
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(os, fault, refuse)
-    with pytest.raises(Problem, match=r"record\.json: cannot be written \(No space left on device\); free space"):
+    said = r"record\.json: cannot be written \(No space left on device\); free space"
+    with pytest.raises(Problem, match=said):
         record.write_bytes(path, b"new")
     assert left(tmp_path) == ([] if old is None else ["record.json"])
     assert old is None or path.read_bytes() == old
 
 
-def test_where_the_disk_is_full_in_the_middle_nothing_half_written_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_where_the_disk_is_full_in_the_middle_nothing_half_written_stays(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     seen = []
 
     class Full:
@@ -106,7 +118,8 @@ def test_a_place_that_cannot_be_a_folder_is_refused_by_name(tmp_path: Path) -> N
 
 
 def test_a_missing_record_is_refused_with_the_step_that_makes_it(tmp_path: Path) -> None:
-    with pytest.raises(Problem, match=r"absent\.json: missing; run the step that makes it \(snakemake .*absent\.json\)"):
+    said = r"absent\.json: missing; run the step that makes it \(snakemake .*absent\.json\)"
+    with pytest.raises(Problem, match=said):
         record.read_json(tmp_path / "absent.json")
 
 
@@ -118,11 +131,14 @@ def test_a_broken_record_is_refused_by_name(tmp_path: Path, content: bytes) -> N
         record.read_json(path)
 
 
-@pytest.mark.parametrize("content", [{"format": record.FORMAT + 1}, {"format": "1"}, {"no": "format"}, [1, 2], "text"])
+@pytest.mark.parametrize(
+    "content", [{"format": record.FORMAT + 1}, {"format": "1"}, {"no": "format"}, [1, 2], "text"]
+)
 def test_a_record_of_another_format_is_refused_by_name(tmp_path: Path, content: object) -> None:
     path = tmp_path / "old.json"
     path.write_text(json.dumps(content))
-    with pytest.raises(Problem, match=rf"old\.json: not a record of format {record.FORMAT}; delete it and run again"):
+    said = rf"old\.json: not a record of format {record.FORMAT}; delete it and run again"
+    with pytest.raises(Problem, match=said):
         record.read_json(path)
 
 
@@ -132,27 +148,119 @@ def test_the_hash_of_a_file_is_the_hash_of_its_bytes(tmp_path: Path) -> None:
     assert record.sha256(b"abc") == record.sha256(tmp_path / "file") == known
 
 
-def test_the_source_hash_changes_with_what_can_change_a_number_and_not_with_a_figure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("src/latents/train.py", "src/latents/report/tables.py", "requirements.lock", "src/latents/fetch.py"):
-        record.write_text(tmp_path / name, f"{name}, first version")
+def test_a_table_is_read_back_with_the_same_floats_and_texts(tmp_path: Path) -> None:
+    path = tmp_path / "deep/table.csv"
+    lines = [(0.1 + 0.2, 1e-30, 7, "a, b"), (2.0, -1 / 3, 2**60, 'with "quotes"')]
+    record.write_csv(path, ("x", "y", "n", "text"), lines)
+    with path.open(newline="") as file:
+        header, *found = csv.reader(file)
+    assert header == ["x", "y", "n", "text"]
+    assert [(float(x), float(y), int(n), text) for x, y, n, text in found] == lines
+    assert path.read_bytes() == record.csv_text(header, lines).encode() and b"\r" not in path.read_bytes()
+
+
+# the hash of the source
+
+DECIDES = (
+    "src/latents/train.py",
+    "src/latents/methods/__init__.py",
+    "src/latents/methods/exp2_guided.py",
+    "src/latents/datasets/mnist.py",
+    "src/latents/datasets/new.py",
+    "src/latents/new.py",
+    "requirements.lock",
+)
+DECIDES_NOTHING = (
+    "src/latents/report/tables.py",
+    "src/latents/fetch.py",
+    "src/latents/standin.py",
+    "src/latents/cli.py",
+    "src/latents/bench/loops.py",
+    "src/latents/faults/short.py",
+    "config/study.yaml",
+)
+
+
+def test_the_source_hash_changes_with_what_can_change_a_number_and_not_with_a_figure(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in [*DECIDES, *DECIDES_NOTHING]:
+        if not name.endswith("new.py"):
+            record.write_text(tmp_path / name, f"{name}, first version")
     monkeypatch.setattr(record, "ROOT", tmp_path)
-    hashes = [record.source_sha256()]
-    for name in ("src/latents/report/tables.py", "src/latents/fetch.py", "src/latents/train.py", "requirements.lock", "src/latents/new.py"):
+    hashes = {record.source_sha256()}
+    for name in DECIDES_NOTHING:
         record.write_text(tmp_path / name, "second version")
-        hashes.append(record.source_sha256())
-    assert hashes[0] == hashes[1] == hashes[2] and len(set(hashes)) == 4
+        hashes.add(record.source_sha256())
+    assert len(hashes) == 1
+    for count, name in enumerate(DECIDES, 2):
+        record.write_text(tmp_path / name, "second version")
+        hashes.add(record.source_sha256())
+        assert len(hashes) == count, name
+
+
+@pytest.fixture
+def copy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A copy of the source, in the place of the checkout."""
+    folder = tmp_path / "checkout"
+    ignored = shutil.ignore_patterns("__pycache__")
+    shutil.copytree(record.ROOT / "src/latents", folder / "src/latents", ignore=ignored)
+    shutil.copy(record.ROOT / "requirements.lock", folder)
+    monkeypatch.setattr(record, "ROOT", folder)
+    return folder
+
+
+@pytest.mark.parametrize("folder", ["methods", "datasets"])
+def test_the_source_hash_covers_every_file_of_the_methods_and_of_the_data_sets(
+    copy: Path, folder: str
+) -> None:
+    files = sorted((copy / "src/latents" / folder).glob("*.py"))
+    assert len(files) > 3
+    before = record.source_sha256()
+    for file in files:
+        content = file.read_bytes()
+        file.write_bytes(content + b"\n# changed\n")
+        assert record.source_sha256() != before, file.name
+        file.write_bytes(content)
+        assert record.source_sha256() == before
+    files[-1].rename(files[-1].with_name("renamed.py"))
+    assert record.source_sha256() != before
+
+
+def test_the_source_hash_covers_every_other_module_but_what_prints_or_fetches(
+    copy: Path,
+) -> None:
+    before = record.source_sha256()
+    for path in (
+        "report/style.py",
+        "report/figures/__init__.py",
+        "bench/loops.py",
+        "faults/short.py",
+        "cli.py",
+        "fetch.py",
+        "standin.py",
+    ):
+        file = copy / "src/latents" / path
+        file.write_bytes(file.read_bytes() + b"\n# changed\n")
+        assert record.source_sha256() == before, path
+    for file in (copy / "src/latents").glob("*.py"):
+        if file.name not in ("cli.py", "fetch.py", "standin.py"):
+            file.write_bytes(file.read_bytes() + b"\n# changed\n")
+            assert record.source_sha256() != before, file.name
+            before = record.source_sha256()
 
 
 def test_a_record_begins_with_its_configuration_its_hashes_and_the_versions_it_ran_with() -> None:
     study = config.read(record.ROOT / "config/demo.yaml")
-    settings = study.training("mnist", "guided", 1)
+    settings = study.training(Run("mnist", "guided", 1))
     head = record.header(settings)
     assert head["format"] == record.FORMAT and head["config"]["method"]["label-smoothing"] == 0.1
     assert head["config_sha256"] == record.sha256(json.dumps(head["config"], sort_keys=True).encode())
     assert head["source_sha256"] == record.source_sha256() and len(head["source_sha256"]) == 64
     assert {"python", "torch", "numpy", "scikit-learn", "latents"} <= set(head["versions"])
     assert head["processor"].endswith("cores)")
-    assert record.header(study.training("mnist", "guided", 2))["config_sha256"] != head["config_sha256"]
+    other = record.header(study.training(Run("mnist", "guided", 2)))
+    assert other["config_sha256"] != head["config_sha256"]
 
 
 def test_a_record_that_cannot_be_read_is_refused_by_name(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """The demo's data: the same bytes every time, balanced, and hard for whatever looks at pixels one by one."""
 
+import pkgutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,31 +11,34 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.neighbors import KNeighborsClassifier
 
 from latents import data, record, standin
+from latents.datasets import DATASETS
 
 
 @pytest.fixture(scope="module")
 def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("standin")
-    standin.write(folder, "mnist")
-    standin.write(folder, "cifar10")
+    standin.write_digits(folder)
+    standin.write_pictures(folder)
     return folder
 
 
 def part(root: Path, dataset: str, name: str) -> tuple[np.ndarray, np.ndarray]:
-    expected = {file: record.sha256(root / file) for file in data.read_sources()[dataset].files}
+    expected = {file: record.sha256(root / file) for file in DATASETS[dataset].files}
     return data.read_part(dataset, name, root, expected)
 
 
 def test_the_same_bytes_are_written_every_time(root: Path, tmp_path: Path) -> None:
-    standin.write(tmp_path, "cifar10")
-    for name in data.read_sources()["cifar10"].files:
+    standin.write_pictures(tmp_path)
+    for name in DATASETS["cifar10"].files:
         assert (tmp_path / name).read_bytes() == (root / name).read_bytes()
     pinned = "41108f894dbdbc8eec51abd192a5a4b49c155e8ee2de65a48e25ccd47dfd76db"
     assert record.sha256(root / "cifar-10-batches-py/test_batch") == pinned
 
 
 @pytest.mark.parametrize(("dataset", "shape"), [("mnist", (1, 28, 28)), ("cifar10", (3, 32, 32))])
-def test_both_hold_4500_training_and_500_test_images_of_equal_classes(root: Path, dataset: str, shape: tuple[int, ...]) -> None:
+def test_both_hold_4500_training_and_500_test_images_of_equal_classes(
+    root: Path, dataset: str, shape: tuple[int, ...]
+) -> None:
     for name, n in (("train", 4500), ("test", 500)):
         images, labels = part(root, dataset, name)
         assert images.shape == (n, *shape)
@@ -56,14 +60,29 @@ def test_the_batches_look_like_the_published_ones_to_the_ordinary_unpickler(root
 
 
 def test_there_is_a_name_for_each_class() -> None:
-    assert len(set(standin.NAMES)) == 10
-    assert standin.NAMES[:3] == ["striped disc", "checked disc", "striped square"]
+    assert len(set(standin.NAMES)) == len(standin.NAMES) == 10
+    assert standin.NAMES[:3] == ("striped disc", "checked disc", "striped square")
+
+
+@pytest.mark.parametrize("dataset", DATASETS)
+def test_the_table_names_what_writes_a_stand_in_and_never_calls_it_the_data_set(
+    dataset: str, root: Path, tmp_path: Path
+) -> None:
+    spec = DATASETS[dataset]
+    pkgutil.resolve_name(spec.stand_in.write)(tmp_path)
+    written = {path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*") if path.is_file()}
+    assert written == set(spec.files)
+    assert all((tmp_path / name).read_bytes() == (root / name).read_bytes() for name in written)
+    assert len(spec.stand_in.classes) == len(spec.classes)
+    assert spec.stand_in.label not in [one.label for one in DATASETS.values()]
 
 
 def test_pixels_say_little_about_the_class_and_colours_nothing(root: Path) -> None:
     (train, train_labels), (test, test_labels) = part(root, "cifar10", "train"), part(root, "cifar10", "test")
 
-    def accuracy(model: LogisticRegression | KNeighborsClassifier, describe: Callable[[np.ndarray], np.ndarray]) -> float:
+    def accuracy(
+        model: LogisticRegression | KNeighborsClassifier, describe: Callable[[np.ndarray], np.ndarray]
+    ) -> float:
         return model.fit(describe(train / 255), train_labels).score(describe(test / 255), test_labels)
 
     def pixels(images: np.ndarray) -> np.ndarray:

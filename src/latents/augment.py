@@ -59,8 +59,8 @@ def resized_crop_boxes(
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Random boxes as in torchvision's RandomResizedCrop, but a side longer than the image's is cut to it.
 
-    torchvision draws another box in that case. Returns width and height [n], relative to the image, and the centre's
-    x and y [n] in [-1, 1].
+    torchvision draws another box in that case. Returns width and height [n], relative to the image, and the
+    centre's x and y [n] in [-1, 1].
     """
     share = uniform(n, *area, generator)
     ratio = uniform(n, math.log(3 / 4), math.log(4 / 3), generator).exp()
@@ -112,7 +112,7 @@ def colour_matrix(brightness: Tensor, saturation: Tensor, hue: Tensor) -> Tensor
 
 
 def recolour(images: Tensor, brightness: Tensor, contrast: Tensor, saturation: Tensor, hue: Tensor) -> Tensor:
-    """Change brightness, contrast, saturation and hue, in this order, by one affine map of each pixel's colour.
+    """Change brightness, contrast, saturation and hue, in this order, by one affine map of colours.
 
     Values are clamped to [0, 1] once, at the end. Contrast scales differences from the image's mean luma.
     Saturation and hue have no effect on grey images.

@@ -1,6 +1,6 @@
 """Training checkpoints: written atomically, with a checksum.
 
-A checkpoint is used only by the configuration and source that wrote it.
+A training resumes only from a checkpoint of the same configuration and source.
 """
 
 import contextlib

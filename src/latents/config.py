@@ -23,9 +23,10 @@ from latents.settings import Decoder, Encoder, Name, Positive, Seed, Seeds, Stri
 from latents.yaml_file import converted, load_yaml, parse
 
 SHOWN = 12  # number of images of a split that the figures show
-REFERENCE_CLASSIFIER = "reference-classifier"  # takes the place of a method's name
-# By default glibc returns the memory of large tensors to the kernel and faults it in again; with these settings
-# its malloc keeps the memory, in one arena.
+# takes the place of a method's name; its accuracy on decoded images is measured
+REFERENCE_CLASSIFIER = "reference-classifier"
+# by default glibc returns the memory of large tensors to the kernel and faults it in again; with these
+# settings malloc keeps it, in one arena
 ALLOCATOR = {
     "MALLOC_TRIM_THRESHOLD_": "17179869184",
     "MALLOC_TOP_PAD_": "67108864",
@@ -117,14 +118,17 @@ class Study(Strict, frozen=True):
 
     @property
     def data(self) -> str:
-        """Folder of the data: LATENTS_DATA or data/ if they are downloaded, else data/ in the study's folder."""
+        """Folder of the data: LATENTS_DATA or data/ if downloaded, else data/ in the study's folder."""
         if self.source == "stand-in":
             return f"{self.folder}data"
         return os.environ.get("LATENTS_DATA", "data")
 
     @property
     def checkpoints(self) -> str:
-        """Folder of weights and checkpoints: the study's own in LATENTS_CHECKPOINTS, or checkpoints/."""
+        """Folder of weights and checkpoints.
+
+        It is LATENTS_CHECKPOINTS/<study> if that is set, else checkpoints/ in the study's folder.
+        """
         outside = os.environ.get("LATENTS_CHECKPOINTS")
         return f"{outside}/{self.study}" if outside else f"{self.folder}checkpoints"
 

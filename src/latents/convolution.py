@@ -1,9 +1,9 @@
 """Convolutions with a faster weight gradient on processors with matrix tiles (AMX).
 
 oneDNN computes this gradient one row of pixels at a time, with 32 pixels to a tile, so that maps of 3 to 8
-pixels a side leave the tiles nearly empty. Here the maps of 16 images are first laid side by side. The sums have
-the same terms, in another order. On other processors and devices, in float32, and for larger maps, the layers
-are torch's own.
+pixels a side leave the tiles nearly empty. Here the maps of 16 images are first laid side by side. The sums
+have the same terms, in another order. On other processors and devices, in float32, and for larger maps, the
+layers are torch's own.
 """
 
 import math
@@ -37,8 +37,8 @@ def side_by_side(maps: Tensor, together: int, gap: int) -> Tensor:
 def weight_gradient(large: Tensor, small: Tensor, kernel: int, stride: int) -> Tensor:
     """Gradient [b, a, kernel, kernel] of a convolution's weights.
 
-    `large` [n, a, h, w] is the input and `small` [n, b, h / stride, w / stride] the gradient of the output; for
-    a transposed convolution it is the other way round. w must be a multiple of the stride.
+    `large` [n, a, h, w] is the input and `small` [n, b, h / stride, w / stride] the gradient of the output;
+    for a transposed convolution it is the other way round. w must be a multiple of the stride.
     """
     together = math.gcd(len(small), TOGETHER)
     shape = (small.shape[1], large.shape[1], kernel, kernel)

@@ -57,7 +57,7 @@ class StandardisedDecoder(torch.nn.Module):
         self.decoder = decoder
         std = codes.std(0)
         self.register_buffer("mean", codes.mean(0))
-        # does not amplify the rounding noise of a constant dimension
+        # the lower bound keeps the rounding noise of a constant dimension from being amplified
         self.register_buffer("std", std.clamp_min((1e-4 * std.max()).clamp_min(1e-8)))
 
     @torch.no_grad()

@@ -5,8 +5,9 @@
         --classifier classifier.safetensors --classifier-trained classifier.json \
         --out record.json --codes codes.npz --sample sample.npz --pictures pictures.npz --timing timing.json
 
-All measurements share one process and one encoding pass. Without --final the test split is not read, so that
-tuning is done on val; only the study's own rule sets it.
+writes the record, all codes, a sample of them, pictures for the figures, and the timing. All measurements
+share one process and one encoding pass. Without --final the test split is not read, so that tuning is done on
+val; only the study's own rule sets it.
 """
 
 import base64

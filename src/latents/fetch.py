@@ -1,10 +1,11 @@
-"""Bring the files of a data set into place.
+"""Download, check and unpack the files of a data set.
 
     python -m latents.fetch --config config/study.yaml --dataset cifar10 --out results/data/cifar10.json
 
-finds or downloads the files (MNIST 12 MB, CIFAR-10 170 MB), checks every one, and writes their manifest (name ->
-SHA-256). A folder that torchvision filled is used as it is. Sources and hashes stand in latents.datasets. For a
-study whose source is `stand-in` it writes the demo's files instead (latents.standin; seconds).
+downloads the files that are missing (MNIST 12 MB, CIFAR-10 170 MB), checks all of them, and writes their
+manifest (name -> SHA-256). A folder filled by torchvision is used as it is. Sources and hashes are in
+latents.datasets. For a study whose source is `stand-in` the command writes the demo's files instead
+(latents.standin; seconds).
 """
 
 import gzip
@@ -24,12 +25,15 @@ from latents.cli import Problem
 from latents.datasets import DATASETS
 from latents.datasets.spec import Archive, DatasetSpec
 
-ATTEMPTS = 4  # rounds over the sources that may still answer
-TIMEOUT = (10, 30)  # seconds to connect, seconds without a byte
+ATTEMPTS = 4  # rounds over the sources that have not refused
+TIMEOUT = (10, 30)  # seconds to connect, seconds without data
 
 
 def fetch(root: Path, source: DatasetSpec, *, pause: float = 1.0) -> None:
-    """Bring every file of a data set under root; what is whole is kept. `pause`: seconds before the second attempt, then doubled."""
+    """Put all files of a data set below root; files with the right SHA-256 are kept. Raises Problem.
+
+    `pause` is the wait in seconds before the second attempt; it doubles with each further attempt.
+    """
     for archive in source.archives:
         placed = root / archive.place
         partial = placed.with_name(f"{placed.name}.partial")
@@ -48,21 +52,25 @@ def fetch(root: Path, source: DatasetSpec, *, pause: float = 1.0) -> None:
             partial.unlink(missing_ok=True)
         except OSError as error:
             raise Problem(
-                f"{root}: cannot be read or written ({error}); free space or mend the permissions, then run again"
+                f"{root}: cannot be read or written ({error}); "
+                "free space or mend the permissions, then run again"
             ) from None
 
 
 def md5(path: Path) -> str | None:
-    """MD5 of a file, None where there is none: what archives are published with, good against accidents only."""
+    """MD5 of a file, or None if there is no file.
+
+    Archives are published with their MD5. It detects accidental damage only.
+    """
     return hashlib.md5(path.read_bytes()).hexdigest() if path.is_file() else None
 
 
 class Refused(Exception):
-    """An answer that asking the same source again cannot mend."""
+    """A response that makes further requests to the same source pointless."""
 
 
 def download(archive: Archive, sources: Sequence[str], placed: Path, partial: Path, pause: float) -> None:
-    """Fill `partial` with the archive, from the first source that gives it whole."""
+    """Download the archive to `partial`, from the first source that provides all of it. Raises Problem."""
     placed.parent.mkdir(parents=True, exist_ok=True)
     if md5(partial) == archive.md5:
         return
@@ -72,7 +80,8 @@ def download(archive: Archive, sources: Sequence[str], placed: Path, partial: Pa
         time.sleep(pause * 2 ** (attempt - 1) if attempt and asked else 0)
         for url in list(asked):
             try:
-                return receive(url, archive, partial)
+                receive(url, archive, partial)
+                return
             except Refused as error:
                 asked.remove(url)
                 failures[url] = str(error)
@@ -82,12 +91,18 @@ def download(archive: Archive, sources: Sequence[str], placed: Path, partial: Pa
                 )
     tried = ", ".join(f"{url}: {reason}" for url, reason in failures.items())
     instead = ", where another file is," if placed.exists() else ""
-    mend = f"fetch it by other means, put it at {placed.absolute()}{instead} and run again; `make demo` needs neither network nor this file"
+    mend = (
+        f"fetch it by other means, put it at {placed.absolute()}{instead} and run again; "
+        "`make demo` needs neither network nor this file"
+    )
     raise Problem(f"{placed.name} could not be downloaded ({tried}); {mend}")
 
 
 def receive(url: str, archive: Archive, partial: Path) -> None:
-    """One attempt: go on where `partial` ends, and check the whole. Raises Refused for a wrong file, and what requests raises."""
+    """Make one attempt: resume where `partial` ends, then check the whole file.
+
+    Raises Refused for a wrong file or a request that the source rejects, and the exceptions of requests.
+    """
     have = partial.stat().st_size if partial.exists() else 0
     headers = {"Accept-Encoding": "identity"} | (
         {"Range": f"bytes={have}-"} if 0 < have < archive.bytes else {}
@@ -112,22 +127,26 @@ def receive(url: str, archive: Archive, partial: Path) -> None:
                     break
     if md5(partial) != archive.md5:
         partial.unlink()
-        # where it was resumed, what was there may be to blame: the same source is asked again, for all of it
+        # after resuming, the older part may be wrong: the same source is asked again, for the whole file
         raise (requests.ConnectionError if resumed else Refused)("not the published file")
 
 
 def unpack(path: Path, archive: Archive, wanted: list[str], root: Path) -> None:
-    """Put each wanted file of the archive into place, once its SHA-256 is right."""
+    """Check the SHA-256 of each wanted file in an archive, and write it below root. Raises Problem."""
     for name, content in contents(path, wanted):
         if record.sha256(content) != archive.files[name]:
             raise Problem(
-                f"{path}: its {name} does not have the published SHA-256; restore that file as it was published"
+                f"{path}: its {name} does not have the published SHA-256; "
+                "restore that file as it was published"
             )
         record.write_bytes(root / name, content)
 
 
 def contents(path: Path, wanted: list[str]) -> Iterator[tuple[str, bytes]]:
-    """Names and contents in a tar archive, in its order, or of one gzip file; nothing is written where an archive says."""
+    """Names and contents of the wanted files in a tar archive, in its order, or of a single gzip file.
+
+    Nothing is written to paths that an archive chooses.
+    """
     if ".tar" in path.suffixes:
         with tarfile.open(path) as tar:
             yield from (
@@ -139,7 +158,7 @@ def contents(path: Path, wanted: list[str]) -> Iterator[tuple[str, bytes]]:
 
 @cli.command
 def main() -> None:
-    # the manifest, name -> SHA-256; the data folder itself may be read-only
+    # `out` is the manifest (name -> SHA-256); the data folder itself may be read-only
     options = cli.parser(__doc__, "config", "dataset", "out").parse_args()
     study = config.read(options.config)
     study.dataset(options.dataset)
@@ -151,9 +170,8 @@ def main() -> None:
     else:
         pkgutil.resolve_name(source.stand_in.write)(root)
     manifest = {"format": record.FORMAT, "files": {name: record.sha256(root / name) for name in source.files}}
-    if (
-        study.source == "stand-in"
-    ):  # nothing is published for these files: the manifest beside them takes its place
+    if study.source == "stand-in":
+        # there are no published hashes for these files; the manifest beside them takes their place
         record.write_json(root / f"{options.dataset}.json", manifest)
     record.write_json(options.out, manifest)
 

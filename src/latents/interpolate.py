@@ -1,6 +1,6 @@
-"""Straight lines between codes, decoded, beside the cross-fade of the pixels.
+"""Linear interpolation between codes, to be compared with a cross-fade of the pixels.
 
-Frames are float32 [pairs, steps, c, h, w] in [0, 1]; the first and last belong to the two ends.
+Frames are float32 [pairs, steps, c, h, w] in [0, 1]; the first and the last belong to the two ends.
 """
 
 import torch
@@ -10,13 +10,16 @@ STEPS = 10
 
 
 def line(starts: Tensor, ends: Tensor) -> Tensor:
-    """Points on straight lines: [p, ...] and [p, ...] -> [p, steps, ...], both ends included."""
+    """Equidistant points on straight lines: [p, ...] and [p, ...] -> [p, steps, ...], both ends included."""
     t = torch.linspace(0, 1, STEPS, device=starts.device).view(1, STEPS, *[1] * (starts.ndim - 1))
     return (1 - t) * starts.unsqueeze(1) + t * ends.unsqueeze(1)
 
 
 def path_length(frames: Tensor) -> float:
-    """Mean over pairs of the path's length in pixel space over the distance of its ends; at least 1, and 1 for a cross-fade."""
+    """Length of a path in pixel space, divided by the distance of its ends; mean over pairs.
+
+    At least 1, and 1 for a cross-fade.
+    """
     flat = frames.flatten(2)
     length = (flat[:, 1:] - flat[:, :-1]).norm(dim=2).sum(1)
     return (length / (flat[:, -1] - flat[:, 0]).norm(dim=1).clamp_min(1e-8)).mean().item()
@@ -25,7 +28,7 @@ def path_length(frames: Tensor) -> float:
 def class_changes(predicted: Tensor, labels: Tensor) -> tuple[float | None, int]:
     """Mean number of changes of the predicted class [p, steps] along a path, and the number of pairs counted.
 
-    Counted are the pairs whose two ends are classified as their labels [p, 2]; None where there is no such pair.
+    Only pairs whose two ends are classified as their labels [p, 2] count; the mean is None if there are none.
     """
     counted = (predicted[:, [0, -1]] == labels).all(1)
     changes = (predicted[:, 1:] != predicted[:, :-1]).sum(1)[counted]

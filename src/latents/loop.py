@@ -1,4 +1,7 @@
-"""The training loop: one cycle of the learning rate, a curve, a checkpoint after each epoch; used for all that is trained."""
+"""The training loop, used for everything that is trained.
+
+It has a one-cycle learning rate, records a curve, and can write a checkpoint after each epoch.
+"""
 
 import contextlib
 import itertools
@@ -21,24 +24,24 @@ from latents.optimise import optimizers_for
 from latents.settings import Optimisation
 
 CURVE = ("epoch", "step", "loss", "val_loss", "lr")
-MOST_LINES = 25  # of a curve: many short epochs would spend their time on validating
+MOST_LINES = 25  # of a curve; with more, many short epochs would spend most of their time on validation
 
-Curve = list[tuple[Any, ...]]  # a tuple of CURVE for every epoch or every few
+Curve = list[tuple[Any, ...]]  # values of CURVE for each epoch or every few epochs
 
 
 @dataclass(frozen=True)
 class Task:
-    """What is trained, and how: a module, by a loss on `items` items in whole batches."""
+    """What is trained and how: a module, by a loss on `items` items, in full batches only."""
 
     name: str
     module: torch.nn.Module
-    loss: Callable[[Tensor, Generator], Tensor]  # of an index of items
+    loss: Callable[[Tensor, Generator], Tensor]  # indices of items, generator -> loss
     items: int
     settings: Optimisation
     seed: int
     device: torch.device
     validate: Callable[[Generator], float] = lambda _: 0.0
-    linear_rate: float = 1.0  # of linear paths, as a share of the learning rate
+    linear_rate: float = 1.0  # learning rate of linear paths, relative to the others'
 
     @property
     def batch(self) -> int:
@@ -53,16 +56,16 @@ class Task:
         return self.settings.epochs * self.steps_per_epoch
 
     def ends_line(self, epoch: int) -> bool:
-        """Whether the curve has a line for an epoch, counted from 0."""
+        """Whether the curve has a line for this epoch, counted from 0."""
         every = math.ceil(self.settings.epochs / MOST_LINES)
         return (epoch + 1) % every == 0 or epoch + 1 == self.settings.epochs
 
 
 @dataclass
 class Progress:
-    """How far a training is; what a checkpoint holds beside module, optimizers and random state."""
+    """Progress of a training; part of a checkpoint, with module, optimisers and random state."""
 
-    total: Tensor  # of the losses since the curve's last line
+    total: Tensor  # sum of the losses since the curve's last line
     step: int = 0
     curve: Curve = field(default_factory=list)
     seconds_before: float = 0.0  # of earlier processes
@@ -74,12 +77,12 @@ class Progress:
 
     @property
     def mean_loss(self) -> float:
-        """Since the curve's last line."""
+        """Mean loss since the curve's last line."""
         return self.total.item() / (self.step - (self.curve[-1][1] if self.curve else 0))
 
 
 def rate_at(step: int, steps: int, settings: Optimisation) -> float:
-    """One cycle: up over `warmup` of the steps, then down to zero, both linear."""
+    """One-cycle learning rate: linear rise over `warmup` of the steps, then linear fall to zero."""
     up = max(1.0, settings.warmup * steps)
     return settings.learning_rate * min(1.0, (step + 1) / up, (steps - step) / max(1.0, steps - up))
 
@@ -87,8 +90,9 @@ def rate_at(step: int, steps: int, settings: Optimisation) -> float:
 def fit(task: Task, checkpoint: Checkpoint | None = None) -> tuple[Curve, float]:
     """Train for `settings.epochs` epochs; returns the curve and the seconds.
 
-    With a checkpoint, state is written after each epoch and at SIGTERM or SIGINT, which then end the process with
-    128 + the signal's number. It is taken up from there; weights and curve are as if nothing had been.
+    With a checkpoint, the state is written after each epoch, and at SIGTERM or SIGINT, which then end the
+    process with status 128 + the signal's number. The next call resumes from it; weights and curve are the
+    same as without an interruption.
     """
     optimizers = optimizers_for(task.module, task.settings, task.linear_rate)
     progress = Progress(torch.zeros((), device=task.device))
@@ -114,8 +118,8 @@ def fit(task: Task, checkpoint: Checkpoint | None = None) -> tuple[Curve, float]
                 if caught:
                     save(random)
                     print(
-                        f"{task.name}: stopped by {caught[0].name} after step {progress.step} of {task.steps}; "
-                        "the same command goes on from there",
+                        f"{task.name}: stopped by {caught[0].name} after step {progress.step} "
+                        f"of {task.steps}; the same command goes on from there",
                         file=sys.stderr,
                     )
                     sys.exit(128 + caught[0])
@@ -136,7 +140,7 @@ def fit(task: Task, checkpoint: Checkpoint | None = None) -> tuple[Curve, float]
 def step(
     task: Task, optimizers: list[torch.optim.Optimizer], rate: float, index: Tensor, random: Generator
 ) -> Tensor:
-    """One step of gradient descent on the items at an index; returns the loss."""
+    """One step of gradient descent on the items at `index`; returns the loss."""
     for group in itertools.chain(*(optimizer.param_groups for optimizer in optimizers)):
         group["lr"] = rate * group["share"]
     loss = task.loss(index, random)
@@ -148,11 +152,12 @@ def step(
 
 
 def end_epoch(task: Task, progress: Progress, epoch: int, rate: float, *, print_line: bool) -> None:
-    """Add the curve's line where one is due. Raises Problem where the loss is not finite."""
+    """Add a line to the curve if one is due. Raises Problem if the loss is not finite."""
     mean = progress.mean_loss
     if not np.isfinite(mean):
         raise Problem(
-            f"{task.name}: the loss is not finite in epoch {epoch + 1}; lower its learning-rate in the configuration"
+            f"{task.name}: the loss is not finite in epoch {epoch + 1}; "
+            "lower its learning-rate in the configuration"
         )
     if not task.ends_line(epoch):
         return
@@ -167,7 +172,7 @@ def end_epoch(task: Task, progress: Progress, epoch: int, rate: float, *, print_
 
 
 def bar_of(task: Task, progress: Progress) -> tqdm:
-    """A progress bar, on a terminal alone."""
+    """A progress bar, shown only on a terminal."""
     return tqdm(
         total=task.steps, initial=progress.step, desc=task.name, unit="step", disable=not sys.stderr.isatty()
     )
@@ -176,7 +181,7 @@ def bar_of(task: Task, progress: Progress) -> tqdm:
 def state_of(
     module: torch.nn.Module, optimizers: list[torch.optim.Optimizer], progress: Progress
 ) -> dict[str, Any]:
-    """What a checkpoint holds, the random state left out."""
+    """The state in a checkpoint, except the random state."""
     return {
         "module": module.state_dict(),
         "optimizers": [optimizer.state_dict() for optimizer in optimizers],
@@ -193,7 +198,7 @@ def restore(
     optimizers: list[torch.optim.Optimizer],
     progress: Progress,
 ) -> None:
-    """Put everything back to where `state_of` was called."""
+    """Restore a state that `state_of` returned."""
     module.load_state_dict(state["module"])
     for optimizer, saved in zip(optimizers, state["optimizers"], strict=True):
         optimizer.load_state_dict(saved)

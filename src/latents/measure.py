@@ -1,4 +1,4 @@
-"""The measurements of one run: what each takes, and the metrics that it adds to the record."""
+"""The measurements of one run, each of which adds its metrics to the record."""
 
 import base64
 import time
@@ -21,19 +21,19 @@ from latents.measures import PROBES, metric
 from latents.model import Model
 from latents.probe import Parts
 
-PATHS = 4  # interpolations kept for the figures
+PATHS = 4  # interpolations written for the figures
 
 
 @dataclass
 class Measured:
-    """The metrics of a record, in the order they were measured, and the seconds of each part of the job."""
+    """The metrics of a record, in the order of measurement, and the seconds of each part of the job."""
 
     metrics: list[dict[str, Any]] = field(default_factory=list)
     seconds: dict[str, float] = field(default_factory=dict)
     last: float = field(default_factory=time.perf_counter)
 
     def add(self, name: str, split: str, value: float | None) -> None:
-        """A value that does not exist (None) is left out. Raises Problem for one that is not finite."""
+        """Add a value, unless it is None (undefined). Raises Problem if it is not finite."""
         if value is None:
             return
         if not np.isfinite(value):
@@ -44,13 +44,13 @@ class Measured:
         self.metrics.append({"metric": name, "split": split, "value": value, "unit": metric(name).unit})
 
     def lap(self, part: str) -> None:
-        """Count the seconds since the last call to a part of the job."""
+        """Add the seconds since the last call to those of a part of the job."""
         now = time.perf_counter()
         self.seconds[part], self.last = self.seconds.get(part, 0.0) + now - self.last, now
 
 
 class Subject(NamedTuple):
-    """What is measured: a model and its codes, beside images uint8 [n, c, h, w] and labels [n]; by split."""
+    """What is measured: a model; and by split images uint8 [n, c, h, w], labels [n] and codes [n, d]."""
 
     study: Study
     run: Run
@@ -67,7 +67,7 @@ class Subject(NamedTuple):
 
 
 def subject_of(study: Study, run: Run, model: Model, found: Measured, *, final: bool) -> Subject:
-    """Load the data and encode them; without `final` the test split is not read."""
+    """Load and encode the data; without `final` the test split is not read."""
     device = device_of(study)
     model.to(device, memory_format=torch.channels_last).eval()
     split = data.load(study, run.dataset, with_test=final)
@@ -81,7 +81,11 @@ def subject_of(study: Study, run: Run, model: Model, found: Measured, *, final: 
 
 
 def measure_probes(subject: Subject, found: Measured) -> dict[str, Any]:
-    """All probes on all splits; returns which probe val chooses as the better one, and each one's correctness on test."""
+    """Fit all probes and add their accuracy on all splits.
+
+    Returns the probe that is better on val, the settings chosen on val, and the correctness of each test
+    prediction.
+    """
     codes, labels = subject.codes, subject.labels
     outcomes = {
         name: fitted(codes, labels, subject.study.probe, subject.classes)
@@ -108,7 +112,7 @@ def measure_probes(subject: Subject, found: Measured) -> dict[str, Any]:
 def add_probes(
     subject: Subject, codes: Parts, labels: Parts, suffix: str, splits: list[str], found: Measured
 ) -> dict[str, float]:
-    """The probes that are fitted on few labels, on other codes or labels; returns the settings that val chose."""
+    """Fit the few-label probes on other codes or labels; returns the settings chosen on val."""
     settings = {}
     for name in (name for name in probe.FUNCTIONS if PROBES[name].few_labels):
         outcome = probe.FUNCTIONS[name](codes, labels, subject.study.probe, subject.classes)
@@ -121,9 +125,9 @@ def add_probes(
 
 
 def measure_few_labels(subject: Subject, found: Measured) -> dict[str, float]:
-    """Linear probe and kNN on shares of the training labels; the MLP is left out, which a few hundred codes cannot train.
+    """Linear probe and kNN on shares of the training labels; returns the settings chosen on val.
 
-    Returns the settings that val chose.
+    The MLP is left out because a few hundred codes are too few to train it.
     """
     codes, labels, settings = subject.codes, subject.labels, {}
     seed = subject.study.dataset(subject.run.dataset).split_seed
@@ -137,7 +141,10 @@ def measure_few_labels(subject: Subject, found: Measured) -> dict[str, float]:
 
 
 def measure_projection(subject: Subject, found: Measured) -> dict[str, float]:
-    """Linear probe and kNN on the projection head's output, where there is one; returns the settings that val chose."""
+    """Linear probe and kNN on the output of the projection head, if there is one.
+
+    Returns the settings chosen on val.
+    """
     projector = subject.model.projector
     if projector is None:
         return {}
@@ -149,10 +156,11 @@ def measure_projection(subject: Subject, found: Measured) -> dict[str, float]:
 def measure_reconstruction(
     subject: Subject, shown: str, found: Measured
 ) -> tuple[Decode, dict[str, Parts], Tensor]:
-    """MAE, PSNR and SSIM by the method's own decoder, and MAE by one that is trained on the frozen codes.
+    """MAE, PSNR and SSIM with the method's own decoder, and MAE with a decoder trained on the frozen codes.
 
-    Where a method has no decoder of its own, the second is the first; variants get it then alone. Returns the first,
-    each image's MAE by either, and the decoded images of the split that is shown.
+    A method without a decoder of its own uses the decoder on frozen codes for both; for variants, that
+    decoder is trained only in this case. Returns the decoder used for all three measures, each image's MAE
+    with either decoder, and the decoded images of the split `shown`.
     """
     study, model, codes, images = subject.study, subject.model, subject.codes, subject.images
     main, frozen = subject.run.variant == "main", None
@@ -173,7 +181,11 @@ def measure_reconstruction(
 
 
 def reconstruct(subject: Subject, decoder: Decode, shown: str, found: Measured) -> tuple[Parts, Tensor]:
-    """The MAE of each image [n] of each split, and the decoded images of one; no other is kept whole."""
+    """Decode all splits and add MAE, PSNR and SSIM.
+
+    Returns the MAE of each image [n] by split, and the decoded images of the split `shown`; those of the
+    other splits are discarded batch by batch.
+    """
     errors, decoded = {}, []
     measures = {"mae": mae, "psnr": psnr, "ssim": ssim}
     for split, codes in subject.codes.items():
@@ -194,7 +206,7 @@ def reconstruct(subject: Subject, decoder: Decode, shown: str, found: Measured) 
 
 
 def errors_of(subject: Subject, decoder: Decode, split: str) -> Tensor:
-    """The MAE of each image [n] of a split."""
+    """MAE of each image [n] of a split."""
     batches = zip(subject.codes[split].split(4 * BATCH), subject.images[split].split(4 * BATCH), strict=True)
     precision = subject.study.precision
     return torch.cat(
@@ -203,13 +215,16 @@ def errors_of(subject: Subject, decoder: Decode, split: str) -> Tensor:
 
 
 def measure_geometry(subject: Subject, found: Measured) -> None:
-    """On val and test; codes centred on the training mean. The two views are the same for every method, of a sample."""
+    """Geometry on val and test, of codes centred on the training mean.
+
+    Alignment compares two views of a sample of images, the same for every method.
+    """
     study, settings = subject.study, subject.study.measurement
     mean = subject.codes["train"].mean(0)
     for number, split in enumerate(name for name in ("val", "test") if name in subject.codes):
         codes, classes = subject.codes[split] - mean, subject.labels[split]
         random = generator(codes.device, settings.seed, number)
-        # the published test files are sorted by source, so a part of them is drawn, not taken from the front
+        # the published test files are sorted by source, so a subset is drawn at random
         order = np.random.default_rng(settings.seed).permutation(len(codes))
         drawn, sample = order[: settings.silhouette_points], subject.images[split][order[: settings.sample]]
 
@@ -228,7 +243,10 @@ def measure_geometry(subject: Subject, found: Measured) -> None:
 
 
 class Paths(NamedTuple):
-    """Interpolations between pairs of test images: positions [p, 2], frames [p, steps, c, h, w] of either kind."""
+    """Interpolations between pairs of test images.
+
+    `pairs` are positions [p, 2]; `codes` and `pixels` are frames [p, steps, c, h, w] of the two kinds.
+    """
 
     pairs: np.ndarray
     codes: Tensor
@@ -238,7 +256,10 @@ class Paths(NamedTuple):
 def measure_interpolation(
     subject: Subject, classifier: Model, decoder: Decode, decoded: Tensor, found: Measured
 ) -> Paths:
-    """On test: through the codes and through the pixels; and what the reference classifier makes of decoded images."""
+    """Interpolate between test images through the codes and through the pixels.
+
+    Also adds the reference classifier's accuracy on the test images and on the decoded test images.
+    """
     study, settings = subject.study, subject.study.measurement
     codes, images, labels = (part["test"] for part in (subject.codes, subject.images, subject.labels))
     classifier.to(codes.device, memory_format=torch.channels_last).eval()
@@ -263,7 +284,7 @@ def measure_interpolation(
         along = classify(frames.flatten(0, 1)).unflatten(0, frames.shape[:2])
         changes, counted = interpolate.class_changes(along, classes)
         found.add(f"path_length{suffix}", "test", interpolate.path_length(frames))
-        # a mean over a handful of pairs says nothing: only its count is kept then
+        # a mean over very few pairs is not informative: only their number is recorded
         enough = counted >= settings.fewest_pairs
         found.add(f"class_changes{suffix}", "test", changes if enough else None)
         found.add(f"class_changes{suffix}_pairs", "test", counted)

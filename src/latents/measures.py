@@ -1,7 +1,7 @@
-"""What is measured, and how each number is printed: probes, metrics, and the settings of both. No torch here.
+"""What is measured and how each number is printed: probes, metrics, and their settings.
 
-A probe is a line in PROBES, a function of the same name in `latents.probe`, and its settings, if it has any,
-in ProbeSettings. Figures and tables show every probe of PROBES.
+A probe is a line in PROBES, a function of the same name in `latents.probe`, and its settings, if any, in
+ProbeSettings. Figures and tables show all probes of PROBES. This module must not import torch.
 """
 
 from typing import Annotated, NamedTuple
@@ -22,23 +22,22 @@ from latents.settings import (
 
 
 class Probe(NamedTuple):
-    """How a probe is printed, and what it is used for."""
+    """How a probe is printed and what it is used for."""
 
     label: str
-    short: str  # as the head of a column
+    short: str  # heading of a column
     marker: str
     color: str
-    competes: bool = False  # is one of those among which validation chooses the better probe
-    few_labels: bool = False  # is fitted on shares of the training labels, and on projections, too
+    competes: bool = False  # one of those among which val chooses the better probe
+    few_labels: bool = False  # also fitted on shares of the training labels and on projections
 
 
 PROBES = {
     "linear": Probe("linear probe", "linear", "o", "#0072b2", competes=True, few_labels=True),
     "mlp": Probe("MLP probe", "MLP", "s", "#d55e00", competes=True),
     "knn": Probe("cosine kNN", "kNN", "^", "#009e73", few_labels=True),
-    "head": Probe(
-        "classification head", "head", "D", "#000000"
-    ),  # of methods that see labels, on its own codes
+    # of methods that see labels, on their own codes
+    "head": Probe("classification head", "head", "D", "#000000"),
 }
 
 
@@ -77,7 +76,10 @@ METRICS = {
 
 
 def metric(name: str) -> Metric:
-    """How a metric is printed; `accuracy_<probe>`, with any suffix, is that of the probe in percent."""
+    """How a metric is printed. Unknown ones have 3 decimals.
+
+    `accuracy_<probe>`, with any suffix, is that probe's accuracy in percent.
+    """
     if name not in METRICS and name.startswith("accuracy_"):
         probe, _, rest = name.removeprefix("accuracy_").partition("_")
         return Metric(
@@ -104,17 +106,16 @@ class ProbeSettings(Strict, frozen=True):
 
 
 class Measurement(Strict, frozen=True):
-    """Fixed choices of the other measurements; the seed draws images and views, the same for every method."""
+    """Settings of the other measurements; the seed draws images and views, the same for every method."""
 
     seed: Seed
     label_shares: list[Share]  # of the training labels, for the probes with few labels
-    sample: Annotated[
-        int, Meta(ge=4)
-    ]  # images whose codes are compared between runs, and whose views are aligned
+    # number of images whose codes are compared between runs, and on which alignment is measured
+    sample: Annotated[int, Meta(ge=4)]
     silhouette_points: Positive
     alignment: Augmentation
     pairs: Positive  # interpolations that are measured
-    fewest_pairs: Positive  # below this no mean number of class changes is given
+    fewest_pairs: Positive  # with fewer, no mean number of class changes is recorded
     tsne_points: Positive
     tsne_perplexity: Rate
     tsne_neighbours: Positive  # of the trustworthiness

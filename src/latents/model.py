@@ -1,4 +1,4 @@
-"""What every method's networks have in common, and their file of weights."""
+"""What the networks of all methods have in common, and their weights file."""
 
 import contextlib
 import json
@@ -20,24 +20,25 @@ from latents.device import to_float
 from latents.methods import MethodSettings
 from latents.settings import Widths
 
-FITTED_ON = 5000  # training images for standardisation and whitening
+FITTED_ON = 5000  # training images that standardisation and whitening are fitted on
 
 
 class Setting(NamedTuple):
-    """What networks are built for: images and classes of a data set, and the sizes that a study's methods share."""
+    """What networks are built for: shape and classes of a data set, and sizes that methods share."""
 
     shape: Shape
     classes: int
     widths: Widths  # of the encoder
     decoder_channels: int
-    plain_channels: Widths | None  # of the plain decoder, where a method borrows it from `autoencoder`
+    plain_channels: Widths | None  # of the plain decoder, if the method uses it
 
 
 class Model(nn.Module):
-    """The networks of one method; a subclass says what they are, what they see, and what they are trained for.
+    """The networks of one method. A subclass defines the networks, their views and their objective.
 
-    A subclass is built from (settings, setting). It sets what it has of `encoder` (images [n, c, h, w] in [0, 1] ->
-    codes [n, d]), `decoder` (codes -> images), `head` (codes -> logits) and `projector` (codes -> z).
+    A subclass is built from (settings, setting). It sets `encoder` (images [n, c, h, w] in [0, 1] -> codes
+    [n, d]) and, where it has them, `decoder` (codes -> images), `head` (codes -> logits) and `projector`
+    (codes -> z).
     """
 
     encoder: nn.Module
@@ -49,19 +50,19 @@ class Model(nn.Module):
         self.projector: nn.Module | None = None
 
     def fit(self, images: Tensor) -> None:
-        """Fit what is fitted, not learnt, on the training images uint8 [n, c, h, w]."""
+        """Fit what is not learnt by gradient descent, on training images uint8 [n, c, h, w]."""
         self.encoder.fit(to_float(images[:FITTED_ON]))
 
     def views(self, images: Tensor, random: Generator) -> tuple[Tensor, ...]:
-        """What a training step sees of images float [n, c, h, w] in [0, 1]."""
+        """The views of images float [n, c, h, w] in [0, 1] that a training step uses."""
         raise TypeError(f"{type(self).__name__} is not trained")
 
     def objective(self, views: tuple[Tensor, ...], labels: Tensor) -> Tensor:
-        """The loss of a batch, a scalar: its views, and labels int64 [n]."""
+        """The loss of a batch, a scalar, from its views and labels int64 [n]."""
         raise TypeError(f"{type(self).__name__} is not trained")
 
     def decode(self, codes: Tensor) -> Tensor:
-        """codes [n, d] -> images [n, c, h, w] in [0, 1], by the method's own decoder."""
+        """Codes [n, d] -> images [n, c, h, w] in [0, 1], by the method's own decoder."""
         return self.decoder(codes)
 
     @property
@@ -71,7 +72,10 @@ class Model(nn.Module):
 
 
 def build(study: Study, run: Run) -> Model:
-    """Freshly initialised networks; the seed decides their weights, so methods that share one start alike."""
+    """Newly initialised networks.
+
+    The seed determines their weights, so the layers that methods share start with the same weights.
+    """
     name = "guided" if run.method == REFERENCE_CLASSIFIER else run.base
     settings: MethodSettings = study.settings(run.dataset, run.method)
     data = DATASETS[run.dataset]
@@ -84,22 +88,28 @@ def build(study: Study, run: Run) -> Model:
 
 @contextlib.contextmanager
 def forked(seed: int) -> Iterator[None]:
-    """Inside, torch's global generators are seeded; outside they are as they were. For initialisation and dropout."""
+    """Context in which torch's global generators are seeded; on exit they are restored.
+
+    For initialisation and dropout.
+    """
     with torch.random.fork_rng(range(torch.cuda.device_count())):
         torch.manual_seed(seed)
         yield
 
 
 def save_model(path: str | Path, model: Model, training: dict[str, Any]) -> None:
-    """Write weights with the configuration that made them, whole or not at all."""
+    """Write weights and the configuration that made them, atomically. Raises Problem."""
     tensors = {name: value.contiguous().cpu() for name, value in model.state_dict().items()}
-    # one key: safetensors writes several in an order that changes from run to run
+    # a single key, because safetensors writes several keys in an order that varies
     metadata = {"latents": json.dumps({"format": record.FORMAT, "training": training}, sort_keys=True)}
     record.write_bytes(path, save(tensors, metadata))
 
 
 def load_model(path: str | Path, study: Study) -> tuple[Model, Run]:
-    """Read weights, and of which run they are; raises Problem when they are missing, broken or of another study."""
+    """Read weights and the run that they belong to.
+
+    Raises Problem if they are missing, broken, or of another version or study.
+    """
     try:
         with safetensors.safe_open(str(path), "pt") as file:
             made = json.loads((file.metadata() or {}).get("latents", "{}"))
@@ -119,7 +129,7 @@ def load_model(path: str | Path, study: Study) -> tuple[Model, Run]:
         run = Run(training["dataset"], training["run"], training["seed"])
         expected = json.loads(json.dumps(study.training(run)))
     except (KeyError, TypeError, Problem):
-        expected = None  # a run that this study does not have
+        expected = None  # the study has no such run
     if expected is None or expected != training:
         raise Problem(
             f"{path}: made with another configuration; delete the file and run again, "

@@ -1,10 +1,11 @@
-"""The networks that methods share: encoder, decoder, heads; and the layers of the others.
+"""The networks that methods share (encoder, decoder, heads), and layers for the others.
 
-Every encoder takes images [n, c, h, w] in [0, 1] and returns one code for each (128 numbers, but where a sweep
-varies it); every decoder takes codes and returns images in [0, 1]. Nothing but the code passes between them.
+Every encoder takes images [n, c, h, w] in [0, 1] and returns one code for each (128 numbers, unless a sweep
+varies the size); every decoder takes codes and returns images in [0, 1]. Only the code passes between them.
 """
 
 import math
+from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
@@ -16,7 +17,7 @@ from latents.settings import CODE_SIZE
 
 
 class Float32(nn.Module):
-    """A layer kept in float32 under autocast: codes and pixels deserve more than bfloat16's eight bits."""
+    """A layer kept in float32 under autocast: bfloat16's eight bits are too few for codes and pixels."""
 
     def __init__(self, layer: nn.Module) -> None:
         super().__init__()
@@ -28,14 +29,17 @@ class Float32(nn.Module):
 
 
 def layout_of(x: Tensor) -> torch.memory_format:
-    """Channels last or torch's default; layers that get both at once fall back to slow loops."""
+    """The memory format of a tensor: channels last or torch's default.
+
+    Layers that get tensors of both formats fall back to slow loops.
+    """
     return (
         torch.channels_last if x.is_contiguous(memory_format=torch.channels_last) else torch.contiguous_format
     )
 
 
 def flat(features: Tensor) -> Tensor:
-    """[n, c, h, w] -> [n, c * h * w]; the gradient comes back in the features' own layout."""
+    """[n, c, h, w] -> [n, c * h * w]; the gradient has the memory format of the features."""
     if features.requires_grad:
         layout = layout_of(features)
         features.register_hook(lambda gradient: gradient.contiguous(memory_format=layout))
@@ -43,12 +47,12 @@ def flat(features: Tensor) -> Tensor:
 
 
 def unflat(x: Tensor, shape: tuple[int, int, int], layer: nn.Module) -> Tensor:
-    """[n, c * h * w] -> [n, c, h, w], in the layout of the weights of the layer that takes it."""
+    """[n, c * h * w] -> [n, c, h, w], in the memory format of the weights of `layer`, which comes next."""
     return x.unflatten(1, shape).contiguous(memory_format=layout_of(layer.weight))
 
 
 class Standardise(nn.Module):
-    """Per-channel standardisation; the statistics are fitted on the training images alone."""
+    """Per-channel standardisation; the statistics are fitted on training images only."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -56,7 +60,7 @@ class Standardise(nn.Module):
         self.register_buffer("std", torch.ones(1, channels, 1, 1))
 
     def fit(self, images: Tensor) -> None:
-        """images: float [n, c, h, w] in [0, 1]."""
+        """Fit mean and standard deviation of images: float [n, c, h, w] in [0, 1]."""
         self.mean.copy_(images.mean((0, 2, 3), keepdim=True))
         self.std.copy_(images.std((0, 2, 3), keepdim=True))
 
@@ -67,7 +71,7 @@ class Standardise(nn.Module):
 class Whitening(nn.Conv2d):
     """Frozen first layer: 2x2 patches projected on their principal directions, both signs, at unit variance.
 
-    From airbench (Jordan 2024, arXiv 2404.00498); fitted on the training images, without labels.
+    From airbench (Jordan 2024, arXiv 2404.00498); fitted on training images, without labels.
     """
 
     def __init__(self, channels: int) -> None:
@@ -75,15 +79,14 @@ class Whitening(nn.Conv2d):
         self.weight.requires_grad_(False)
 
     def fit(self, images: Tensor, epsilon: float = 5e-4) -> None:
-        """images: float [n, c, h, w], standardised."""
+        """Fit the filters on images: float [n, c, h, w], standardised."""
         products, total, n = 0.0, 0.0, 0
         for part in images.split(500):  # all patches at once would take more than a gigabyte
-            patches = (
-                nn.functional.unfold(part, 2).transpose(1, 2).flatten(0, 1).double()
-            )  # [500 * positions, 4c]
+            # [500 * positions, 4c]
+            patches = nn.functional.unfold(part, 2).transpose(1, 2).flatten(0, 1).double()
             products, total, n = products + patches.T @ patches, total + patches.sum(0), n + len(patches)
         values, vectors = torch.linalg.eigh(products / n - (total / n).outer(total / n))
-        # the sign of an eigenvector is arbitrary: make its largest entry positive, so that machines agree
+        # the sign of an eigenvector is arbitrary: a positive largest entry makes machines agree
         vectors = vectors * vectors.gather(0, vectors.abs().argmax(0, keepdim=True)).sign()
         filters = (vectors / (values + epsilon).sqrt()).T.reshape(-1, *self.weight.shape[1:])
         self.weight.copy_(torch.cat([filters, -filters]))
@@ -103,7 +106,7 @@ def block(inputs: int, outputs: int) -> nn.Sequential:
 
 
 class Encoder(nn.Module):
-    """The encoder that all methods but `pca` and `autoencoder` share: 25 to 32 pixels a side -> 3x3 map -> code.
+    """The encoder of all methods but `pca` and `autoencoder`: 25 to 32 pixels a side -> 3x3 map -> code.
 
     Optionally a linear path from the pixels of full-size images is added to the code.
     """
@@ -121,7 +124,7 @@ class Encoder(nn.Module):
         self.standardise = Standardise(channels)
         self.whiten = Whitening(channels)
         steps = [8 * channels, *widths]
-        self.blocks = nn.Sequential(nn.GELU(), *(block(a, b) for a, b in zip(steps, steps[1:], strict=False)))
+        self.blocks = nn.Sequential(nn.GELU(), *(block(a, b) for a, b in pairwise(steps)))
         self.to_code = Float32(nn.Linear(9 * widths[-1], code_size))
         self.linear = (
             mark(Float32(nn.Linear(math.prod(shape), code_size)), LINEAR_PATH) if linear_path else None
@@ -129,7 +132,7 @@ class Encoder(nn.Module):
 
     @torch.no_grad()
     def fit(self, images: Tensor) -> None:
-        """Fit what is fitted, not learnt, on training images: float [n, c, h, w] in [0, 1]."""
+        """Fit standardisation and whitening on training images: float [n, c, h, w] in [0, 1]."""
         self.standardise.fit(images)
         self.whiten.fit(self.standardise(images))
 
@@ -154,12 +157,12 @@ def classification_head(code_size: int, classes: int) -> nn.Sequential:
 
 
 def clamp(x: Tensor) -> Tensor:
-    """Clamp to the pixels' range [0, 1], with the gradient of the identity, so that no pixel is stuck outside."""
+    """Clamp to [0, 1], with the gradient of the identity, so that no pixel gets stuck outside the range."""
     return x + (x.clamp(0, 1) - x).detach()
 
 
 class Residual(nn.Module):
-    """Two 3x3 convolutions on a residual branch."""
+    """Residual block with two 3x3 convolutions."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -176,7 +179,10 @@ class Residual(nn.Module):
 
 
 class Decoder(nn.Module):
-    """Residual decoder: a quarter of the resolution -> half -> all, by pixel shuffling; optionally a linear path."""
+    """Residual decoder with two steps of pixel shuffling: a quarter of the resolution -> half -> full.
+
+    Optionally, a linear path from the code to the pixels is added.
+    """
 
     def __init__(self, shape: Shape, channels: int, linear_path: bool, code_size: int = CODE_SIZE) -> None:
         super().__init__()

@@ -1,6 +1,7 @@
-"""The objectives: L1, cross-entropy (both torch's own), NT-Xent and SupCon; and the gradients that an autoencoder may reconstruct.
+"""The objectives NT-Xent and SupCon, and the gradient histograms that an autoencoder may reconstruct.
 
-Two views of n images come as z [2n, d]: rows i and i + n are the two views of image i.
+The other objectives, L1 and cross-entropy, are torch's own. Two views of n images are given as z [2n, d], in
+which rows i and i + n belong to image i.
 """
 
 import math
@@ -9,15 +10,16 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-DIRECTIONS, CELL = 9, 4  # of gradient histograms: bins over half a turn, pixels a side
+DIRECTIONS, CELL = 9, 4  # of gradient histograms: bins over half a turn, pixels a side of a cell
 
 
 def supcon(z: Tensor, labels: Tensor, temperature: float) -> Tensor:
-    """Supervised contrastive loss, L_out (Khosla et al. 2020, equation 2). z [2n, d] need not be normalised; labels [n].
+    """Supervised contrastive loss, L_out (Khosla et al. 2020, equation 2), of z [2n, d] with labels [n].
 
-    Positives of an anchor are all other rows with its label; every other row is in the denominator.
+    z need not be normalised. The positives of an anchor are all other rows with its label; all other rows are
+    in the denominator.
     """
-    with torch.autocast(z.device.type, enabled=False):  # similarities over a small temperature need float32
+    with torch.autocast(z.device.type, enabled=False):  # small temperatures need float32 similarities
         z = functional.normalize(z.float(), dim=1)
         labels = labels.repeat(2)
         logits = z @ z.T / temperature  # [2n, 2n]
@@ -28,16 +30,18 @@ def supcon(z: Tensor, labels: Tensor, temperature: float) -> Tensor:
 
 
 def nt_xent(z: Tensor, temperature: float) -> Tensor:
-    """NT-Xent (Chen et al. 2020, equation 1): the other view of the image is the one positive. z [2n, d]."""
+    """NT-Xent (Chen et al. 2020, equation 1) of z [2n, d]: the only positive is the image's other view."""
     n = len(z) // 2
     return supcon(z, torch.arange(n, device=z.device), temperature)
 
 
 def gradient_histograms(images: Tensor) -> Tensor:
-    """Histograms of oriented gradients (Dalal & Triggs 2005): images float [n, c, h, w] in [0, 1] -> [n, 9, h / 4, w / 4].
+    """Histograms of oriented gradients (Dalal & Triggs 2005).
 
-    One for each cell of 4x4 pixels: nine unsigned directions, each pixel's gradient (of the colour where it is largest) shared
-    between the two nearest; each histogram brought to length 1, weak ones to less. Sides must be multiples of 4.
+    Images float [n, c, h, w] in [0, 1] -> [n, 9, h / 4, w / 4]; h and w must be multiples of 4. Each cell of
+    4x4 pixels has a histogram of nine unsigned directions. Each pixel's gradient, of the colour where it is
+    largest, is shared between the two nearest directions. Histograms are normalised to length 1, weak ones to
+    less.
     """
     with torch.autocast(images.device.type, enabled=False):
         padded = functional.pad(images, (1, 1, 1, 1), mode="replicate")

@@ -1,4 +1,4 @@
-"""The optimisers: SGD with Nesterov momentum, AdamW, and Muon for the weights of hidden layers beside AdamW for the rest."""
+"""The optimisers: SGD with Nesterov momentum, AdamW, and Muon for hidden weights with AdamW for the rest."""
 
 import torch
 from torch import Tensor, nn
@@ -8,18 +8,16 @@ from latents.settings import Optimisation
 MOMENTUM = 0.95  # of Muon
 COEFFICIENTS = (3.4445, -4.7750, 2.0315)  # of the quintic iteration, as published
 ITERATIONS = 5
-LINEAR_PATH, ADAMW, MUON = (
-    "linear path",
-    "adamw",
-    "muon",
-)  # groups of parameters; layers are marked with the first two
+# groups of parameters; layers are marked with the first two
+LINEAR_PATH, ADAMW, MUON = "linear path", "adamw", "muon"
 
 
 def orthogonalised(matrix: Tensor) -> Tensor:
-    """A matrix [r, c] with its singular values brought near 1, by Newton and Schulz's iteration (Jordan et al. 2024).
+    """A matrix [r, c] with its singular values moved close to 1, by Newton-Schulz iteration.
 
-    Each step multiplies x by a polynomial of x x^T. As these all commute, the steps are taken on x x^T alone, the smaller side
-    squared, and x is multiplied once, by their product (Gram Newton-Schulz, Zhang et al. 2026); in float32, which that needs.
+    Each step multiplies x by a polynomial of x x^T (Jordan et al. 2024). Since these polynomials commute, the
+    iteration works on the Gram matrix x x^T of the smaller side alone, and x is multiplied once, by their
+    product (Gram Newton-Schulz, Zhang et al. 2026). This needs float32.
     """
     a, b, c = COEFFICIENTS
     x = matrix.float()
@@ -38,10 +36,11 @@ def orthogonalised(matrix: Tensor) -> Tensor:
 
 
 class Muon(torch.optim.Optimizer):
-    """Momentum, orthogonalised: every direction of a weight matrix is moved alike (Jordan et al. 2024).
+    """Orthogonalised momentum: a weight matrix moves equally far in every direction (Jordan et al. 2024).
 
-    A convolution's filters are flattened to a matrix. The step is scaled to the size of AdamW's and weight decay is
-    decoupled (Liu et al. 2025, arXiv 2502.16982), so that learning rates mean the same. torch's own takes no filters.
+    A convolution's filters are flattened to a matrix. The step is scaled to the size of AdamW's and weight
+    decay is decoupled (Liu et al. 2025, arXiv 2502.16982), so that both can use the same learning rate.
+    torch's own Muon does not accept convolution filters.
     """
 
     def __init__(self, groups: list[dict], rate: float, decay: float) -> None:
@@ -55,20 +54,26 @@ class Muon(torch.optim.Optimizer):
                 if not state:
                     state["momentum"] = torch.zeros_like(weight)
                 momentum = state["momentum"].lerp_(weight.grad, 1 - MOMENTUM)
-                update = orthogonalised(weight.grad.lerp(momentum, MOMENTUM).flatten(1))  # Nesterov's
+                update = orthogonalised(weight.grad.lerp(momentum, MOMENTUM).flatten(1))  # Nesterov momentum
                 size = 0.2 * max(update.shape) ** 0.5
                 weight.mul_(1 - group["lr"] * group["weight_decay"])
                 weight.add_(update.view(weight.shape), alpha=-group["lr"] * size)
 
 
 def mark(module: nn.Module, group: str) -> nn.Module:
-    """Mark a layer, with all parameters in it, as one of LINEAR_PATH or ADAMW; the other layers are Muon's."""
+    """Put a layer, with all its parameters, in the group LINEAR_PATH or ADAMW.
+
+    Weights in unmarked layers are Muon's.
+    """
     module.optimiser_group = group
     return module
 
 
 def parameters_by_group(module: nn.Module) -> dict[str, list[Tensor]]:
-    """The parameters that are trained, in the module's order, by the group that their layer is marked with."""
+    """Group -> its trainable parameters, in the module's order.
+
+    In unmarked layers, those with two or more axes are MUON's and the others ADAMW's.
+    """
     marks = {
         parameter: layer.optimiser_group
         for layer in module.modules()
@@ -85,11 +90,12 @@ def parameters_by_group(module: nn.Module) -> dict[str, list[Tensor]]:
 def optimizers_for(
     module: nn.Module, settings: Optimisation, linear_rate: float
 ) -> list[torch.optim.Optimizer]:
-    """What trains a module, together all of it; a group's `share` is its part of the learning rate.
+    """The optimisers that together train a module.
 
-    A linear path learns at `linear_rate` times the others' rate. Muon takes every other weight of two or more axes
-    but those of the classification head and of the layer that ends in pixels; these, the path, biases and norms
-    are AdamW's, without decay.
+    The `share` of a parameter group is its factor of the learning rate. A linear path learns at `linear_rate`
+    times the rate of the other layers. Muon trains weights with two or more axes, except in linear paths,
+    classification heads and layers that return pixels; these, biases and norms are trained by AdamW without
+    weight decay.
     """
     found = parameters_by_group(module)
     rate, decay = settings.learning_rate, settings.weight_decay

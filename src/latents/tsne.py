@@ -1,9 +1,10 @@
-"""t-SNE of a run's test codes, of the same images for every method, with its trustworthiness.
+"""t-SNE of a run's test codes, of the same images for every method, and its trustworthiness.
 
     python -m latents.tsne --config config/study.yaml --codes results/codes/mnist/pca/seed1.npz \
         --out tsne.csv --record tsne.json --timing timing.json
 
-openTSNE (Policar et al. 2019): see docs/lab-log.md for the comparison with scikit-learn's.
+writes the coordinates (index, label, x, y) and a record with the trustworthiness. It uses openTSNE (Policar
+et al. 2019); docs/lab-log.md compares it with scikit-learn's t-SNE.
 """
 
 import time
@@ -20,9 +21,10 @@ from latents.cli import Problem
 
 
 def read_codes(path: str, *names: str) -> list[np.ndarray]:
-    """Arrays of a codes file; raises Problem when it is missing or broken."""
+    """Read arrays of a codes file. Raises Problem if it is missing or broken."""
     try:
-        with np.load(path) as codes:
+        # numpy leaves a file of its own open where it is no whole archive
+        with Path(path).open("rb") as file, np.load(file) as codes:
             return [codes[name] for name in names]
     except FileNotFoundError:
         raise Problem(f"{path}: missing; run the step that makes it (snakemake {path})") from None
@@ -31,7 +33,7 @@ def read_codes(path: str, *names: str) -> list[np.ndarray]:
 
 
 def embed(codes: np.ndarray, perplexity: float, seed: int, threads: int) -> np.ndarray:
-    """Coordinates float64 [n, 2] of codes [n, 128], initialised by PCA."""
+    """Coordinates float64 [n, 2] of codes [n, d], initialised by PCA."""
     return np.asarray(
         TSNE(perplexity=perplexity, random_state=seed, n_jobs=threads, initialization="pca").fit(codes)
     )

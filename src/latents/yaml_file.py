@@ -1,4 +1,4 @@
-"""YAML files as typed structures, with one sentence where a file or a key is wrong."""
+"""YAML files as typed structures, with a one-sentence message if a file or key is wrong."""
 
 import re
 from pathlib import Path
@@ -13,13 +13,15 @@ Settings = TypeVar("Settings")
 
 
 class Loader(yaml.SafeLoader):
-    """YAML in which no mapping names a key twice (of two values the last would win), and 1e-3 is a number."""
+    """YAML in which a repeated key of a mapping is an error, and 1e-3 is a number.
+
+    PyYAML would take the last value of a repeated key.
+    """
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         seen = set()
-        for key in (
-            key for key, _ in node.value if isinstance(key, yaml.ScalarNode)
-        ):  # others are refused below
+        # keys that are not scalars are rejected below
+        for key in (key for key, _ in node.value if isinstance(key, yaml.ScalarNode)):
             if key.value in seen:
                 raise yaml.constructor.ConstructorError(
                     None, None, f"the key {key.value!r} is there twice", key.start_mark
@@ -28,7 +30,7 @@ class Loader(yaml.SafeLoader):
         return super().construct_mapping(node, deep)
 
 
-# YAML 1.1, which PyYAML reads, wants a point and a sign in floats; users write 1e-3 and 1E5 as in YAML 1.2
+# YAML 1.1, which PyYAML reads, requires a point and a sign in floats; users write 1e-3 and 1E5 as in YAML 1.2
 Loader.add_implicit_resolver(
     "tag:yaml.org,2002:float",
     re.compile(r"^[-+]?[0-9][0-9_]*(\.[0-9_]*)?[eE][-+]?[0-9]+$"),
@@ -37,7 +39,10 @@ Loader.add_implicit_resolver(
 
 
 def load_yaml(path: str | Path) -> Any:
-    """A YAML file as plain data; raises Problem when it is missing, no text, no YAML, empty, or names a key twice."""
+    """A YAML file as plain data.
+
+    Raises Problem if it is missing, not text, not YAML, empty, or repeats a key.
+    """
     try:
         content = yaml.load(Path(path).read_text(encoding="utf-8-sig"), Loader)
     except FileNotFoundError:
@@ -59,13 +64,16 @@ def load_yaml(path: str | Path) -> Any:
 
 
 def parse(path: str | Path, kind: type[Settings], content: Any = None) -> Settings:
-    """A YAML file, or content read from it, as one of the structures; raises Problem with the file and the key."""
+    """A YAML file, or content read from it, as one of the structures.
+
+    Raises Problem with the file and the key.
+    """
     content = load_yaml(path) if content is None else content
     return converted(str(path), kind, content)
 
 
 def converted(place: str, kind: type[Settings], content: Any) -> Settings:
-    """Plain data as one of the structures; raises Problem that begins with the place."""
+    """Plain data as one of the structures. Raises Problem with a message that begins with `place`."""
     try:
         return msgspec.convert(content, kind)
     except msgspec.ValidationError as error:

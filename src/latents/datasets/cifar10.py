@@ -1,4 +1,7 @@
-"""CIFAR-10 (Krizhevsky 2009, https://www.cs.toronto.edu/~kriz/cifar.html): 60,000 colour images of 32 x 32 pixels."""
+"""CIFAR-10: 60,000 colour images of 32 x 32 pixels.
+
+Krizhevsky 2009, https://www.cs.toronto.edu/~kriz/cifar.html
+"""
 
 import io
 import pickle
@@ -12,13 +15,13 @@ from latents.datasets.spec import Archive, Content, DatasetSpec, Part, StandIn
 
 CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 FOLDER = "cifar-10-batches-py"
-# of the demo's procedural stand-in (latents.standin), whose classes are every texture of every shape
+# of the demo's procedural stand-in (latents.standin), which has a class for each shape with each texture
 SHAPES = ("disc", "square", "triangle", "cross", "ring")
 TEXTURES = ("striped", "checked")
 
 
 def read(_: Part, files: list[Content]) -> tuple[np.ndarray, np.ndarray]:
-    """Images uint8 [n, 3, 32, 32] and labels int64 [n] of the batches of a part. Raises Problem."""
+    """Read a part's batches: images uint8 [n, 3, 32, 32] and labels int64 [n]. Raises Problem."""
     batches = [parse_batch(*file) for file in files]
     return np.concatenate([images for images, _ in batches]), np.concatenate(
         [labels for _, labels in batches]
@@ -26,7 +29,10 @@ def read(_: Part, files: list[Content]) -> tuple[np.ndarray, np.ndarray]:
 
 
 class Inert:
-    """Stands for an array or its type while a batch is read: it keeps what the pickle says of it, and does nothing."""
+    """Placeholder for an array or its type while a batch is read.
+
+    It stores the arguments and state in the pickle and does nothing with them.
+    """
 
     def __init__(self, *given: Any) -> None:
         self.given, self.state = given, None
@@ -35,7 +41,10 @@ class Inert:
         self.state = state
 
     def images(self) -> np.ndarray | None:
-        """uint8 [n, 3, 32, 32], or None when it is anything else; numpy itself would trust a damaged description."""
+        """Images uint8 [n, 3, 32, 32], or None if the state is anything else.
+
+        NumPy itself would trust a damaged state.
+        """
         match self.state:
             case (_, (int(n), 3072), Inert(given=(b"u1" | "u1", *_)), False | 0, bytes(pixels)) if (
                 len(pixels) == n * 3072
@@ -45,10 +54,10 @@ class Inert:
 
 
 class BatchUnpickler(pickle.Unpickler):
-    """Reads what a CIFAR-10 batch holds and nothing else: three names, each bound to something harmless."""
+    """Unpickler for CIFAR-10 batches only: it allows three names, each bound to something harmless."""
 
     def find_class(self, module: str, name: str) -> Any:
-        # the second is an argument of the first, never called
+        # the second is only an argument of the first and is never called
         allowed = {
             ("numpy.core.multiarray", "_reconstruct"): Inert,
             ("numpy", "ndarray"): None,
@@ -60,7 +69,10 @@ class BatchUnpickler(pickle.Unpickler):
 
 
 def parse_batch(path: Path, content: bytes) -> tuple[np.ndarray, np.ndarray]:
-    """Images uint8 [n, 3, 32, 32] and labels int64 [n] of a batch; refuses before any foreign code could run."""
+    """Images uint8 [n, 3, 32, 32] and labels int64 [n] of a batch.
+
+    Raises Problem for anything else, before foreign code could run.
+    """
     stream = io.BytesIO(content)
     try:
         batch = BatchUnpickler(stream, encoding="bytes").load()

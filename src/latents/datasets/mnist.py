@@ -1,4 +1,7 @@
-"""MNIST (LeCun et al. 1998, http://yann.lecun.com/exdb/mnist/): 70,000 grey digits of 28 x 28 pixels."""
+"""MNIST: 70,000 greyscale digits of 28 x 28 pixels.
+
+LeCun et al. 1998, http://yann.lecun.com/exdb/mnist/
+"""
 
 import struct
 from pathlib import Path
@@ -13,22 +16,24 @@ DIGITS = tuple(f"digit {k}" for k in range(10))
 
 
 def read(_: Part, files: list[Content]) -> tuple[np.ndarray, np.ndarray]:
-    """Images uint8 [n, 1, 28, 28] and labels int64 [n] of the two IDX files of a part. Raises Problem."""
+    """Read a part's two IDX files: images uint8 [n, 1, 28, 28] and labels int64 [n]. Raises Problem."""
     images, labels = (parse_idx(*file, item) for file, item in zip(files, (SHAPE[:2], ()), strict=True))
     if len(images) != len(labels) or labels.max(initial=0) >= len(DIGITS):
         raise Problem(
-            f"{files[1][0]}: does not hold one label 0 to 9 for each of {len(images)} images; delete it and run again"
+            f"{files[1][0]}: does not hold one label 0 to 9 for each of {len(images)} images; "
+            "delete it and run again"
         )
     return images[:, None], labels.astype(np.int64)  # [n, h, w] -> [n, 1, h, w]
 
 
 def parse_idx(path: Path, content: bytes, item: tuple[int, ...]) -> np.ndarray:
-    """Bytes of an IDX file of uint8 [n, *item]; `path` is for the message."""
+    """The array uint8 [n, *item] in an IDX file; `path` is for the message. Raises Problem."""
     n = int.from_bytes(content[4:8], "big")
     header = struct.pack(f">4B{1 + len(item)}I", 0, 0, 8, 1 + len(item), n, *item)
     if not content.startswith(header) or len(content) != len(header) + n * int(np.prod(item)):
         raise Problem(
-            f"{path}: not an IDX file of unsigned bytes {('n', *item)}, or not whole; replace it by the published file"
+            f"{path}: not an IDX file of unsigned bytes {('n', *item)}, or not whole; "
+            "replace it by the published file"
         )
     return np.frombuffer(content, np.uint8, offset=len(header)).reshape(n, *item)
 

@@ -1,4 +1,4 @@
-"""What a data set's own file states."""
+"""The structure of a data set's description, and the check of its files."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -16,37 +16,38 @@ Shape = tuple[int, int, int]  # height, width, channels
 
 @dataclass(frozen=True)
 class Archive:
-    """One published archive: its place below the data folder, and the files it holds (name -> SHA-256)."""
+    """A published archive: its path in the data folder, and the files in it (name -> SHA-256)."""
 
     place: str
     bytes: int
-    md5: str  # what is published with it, the same that torchvision checks
+    md5: str  # published with the archive; torchvision checks the same one
     files: dict[str, str]
 
 
 @dataclass(frozen=True)
 class StandIn:
-    """The demo's data in the place of a data set: it is never called by the name of the real one."""
+    """The demo's replacement for a data set, which is never printed under the name of the real one."""
 
     label: str
     classes: tuple[str, ...]
-    write: str  # module:function that writes its files below a folder, under the published names
+    write: str  # module:function that writes the files below a folder, under the published names
 
 
 @dataclass(frozen=True)
 class DatasetSpec:
-    """A line of the table. `read(part, files)` returns images uint8 [n, c, h, w] and labels int64 [n] of a part.
+    """The description of a data set.
 
-    `files` maps the name of a file, relative to the data folder, to its path and checked content.
+    `read(part, files)` returns images uint8 [n, c, h, w] and labels int64 [n] of a part. Its `files` are the
+    path and checked content of each file in `parts[part]`, in this order.
     """
 
-    label: str  # as its authors call it
+    label: str  # the name its authors use
     shape: Shape
-    images: tuple[int, int]  # in the published training and test files
+    images: tuple[int, int]  # number in the published training and test files
     classes: tuple[str, ...]  # as printed in legends
     marker: str
     filling: str
-    sources: tuple[str, ...]  # addresses, the canonical one first, each holding every archive
+    sources: tuple[str, ...]  # addresses that have all archives; the canonical one is first
     archives: tuple[Archive, ...]
     parts: dict[Part, tuple[str, ...]]  # names of the files of each part
     read: Callable[[Part, list["Content"]], tuple[np.ndarray, np.ndarray]]
@@ -62,7 +63,7 @@ Content = tuple[Path, bytes]  # of a file; the path is for messages
 
 
 def checked(root: Path, name: str, sha256: str) -> Content:
-    """A file below root, once its SHA-256 is the expected one. Raises Problem."""
+    """Read a file below root and check its SHA-256. Raises Problem."""
     mend = "run again with `--forcerun data` behind the command, and the data will be put in place anew"
     path = root / name
     try:

@@ -1,8 +1,8 @@
-"""The study's methods: the settings of each, how it is printed, and where its networks are. No torch here.
+"""The study's methods: the settings of each, how it is printed, and where its networks are.
 
-A method is settings and a line in METHODS (this file), a class in a file beside it, and values in the studies
-that have it (`config/*.yaml`). The settings stand here, not beside the networks, since reading a configuration
-or drawing a figure must not import torch, which takes seconds.
+A method consists of settings and a line in METHODS (in this file), a class in another file of this folder,
+and values in the studies that have it (`config/*.yaml`). The settings are not beside the networks because
+reading a configuration or drawing a figure must not import torch, which takes seconds.
 """
 
 import pkgutil
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 
 class MethodSettings(Strict, frozen=True):
-    """Base of every method's settings, with what holds where a method has no such setting."""
+    """Base of every method's settings, with the values for methods that lack a setting."""
 
     optimisation: ClassVar[Optimisation | None] = None  # None: nothing is trained
     labels: ClassVar[float] = 1.0
@@ -34,34 +34,36 @@ class MethodSettings(Strict, frozen=True):
     linear_rate: ClassVar[float] = 1.0
 
     def plain_channels(self, methods: dict[str, Any]) -> Widths | None:
-        """Channels of the plain decoder, where the method borrows it from `autoencoder`."""
+        """Channels of the plain decoder if the method uses that of `autoencoder`, else None."""
         return None
 
 
 class Untrained(MethodSettings, frozen=True):
-    """Of `pca` and `random`: there is nothing to set."""
+    """Settings of `pca` and `random`: there is nothing to set."""
 
 
 class Autoencoder(MethodSettings, frozen=True):
-    """Experiment 1, before: three strided convolutions, L1."""
+    """Experiment 1, before improvements: three strided convolutions, L1."""
 
     optimisation: Optimisation
     channels: Widths
 
 
 class AutoencoderPlus(MethodSettings, frozen=True):
-    """Experiment 1, after: the shared encoder, a residual decoder, linear paths, varied and corrupted input."""
+    """Experiment 1, after improvements.
+
+    The shared encoder, a residual decoder, linear paths, augmented and corrupted input.
+    """
 
     optimisation: Optimisation
     augmentation: Augmentation  # of the image that is reconstructed
-    corruption: Augmentation  # of what the encoder sees of it; it must leave the geometry alone
+    corruption: Augmentation  # of the encoder's input only; must not change the geometry
     clean_fraction: Fraction  # share of each batch that is not corrupted
-    linear_path: (
-        bool  # linear paths of encoder and decoder start as the training pixels' PCA, the rest at zero
-    )
-    linear_rate: Fraction  # learning rate of the linear paths, as a share of the others'
+    # in encoder and decoder; starts as the PCA of the training pixels; other layers add nothing at first
+    linear_path: bool
+    linear_rate: Fraction  # learning rate of the linear paths, relative to the others'
     residual_decoder: bool  # else the plain decoder of `autoencoder`
-    gradient_weight: NonNegative  # of gradient histograms beside the pixels as a target; 0: pixels alone
+    gradient_weight: NonNegative  # weight of gradient histograms as a second target; 0: pixels only
     code_size: Positive = CODE_SIZE
 
     def __post_init__(self) -> None:
@@ -74,7 +76,7 @@ class AutoencoderPlus(MethodSettings, frozen=True):
             )
 
     def plain_channels(self, methods: dict[str, Any]) -> Widths | None:
-        """As in MethodSettings; raises ValueError where the study has no `autoencoder` to borrow from."""
+        """As in MethodSettings. Raises ValueError if the study has no `autoencoder`."""
         if self.residual_decoder:
             return None
         if "autoencoder" not in methods:
@@ -83,14 +85,13 @@ class AutoencoderPlus(MethodSettings, frozen=True):
 
 
 class Guided(MethodSettings, frozen=True):
-    """Experiment 2: encoder and classifier jointly, cross-entropy."""
+    """Experiment 2: encoder and classifier trained jointly by cross-entropy."""
 
     optimisation: Optimisation
     augmentation: Augmentation
     label_smoothing: Fraction
-    labels: Share = (
-        1.0  # share of the labelled training images that it sees; smaller shares lie in larger ones
-    )
+    # share of the training images that is used; a smaller share is a subset of a larger one
+    labels: Share = 1.0
 
 
 class Contrastive(MethodSettings, frozen=True):
@@ -105,17 +106,20 @@ class Contrastive(MethodSettings, frozen=True):
 
 
 class Method(NamedTuple):
-    """A line of the table. Colours are those of Okabe and Ito; marker and hatch tell methods apart in grey."""
+    """A line of METHODS.
+
+    Colours are those of Okabe and Ito; marker and hatch distinguish methods in greyscale.
+    """
 
     label: str  # as printed
     color: str
     marker: str
     hatch: str
-    about: str  # what makes the code, for the lists of paper and README
+    about: str  # what produces the code, for the lists in the paper and the README
     settings: type[MethodSettings]
     network: str  # module:class of its networks
     sees_labels: bool = False
-    seeded: bool = True  # else nothing in it is random, and a data set has one run of it
+    seeded: bool = True  # if not, nothing is random, and each data set has one run
 
 
 METHODS = {
@@ -143,7 +147,7 @@ METHODS = {
         color="#56b4e9",
         marker="v",
         hatch="////",
-        about="experiment 1, before improvements: a plain convolutional autoencoder",
+        about="experiment 1, before: a plain convolutional autoencoder",
         settings=Autoencoder,
         network="latents.methods.exp1_autoencoder:PlainAutoencoder",
     ),

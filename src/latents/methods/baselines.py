@@ -12,7 +12,7 @@ from latents.settings import CODE_SIZE
 
 
 class PCA(nn.Module):
-    """Principal components of the training pixels: encoder and decoder in one."""
+    """Principal components of the training pixels, as encoder and decoder."""
 
     def __init__(self, shape: Shape, code_size: int = CODE_SIZE) -> None:
         super().__init__()
@@ -23,9 +23,9 @@ class PCA(nn.Module):
 
     @torch.no_grad()
     def fit(self, images: Tensor) -> None:
-        """images: uint8 [n, c, h, w].
+        """Fit mean and components on images: uint8 [n, c, h, w].
 
-        The covariance is exact: in 256 images every sum of products is a whole number below 2^24.
+        The sums of products are exact: over 256 images each is an integer below 2^24.
         """
         pixels = images.flatten(1)
         total = torch.zeros(pixels.shape[1], dtype=torch.float64)
@@ -72,7 +72,7 @@ class PrincipalComponents(Model):
 
 
 class RandomEncoder(Model):
-    """`random`: the shared encoder with its first weights."""
+    """`random`: the shared encoder with its initial weights."""
 
     def __init__(self, settings: Untrained, setting: Setting) -> None:
         super().__init__()

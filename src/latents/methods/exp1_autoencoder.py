@@ -1,4 +1,4 @@
-"""Experiment 1, self-supervised autoencoding: a plain autoencoder, and the improved one. No labels."""
+"""Experiment 1, self-supervised autoencoding: a plain autoencoder and an improved one, without labels."""
 
 import math
 
@@ -45,7 +45,10 @@ class PlainAutoencoder(Model):
 
 
 class ImprovedAutoencoder(Model):
-    """`autoencoder-plus`: the shared encoder, a residual decoder, linear paths, gradients as a second target."""
+    """`autoencoder-plus`: the improved autoencoder.
+
+    The shared encoder, a residual decoder, linear paths, and gradient histograms as a second target.
+    """
 
     def __init__(self, settings: AutoencoderPlus, setting: Setting) -> None:
         super().__init__()
@@ -57,7 +60,7 @@ class ImprovedAutoencoder(Model):
         else:
             self.decoder = PlainDecoder(shape, setting.plain_channels, linear, size)
         self.gradients: nn.Module | None = None
-        if settings.gradient_weight:  # built last: with and without it the rest starts alike
+        if settings.gradient_weight:  # built last, so that the other layers start the same without it
             self.gradients = GradientDecoder(shape, setting.decoder_channels, size)
 
     def fit(self, images: Tensor) -> None:
@@ -67,9 +70,10 @@ class ImprovedAutoencoder(Model):
 
     @torch.no_grad()
     def start_from_pca(self, images: Tensor) -> None:
-        """Make the linear paths of encoder and decoder the PCA of images uint8 [n, c, h, w]; the rest adds nothing yet.
+        """Set the linear paths of encoder and decoder to the PCA of images uint8 [n, c, h, w].
 
-        The code is brought to unit scale by one number, so it reconstructs as PCA does and its geometry is PCA's.
+        The other layers add nothing at first. The code is divided by one number, so that its mean variance is
+        1; its reconstructions and its geometry are those of PCA.
         """
         pca = PCA((*images.shape[2:], images.shape[1]), self.settings.code_size)
         pca.fit(images)
@@ -85,7 +89,7 @@ class ImprovedAutoencoder(Model):
             nn.init.zeros_(layer.bias)
 
     def views(self, images: Tensor, random: Generator) -> tuple[Tensor, Tensor]:
-        """What the encoder sees, and the target: augmented images, some of them corrupted for the encoder."""
+        """The encoder's input and the target: augmented images, some of them corrupted for the encoder."""
         settings = self.settings
         target = augment.view(images, settings.augmentation, random)
         clean = augment.chance(len(target), settings.clean_fraction, random).view(-1, 1, 1, 1)
@@ -104,7 +108,7 @@ class ImprovedAutoencoder(Model):
 
 
 class PlainEncoder(nn.Module):
-    """Three convolutions of stride 2, ReLU, and a linear layer to the code."""
+    """Three convolutions of stride 2 with ReLU, and a linear layer to the code."""
 
     def __init__(self, shape: Shape, channels: Widths) -> None:
         super().__init__()
@@ -120,7 +124,7 @@ class PlainEncoder(nn.Module):
 
     @torch.no_grad()
     def fit(self, images: Tensor) -> None:
-        """images: float [n, c, h, w] in [0, 1]."""
+        """Fit the standardisation on images: float [n, c, h, w] in [0, 1]."""
         self.standardise.fit(images)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -128,7 +132,10 @@ class PlainEncoder(nn.Module):
 
 
 class PlainDecoder(nn.Module):
-    """The plain encoder mirrored: a linear layer, three transposed convolutions; optionally a linear path."""
+    """Mirror image of the plain encoder: a linear layer and three transposed convolutions.
+
+    Optionally, a linear path from the code to the pixels is added.
+    """
 
     def __init__(self, shape: Shape, channels: Widths, linear_path: bool, code_size: int = CODE_SIZE) -> None:
         super().__init__()

@@ -10,7 +10,7 @@ from latents.networks import Encoder, classification_head
 
 
 class GuidedEncoder(Model):
-    """`guided`, and the reference classifier: cross-entropy of a classification head on the code of one view."""
+    """`guided` and the reference classifier: cross-entropy of a classification head on the code of a view."""
 
     def __init__(self, settings: Guided, setting: Setting) -> None:
         super().__init__()

@@ -11,7 +11,7 @@ from latents.networks import Encoder, Float32, classification_head
 
 
 def projection_head(code_size: int, widths: tuple[int, int]) -> nn.Sequential:
-    """Codes [n, d] -> z [n, widths[1]] (Chen et al. 2020, figure 2)."""
+    """Projection head: codes [n, d] -> z [n, widths[1]] (Chen et al. 2020, figure 2)."""
     hidden, width = widths
     return nn.Sequential(
         nn.Linear(code_size, hidden),
@@ -24,7 +24,7 @@ def projection_head(code_size: int, widths: tuple[int, int]) -> nn.Sequential:
 class SimCLR(Model):
     """`contrastive`: NT-Xent between two views of each image (Chen et al. 2020)."""
 
-    with_head = False  # a classification head, built before the projection head
+    with_head = False  # whether it has a classification head, which is built before the projection head
 
     def __init__(self, settings: Contrastive, setting: Setting) -> None:
         super().__init__()
@@ -35,7 +35,7 @@ class SimCLR(Model):
         self.projector = projection_head(settings.code_size, settings.projection)
 
     def views(self, images: Tensor, random: Generator) -> tuple[Tensor]:
-        """Two views of n images as one batch [2n, c, h, w]: i and i + n are of the same image."""
+        """Two views of n images as one batch [2n, c, h, w]: i and i + n are views of the same image."""
         augmentation = self.settings.augmentation
         return (torch.cat([augment.view(images, augmentation, random) for _ in range(2)]),)
 
@@ -45,12 +45,12 @@ class SimCLR(Model):
 
 
 class SupCon(SimCLR):
-    """`supcon`: all views of the images of a class belong together (Khosla et al. 2020)."""
+    """`supcon`: all views of images of the same class are positives (Khosla et al. 2020)."""
 
     with_head = True
 
     def objective(self, views: tuple[Tensor], labels: Tensor) -> Tensor:
-        """Beside the encoder the head learns, on codes that it cannot change."""
+        """SupCon loss plus the head's cross-entropy, whose gradient does not reach the encoder."""
         (both,) = views
         codes = self.encoder(both)
         z = self.projector(codes)

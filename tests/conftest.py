@@ -1,4 +1,4 @@
-"""What several tests share: copies of the checkout, and the demo, run once to its PDF (about four minutes)."""
+"""What several tests share: copies of the checkout, and the demo, run once to its PDF (four minutes)."""
 
 import shutil
 import subprocess

@@ -1,4 +1,4 @@
-"""A whole results folder of made-up numbers and pictures, in the format of every step; not one of them was measured."""
+"""A whole results folder of made-up numbers and pictures, in the format of every step: none is measured."""
 
 import base64
 import itertools
@@ -12,13 +12,13 @@ from latents import config, record
 from latents.config import Study
 from latents.datasets import DATASETS
 from latents.methods import METHODS
-from latents.report import summarize
+from latents.report import claims, faults, speed, summarize, tables
 
 NOTE = "DEMO: stand-in for CIFAR-10, 5,000 MNIST digits"
 
 
 def plain_study(folder: str = "") -> dict:
-    """config/study.yaml and its sweeps, with three seeds of MNIST and one of CIFAR-10, and one of each sweep. With a folder: the demo."""
+    """The study with three seeds of MNIST, one of CIFAR-10 and of each sweep; with a folder, the demo."""
     plain = yaml.safe_load((record.ROOT / "config/study.yaml").read_text())
     del plain["sweeps"]
     sweeps = yaml.safe_load((record.ROOT / "config/sweeps.yaml").read_text())
@@ -36,27 +36,22 @@ def numbers(draw: np.random.Generator, run: config.Run) -> list[dict]:
     base = {"cifar10": [55, 50, 57, 64, 90, 78, 91], "mnist": [97.5, 95, 98.1, 98.7, 99.5, 99.1, 99.6]}[
         dataset
     ][rank]
-    near = lambda value, spread=0.01: float(value * (1 + spread * draw.standard_normal()))  # noqa: E731
+    near = lambda value, spread=0.01: float(value * (1 + spread * draw.standard_normal()))
     found = {}
     for shift, split in enumerate(("train", "val", "test")):
-        probes = {"linear": -8, "mlp": 0, "knn": -6, "best": 0} | (
-            {"head": 1} if METHODS[run.base].sees_labels else {}
-        )
+        probes = {"linear": -8, "mlp": 0, "knn": -6, "best": 0}
+        probes |= {"head": 1} if METHODS[run.base].sees_labels else {}
         for probe, offset in probes.items():
             value = base + offset * (100 - base) / 40 - 0.3 * shift + 0.15 * draw.standard_normal()
             found[f"accuracy_{probe}", split] = (min(99.97, float(value)), "percent")
         for probe, share in itertools.product(("linear", "knn"), (1, 10)):
             if split != "train" and main:
-                found[f"accuracy_{probe}_{share}pct", split] = (
-                    float(base - 20 / share + draw.standard_normal()),
-                    "percent",
-                )
+                value = float(base - 20 / share + draw.standard_normal())
+                found[f"accuracy_{probe}_{share}pct", split] = (value, "percent")
         if split != "train" and run.method in ("contrastive", "supcon"):
             for probe, offset in {"linear": 8, "knn": 6}.items():
-                found[f"accuracy_{probe}_projection", split] = (
-                    float(base - offset + draw.standard_normal()),
-                    "percent",
-                )
+                value = float(base - offset + draw.standard_normal())
+                found[f"accuracy_{probe}_projection", split] = (value, "percent")
         mae = [0.0503, 0.081, 0.0632, 0.0447, 0.1274, 0.1105, 0.1312][rank] / (2 if dataset == "mnist" else 1)
         found["mae", split] = (near(mae), "pixel range")
         if main:
@@ -99,7 +94,10 @@ def times(seconds: float) -> dict:
 
 
 def each_image(n: int, metrics: list[dict]) -> dict:
-    """Which of n test images a probe classifies correctly, and each one's error, as the metrics say; all share hard images."""
+    """Which of n test images a probe classifies correctly, and each one's error, as the metrics say.
+
+    All methods find the same images hard.
+    """
     on_test = {one["metric"]: one["value"] for one in metrics if one["split"] == "test"}
     hard = np.random.default_rng(8).permutation(n)
     correct = {
@@ -146,11 +144,6 @@ def write_run(study, run, results, draw, originals, pixels) -> None:
         "study": study.study,
         "config": settings,
         "config_sha256": record.config_sha256(settings),
-        "split_sha256": "a1" * 32,
-        "data_sha256": "b2" * 32,
-        "source_sha256": "c3" * 32,
-        "weights_sha256": "d4" * 32,
-        "codes_sha256": "e5" * 32,
         "versions": {"python": "3.11.2", "torch": "2.14.1"},
         "device": "cpu",
         "processor": "Made_up CPU @ 2 GHz, 100 % busy",
@@ -160,6 +153,8 @@ def write_run(study, run, results, draw, originals, pixels) -> None:
         "probe_chosen_on_val": "mlp",
         "metrics": numbers(draw, run),
     }
+    hashes = {"split": "a1", "data": "b2", "source": "c3", "weights": "d4", "codes": "e5"}
+    content |= {f"{name}_sha256": 32 * byte for name, byte in hashes.items()}
     content |= each_image(study.datasets[run.dataset].test, content["metrics"])
     trained = run.base in study.trained_methods
     noise = 0.02 * draw.standard_normal(12)
@@ -173,12 +168,8 @@ def write_run(study, run, results, draw, originals, pixels) -> None:
     blurred = (originals // 2 + 64 + draw.integers(0, 20, originals.shape)).astype(np.uint8)
     file = results / "pictures" / f"{run}.npz"
     file.parent.mkdir(parents=True, exist_ok=True)
-    shown = {
-        "originals": originals,
-        "reconstructions": blurred,
-        "indices": np.arange(12),
-        "labels": np.arange(12) % 10,
-    }
+    shown = {"originals": originals, "reconstructions": blurred}
+    shown |= {"indices": np.arange(12), "labels": np.arange(12) % 10}
     paths = {"path_ends": np.arange(8).reshape(4, 2), "path_codes": pixels // 2 + 64, "path_pixels": pixels}
     np.savez(file, **shown, **paths)
     record.write_bytes(results / "samples" / f"{run}.npz", b"")
@@ -205,9 +196,7 @@ def write_tsne(study, dataset, results, draw) -> None:
 def benchmark() -> dict:
     """The record of a benchmark that was never run."""
     contenders = (
-        "ordinary, 0 workers",
-        "ordinary, 1 workers",
-        "ordinary, 2 workers",
+        *(f"ordinary, {n} workers" for n in range(3)),
         "in memory",
         "channels last",
         "allocator",
@@ -216,12 +205,8 @@ def benchmark() -> dict:
     methods = ("autoencoder", "autoencoder-plus", "guided", "contrastive")
 
     def spread(value: float) -> dict:
-        return {
-            "median": value,
-            "low": 0.9 * value,
-            "high": 1.1 * value,
-            "rounds": [0.9 * value, value, 1.1 * value],
-        }
+        low, high = 0.9 * value, 1.1 * value
+        return {"median": value, "low": low, "high": high, "rounds": [low, value, high]}
 
     lines = []
     for dataset, base in (("cifar10", 100.0), ("mnist", 200.0)):
@@ -235,38 +220,40 @@ def benchmark() -> dict:
         for k in (1, 2, 3)
     ]
     points = [{"points": n, "seconds": n / 100, "gib": 1.0} for n in (1000, 3000, 10000)]
+    peak = {"conv_peak_share": 0.61, "validation": 0.5, "shares": shares}
+    sprint = {"seeds": seeds, "split": "test", "accuracy": 89.5, "seconds": 252.0}
+    images = [{"images": n, "seconds": n / 1500, "gib": 1.0 + n / 1e5} for n in (10000, 20000, 45000)]
+    widths = [
+        {"images": 10000, "widths": [width // 2, width], "seconds": width / 10, "gib": 1.0}
+        for width in (64, 128)
+    ]
     return {
-        "format": record.FORMAT, "source_sha256": "f6" * 32, "bench": {"rounds": 3}, "processor": "Made_up CPU @ 2 GHz, 100 % busy", "threads": 2, "precision": "bfloat16",
+        "format": record.FORMAT,
+        "source_sha256": "f6" * 32,
+        "bench": {"rounds": 3},
+        "processor": "Made_up CPU @ 2 GHz, 100 % busy",
+        "threads": 2,
+        "precision": "bfloat16",
         "throughput": lines,
-        "peak": {"fastest": 4.8e11, "methods": {method: {"conv_peak_share": 0.61, "validation": 0.5, "shares": shares} for method in methods}},
+        "peak": {"fastest": 4.8e11, "methods": dict.fromkeys(methods, peak)},
         "workflow": {name: spread(2.5) for name in ("figure", "paper", "noop", "start")},
-        "sprint": {"seeds": seeds, "split": "test", "accuracy": 89.5, "seconds": 252.0, "changes": {"optimisation": {"epochs": 8}}},
-        "growth": {
-            "images": [{"images": n, "seconds": n / 1500, "gib": 1.0 + n / 1e5} for n in (10000, 20000, 45000)],
-            "widths": [{"images": 10000, "widths": [width // 2, width], "seconds": width / 10, "gib": 1.0} for width in (64, 128)],
-            "tsne": points, "tsne_other": points[:2],
-        },
-        "overhead_share": 0.08, "peak_gib": 2.5,
-    }  # fmt: skip
+        "sprint": sprint | {"changes": {"optimisation": {"epochs": 8}}},
+        "growth": {"images": images, "widths": widths, "tsne": points, "tsne_other": points[:2]},
+        "overhead_share": 0.08,
+        "peak_gib": 2.5,
+    }
 
 
 def fault_trials() -> dict:
     """The record of fault trials that were never made."""
     one = {"count": 1, "unlike": [], "holds": True}
     killed = {"runs": 3, "slowest": 0.1, "steps": {"train": 9, "evaluate": 8, "figures": 2, "workflow": 3}}
-    found = {
-        "kill": one | killed | {"count": 30},
-        "kill_late": one | killed | {"count": 10, "steps": {"figures": 4, "paper": 3}},
-    }
+    late = {"count": 10, "steps": {"figures": 4, "paper": 3}}
+    found = {"kill": one | killed | {"count": 30}, "kill_late": one | killed | late}
     found |= {"stop": one | killed | {"count": 10, "slowest": 1.7}, "second": one | {"said": 1}, "odd": one}
     found |= {"full_disk": one | {"count": 17, "said": 17}, "read_only": one | {"said": 1}}
-    return {
-        "format": record.FORMAT,
-        "trials": found,
-        "outputs": 321,
-        "source_sha256": "f6" * 32,
-        "processor": "Made_up CPU",
-    }
+    made = {"outputs": 321, "source_sha256": "f6" * 32, "processor": "Made_up CPU"}
+    return {"format": record.FORMAT, "trials": found} | made
 
 
 def call(module, *arguments: object) -> None:
@@ -285,14 +272,8 @@ def inputs(folder: Path) -> tuple:
 
 def summarise(folder: Path) -> None:
     results = folder / "results"
-    call(
-        summarize,
-        *inputs(folder),
-        "--out-runs",
-        results / "runs.csv",
-        "--out-summary",
-        results / "summary.csv",
-    )
+    out = ("--out-runs", results / "runs.csv", "--out-summary", results / "summary.csv")
+    call(summarize, *inputs(folder), *out)
 
 
 def prepare(folder: Path, plain: dict) -> Path:
@@ -301,4 +282,17 @@ def prepare(folder: Path, plain: dict) -> Path:
     synthesise(config.read(folder / "study.yaml"), folder / "results")
     record.write_json(folder / "results/bench.json", benchmark())
     record.write_json(folder / "results/fault_trials.json", fault_trials())
+    return folder
+
+
+def report(folder: Path) -> Path:
+    """The same folder with the summary, and in generated/ all that the paper includes."""
+    summarise(folder)
+    generated, results = folder / "generated", folder / "results"
+    call(tables, *inputs(folder), "--out", generated)
+    call(speed, "--bench", results / "bench.json", "--out", generated)
+    call(faults, "--trials", results / "fault_trials.json", "--out", generated / "macros_faults.tex")
+    out = ("--out", generated / "macros_claims.tex", "--table", generated / "table_claims.tex")
+    out += ("--record", generated / "claims.json")
+    call(claims, *inputs(folder), "--claims", record.ROOT / "paper/claims.yaml", *out)
     return folder

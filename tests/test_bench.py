@@ -1,5 +1,6 @@
 """The benchmark: both loops compute the same, their views are of the same kinds, and its sums are correct."""
 
+import functools
 import os
 import time
 from collections.abc import Callable
@@ -506,20 +507,20 @@ def test_the_largest_sets_of_images_are_there_and_what_was_found_before_a_failur
 def test_the_record_is_whole_and_every_part_gets_its_configuration(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    trained, timed = [], {"seconds": 2.0, "gib": 1.0}
+    trained, timed, read = [], {"seconds": 2.0, "gib": 1.0}, functools.cache(config.read)
     step = {"data": 0.1, "forward": 0.3, "backward": 0.5, "optimizer": 0.1, "step": 1.0}
     step |= {"validation": 0.2, "flops": 3}
     found_by = {"parts": step, "epoch": timed, "tsne": timed, "head_accuracy": 90.0}
 
     def answer(_: Worker, function: Any, path: str, *__: object, **___: object) -> Any:
-        study = config.read(path)
+        study = read(path)
         if function is growth.epoch:
             epochs = study.settings("cifar10", "guided").optimisation.epochs
             trained.append((study.datasets["cifar10"].train, study.encoder.widths[-1], epochs))
         return found_by.get(function.__name__, 5.0)
 
     def command(*words: str, **_: object) -> float:
-        study = config.read(words[words.index("--config") + 1])
+        study = read(words[words.index("--config") + 1])
         epochs = study.settings("cifar10", "guided").optimisation.epochs
         trained.append((int(words[words.index("--seed") + 1]), epochs))
         record.write_json(words[words.index("--timing") + 1], train.timing({"training": 1.0}))

@@ -151,7 +151,7 @@ def extended(tmp_path_factory: pytest.TempPathFactory):
 
 
 def configuration(folder: Path) -> Study:
-    content = plain(folder)
+    content = plain(folder, measurement={"tsne-neighbours": 5})
     of_mnist = content["datasets"]["mnist"] | {"seeds": [1]}
     budget = of_mnist["methods"]["autoencoder"]["optimisation"]
     chosen = {name: of_mnist["methods"][name] for name in ("pca", "random", "guided")}

@@ -38,7 +38,7 @@ def typed_numbers(source: str) -> list[str]:
 
 
 def arguments(command: str, source: str) -> list[str]:
-    """The arguments of every use of a command (a regular expression), split at commas, without optional ones."""
+    """Arguments of every use of a command (a regular expression), split at commas, without optional ones."""
     found = re.findall(rf"\\(?:{command})(?:\[[^]]*\])*\{{([^}}]*)\}}", without_comments(source))
     return [key.strip() for keys in found for key in keys.split(",")]
 

@@ -1,4 +1,4 @@
-"""The plan: what a study will cost, from what the committed run took; and how long it takes on several nodes."""
+"""The plan: what a study will cost, from what the committed run took, and its time on several nodes."""
 
 import pytest
 from conftest import STUDY

@@ -126,7 +126,9 @@ def test_a_changed_metric_is_off_and_the_run_fails(spoilt: Path) -> None:
     assert verdict(found, "mnist", "guided", "accuracy_best", "test")["verdict"] == "off"
     assert found["level"] == "none" and found["verdicts"]["off"] == 1
     assert found["short_of_the_next"] == ["1 numbers are off"]
-    assert "| mnist    | guided           | accuracy_best | test " in (spoilt / "v.md").read_text()
+    lines = [re.sub(" +", " ", line) for line in (spoilt / "v.md").read_text().splitlines()]
+    (line,) = [line for line in lines if line.startswith("| mnist | guided | accuracy_best | test |")]
+    assert line.endswith(" | off |")
     with pytest.raises(SystemExit) as caught:
         call(verify, "--verdict", spoilt / "v.json")
     assert caught.value.code == 1

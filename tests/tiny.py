@@ -111,11 +111,14 @@ class Runs:
         self.config = write_config(folder)
         self.study = config.read(self.config)
 
-    @functools.cache  # noqa: B019
     def trained(self, method: str, seed: int = 1, dataset: str = "mnist") -> train.Trained:
         """Model, curve, facts and seconds of a run, trained in one go."""
-        checkpoint = self.folder / f"{dataset}-{method}-{seed}.checkpoint"
-        return self.again(method, checkpoint, seed=seed, dataset=dataset)
+        return self.once(Run(dataset, method, seed))
+
+    @functools.cache  # noqa: B019
+    def once(self, run: Run) -> train.Trained:
+        """The same, of the one training of a run that all tests share."""
+        return train.train(self.study, run, self.folder / f"{run}.checkpoint")
 
     def again(self, method: str, checkpoint: Path, *, seed: int = 1, dataset: str = "mnist") -> train.Trained:
         """The same, trained anew, or from a checkpoint where there is one."""

@@ -66,7 +66,7 @@ class Run(NamedTuple):
     @classmethod
     def parse(cls, text: str) -> Self:
         """The run with the path `text`. Raises Problem if it is not such a path."""
-        if not (found := re.fullmatch(r"([^/]+)/([^/]+)/seed([0-9]+)", text)):
+        if not (found := re.fullmatch(r"([^/]+)/([^/]+)/seed(0|[1-9][0-9]*)", text)):
             raise Problem(f"{text}: not a run; write <data set>/<method>/seed<k>, like mnist/guided/seed1")
         return cls(found[1], found[2], int(found[3]))
 

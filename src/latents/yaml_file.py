@@ -33,8 +33,8 @@ class Loader(yaml.SafeLoader):
 # YAML 1.1, which PyYAML reads, requires a point and a sign in floats; users write 1e-3 and 1E5 as in YAML 1.2
 Loader.add_implicit_resolver(
     "tag:yaml.org,2002:float",
-    re.compile(r"^[-+]?[0-9][0-9_]*(\.[0-9_]*)?[eE][-+]?[0-9]+$"),
-    list("-+0123456789"),
+    re.compile(r"^[-+]?(\.[0-9]+|[0-9][0-9_]*(\.[0-9_]*)?)[eE][-+]?[0-9]+$"),
+    list("-+.0123456789"),
 )
 
 

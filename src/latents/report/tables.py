@@ -178,7 +178,8 @@ def methods(study: Study) -> str:
     lines = [rf"{SMALL}\begin{{tabular}}{{{columns}}}", r"\toprule"]
     lines += [r"method & experiment & what makes the code & labels \\", r"\midrule"]
     for method in study.methods:
-        experiment, _, what = METHODS[method].about.partition(": ")
+        about = METHODS[method].about
+        experiment, what = about.split(": ", 1) if ": " in about else ("", about)
         labels = "yes" if METHODS[method].sees_labels else "no"
         lines.append(" & ".join(map(escape, (style.name(method), experiment, what, labels))) + r" \\")
     return "\n".join([*lines, r"\bottomrule", r"\end{tabular}}", ""])

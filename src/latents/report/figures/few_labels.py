@@ -1,4 +1,4 @@
-"""Test accuracy against the share of the labels: the linear probe on each code, and methods that see labels
+"""Test accuracy against the share of the labels: the linear probe on each code, and methods that see labels,
 trained anew on that share.
 
     python -m latents.report.figures.few_labels --config config/study.yaml --results results \

@@ -37,7 +37,7 @@ def read_points(path: Path) -> tuple[np.ndarray, np.ndarray]:
     """Points [n, 2] and labels [n] of one t-SNE. Raises Problem."""
     columns = ("label", "x", "y")
     lines = read_csv(path, columns, lambda line: (int(line["label"]), float(line["x"]), float(line["y"])))
-    values = np.array(lines)
+    values = np.array(lines).reshape(-1, len(columns))
     return values[:, 1:], values[:, 0].astype(int)
 
 

@@ -1,0 +1,337 @@
+"""The figures: their look, their inputs and their bytes, from a complete folder of made-up results."""
+
+import importlib
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import zlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+import matplotlib
+import numpy as np
+import pytest
+from made_up import NOTE, call, inputs, plain_study, prepare, summarise
+from matplotlib.figure import Figure
+
+from latents import config, record
+from latents.report import style
+from latents.report.figures import FIGURES, figure_inputs, figure_patterns, figure_targets
+from latents.report.figures import tsne as tsne_figure
+
+DATASET = {  # script: the data set that it is tested on, where it takes one
+    "reconstructions": "mnist",
+    "tsne": "cifar10",
+    "interpolations": "cifar10",
+    "curves": "mnist",
+}
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Study, results and summary, made once; tests only read them."""
+    folder = prepare(tmp_path_factory.mktemp("whole"), plain_study())
+    summarise(folder)
+    return folder
+
+
+@pytest.fixture
+def spoilt(whole: Path, tmp_path: Path) -> Path:
+    """A copy for a test to spoil."""
+    return Path(shutil.copytree(whole, tmp_path / "copy"))
+
+
+def text_of(pdf: bytes) -> str:
+    """The strings that a figure's PDF shows, without their kerning."""
+    streams = re.findall(rb"stream\n(.*?)\nendstream", pdf, re.DOTALL)
+    parts = [zlib.decompress(part) for part in streams if part[:1] == b"x"]
+    shown = re.findall(rb"\(((?:[^()\\]|\\.)*)\)", b"".join(part for part in parts if b" Tf" in part))
+    return b"".join(shown).replace(b"\0", b"").decode("latin-1")  # characters of two bytes
+
+
+class Drawn(NamedTuple):
+    pdf: bytes
+    png: bytes
+    extents: tuple[float, float, float, float]  # of all that the PDF shows: left, bottom, right, top; inches
+    size: tuple[float, float]
+
+
+def script_of(name: str) -> tuple:
+    """A figure's module, and the option that names its data set."""
+    which = ("--dataset", DATASET[name]) if name in DATASET else ()
+    return importlib.import_module(f"latents.report.figures.{name}"), which
+
+
+def draw(whole: Path, folder: Path, name: str) -> tuple[bytes, bytes]:
+    """The PDF and the PNG of a figure."""
+    script, which = script_of(name)
+    out = folder / f"{name}.pdf"
+    call(script, *inputs(whole), *which, "--note", NOTE, "--out", out)
+    return out.read_bytes(), out.with_suffix(".png").read_bytes()
+
+
+def watched(whole: Path, folder: Path, name: str, height: float | None = None) -> Drawn:
+    """The same, and what of it lies where; at another height where one is given."""
+    seen, savefig, empty = [], Figure.savefig, style.figure
+
+    def saved(figure: Figure, *arguments: object, **options: object) -> None:
+        savefig(figure, *arguments, **options)
+        seen.append((figure.get_tightbbox().extents, figure.get_size_inches()))
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Figure, "savefig", saved)
+        patch.setattr(style, "figure", lambda chosen: empty(height or chosen))
+        pdf, png = draw(whole, folder, name)
+    return Drawn(pdf, png, *seen[0])  # the PDF comes first
+
+
+@pytest.fixture(scope="module", params=FIGURES)
+def figure(
+    request: pytest.FixtureRequest, whole: Path, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[str, Drawn]:
+    """A figure's name, and the figure."""
+    return request.param, watched(whole, tmp_path_factory.mktemp("figure"), request.param)
+
+
+def test_the_table_of_figures_has_every_script_and_marks_those_of_one_data_set() -> None:
+    folder = record.ROOT / "src/latents/report/figures"
+    assert FIGURES.keys() == {path.stem for path in folder.glob("[a-z]*.py")}
+    assert {name for name, spec in FIGURES.items() if spec.per_dataset} == DATASET.keys()
+
+
+def test_a_figure_carries_the_note_and_is_the_same_bytes_twice(
+    whole: Path, tmp_path: Path, figure: tuple[str, Drawn]
+) -> None:
+    name, drawn = figure
+    assert (drawn.pdf, drawn.png) == draw(whole, tmp_path, name)
+    assert NOTE in text_of(drawn.pdf)
+    assert b"/FontFile2" in drawn.pdf  # TrueType, embedded
+    assert b"/Type3" not in drawn.pdf
+    assert b"CreationDate" not in drawn.pdf
+    assert len(drawn.png) < 300_000
+
+
+def fits(drawn: Drawn) -> bool:
+    (left, bottom, right, top), (width, upper) = drawn.extents, drawn.size
+    return width == style.WIDTH and min(left, bottom, width - right, upper - top) > -0.005
+
+
+def test_a_figure_is_as_wide_as_the_text_and_nothing_of_it_is_cut_off_in_the_pdf(
+    figure: tuple[str, Drawn],
+) -> None:
+    assert fits(figure[1])
+
+
+def test_nothing_is_cut_off_where_the_first_pass_of_the_layout_would(whole: Path, tmp_path: Path) -> None:
+    assert fits(watched(whole, tmp_path, "similarity", height=3.15))
+
+
+# a user's settings: of colours, sizes and TeX; the backend is one that is not there
+MATPLOTLIBRC = "axes.facecolor: black\ntext.usetex: true\nlines.linewidth: 9\nfont.size: 30\n"
+ELSEWHERE = """
+import json, sys
+from pathlib import Path
+import matplotlib
+from test_figures import FIGURES, draw
+
+assert matplotlib.rcParams["axes.facecolor"] == "black" and matplotlib.rcParams["text.usetex"]
+whole, folder = map(Path, sys.argv[1:])
+opened = {}
+sys.addaudithook(lambda event, arguments: event == "open" and opened.setdefault(str(arguments[0])))
+for name in FIGURES:
+    opened.clear()
+    draw(whole, folder, name)
+    (folder / f"{name}.json").write_text(json.dumps([*opened]))
+"""
+
+
+def python(program: str, *arguments: object, **variables: str) -> None:
+    """Run a program in a Python of its own, which finds the modules that this one finds."""
+    variables["PYTHONPATH"] = os.pathsep.join(sys.path)
+    command = [sys.executable, "-c", program, *map(str, arguments)]
+    done = subprocess.run(command, env=os.environ | variables, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr[-2000:]
+
+
+@pytest.fixture(scope="module")
+def elsewhere(whole: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """All figures, drawn under a user's own matplotlibrc and backend, and the files that each opened."""
+    folder = tmp_path_factory.mktemp("elsewhere")
+    (folder / "matplotlibrc").write_text(MATPLOTLIBRC)
+    variables = {"MATPLOTLIBRC": str(folder / "matplotlibrc"), "MPLBACKEND": "module://nonsense"}
+    python(ELSEWHERE, whole, folder, **variables)
+    return folder
+
+
+def test_a_figure_is_the_same_whatever_the_users_matplotlibrc_and_backend_are(
+    elsewhere: Path, figure: tuple[str, Drawn]
+) -> None:
+    name, drawn = figure
+    assert (elsewhere / f"{name}.pdf").read_bytes() == drawn.pdf
+    assert (elsewhere / f"{name}.png").read_bytes() == drawn.png
+
+
+IMPORTING = """
+import importlib, sys
+import matplotlib
+
+before = dict.copy(matplotlib.rcParams)
+for name in sys.argv[1:]:
+    importlib.import_module(f"latents.report.{name}")
+assert dict.copy(matplotlib.rcParams) == before
+"""
+
+
+def test_importing_the_style_and_the_figures_changes_no_setting_of_matplotlib() -> None:
+    python(IMPORTING, "style", *(f"figures.{name}" for name in FIGURES))
+
+
+def test_drawing_a_figure_leaves_the_settings_of_matplotlib_as_they_were(whole: Path, tmp_path: Path) -> None:
+    before = dict.copy(matplotlib.rcParams)
+    draw(whole, tmp_path, "few_labels")
+    assert dict.copy(matplotlib.rcParams) == before
+
+
+def test_a_figure_opens_the_files_of_the_table_of_figures_and_no_others(
+    whole: Path, elsewhere: Path, figure: tuple[str, Drawn]
+) -> None:
+    name, results = figure[0], whole / "results"
+    opened = [Path(one) for one in json.loads((elsewhere / f"{name}.json").read_text())]
+    read = [one.relative_to(results).as_posix() for one in opened if one.is_relative_to(results)]
+    named = figure_inputs(config.read(whole / "study.yaml"), name, DATASET.get(name))
+    assert named and sorted(read) == sorted(named)
+
+
+def test_a_figure_needs_no_other_files_than_those_of_the_table_of_figures(
+    whole: Path, tmp_path: Path, figure: tuple[str, Drawn]
+) -> None:
+    name, drawn = figure
+    shutil.copy(whole / "study.yaml", tmp_path)
+    for one in figure_inputs(config.read(whole / "study.yaml"), name, DATASET.get(name)):
+        (tmp_path / "results" / one).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(whole / "results" / one, tmp_path / "results" / one)
+    assert draw(tmp_path, tmp_path, name) == (drawn.pdf, drawn.png)
+
+
+def test_the_inputs_of_a_figure_are_those_of_all_its_data_sets_and_match_the_printed_patterns(
+    whole: Path,
+) -> None:
+    study = config.read(whole / "study.yaml")
+    assert figure_inputs(study, "accuracy") == ["summary.csv"]
+    assert figure_inputs(study, "similarity") == ["similarity/mnist.csv", "similarity/cifar10.csv"]
+    assert figure_inputs(study, "reconstructions", "mnist")[0] == "pictures/mnist/pca/seed1.npz"
+    curves = figure_inputs(study, "curves", "mnist")
+    assert curves == [
+        f"curves/mnist/{method}/seed{k}.csv" for method in study.trained_methods for k in (1, 2, 3)
+    ]
+    for name, script, dataset in figure_targets(study):
+        read, patterns = figure_inputs(study, script, dataset), figure_patterns(script, dataset)
+        assert all(any(Path(one).match(pattern) for pattern in patterns) for one in read), name
+        assert all(any(Path(one).match(pattern) for one in read) for pattern in patterns), name
+    targets = [name for name, _, _ in figure_targets(study)]
+    assert len(targets) == len(set(targets)) == 7 + 2 * 4
+    assert {"accuracy", "tsne_mnist", "tsne_cifar10"} <= {*targets}
+
+
+@pytest.mark.parametrize(
+    ("name", "missing"),
+    [
+        ("reconstructions", "pictures/mnist/guided/seed1.npz"),
+        ("interpolations", "pictures/cifar10/random/seed1.npz"),
+        ("tsne", "tsne/cifar10/pca.csv"),
+        ("curves", "curves/mnist/supcon/seed3.csv"),
+        ("accuracy", "summary.csv"),
+        ("few_labels", "summary.csv"),
+        ("sweeps", "summary.csv"),
+        ("reconstruction_error", "summary.csv"),
+        ("separability", "summary.csv"),
+        ("similarity", "similarity/mnist.csv"),
+        ("speed", "bench.json"),
+    ],
+)
+def test_a_missing_input_of_a_figure_is_named(spoilt: Path, name: str, missing: str) -> None:
+    (spoilt / "results" / missing).unlink()
+    script, which = script_of(name)
+    with pytest.raises(SystemExit, match=re.escape(f"{missing}: missing")):
+        call(script, *inputs(spoilt), *which, "--out", spoilt / "x.pdf")
+    assert not (spoilt / "x.pdf").exists()
+
+
+def cut(k: int) -> Callable[[bytes], bytes]:
+    return lambda content: content[: len(content) // 2 - k]
+
+
+def replaced(old: bytes, new: bytes, count: int = -1) -> Callable[[bytes], bytes]:
+    return lambda content: content.replace(old, new, count)
+
+
+def and_then(more: bytes) -> Callable[[bytes], bytes]:
+    return lambda content: content + more
+
+
+def header(content: bytes) -> bytes:
+    return content.splitlines(keepends=True)[0]
+
+
+@pytest.mark.parametrize(
+    ("name", "broken", "damage", "message"),
+    [
+        ("few_labels", "summary.csv", cut(9), "line .* is broken"),
+        ("few_labels", "summary.csv", replaced(b",percent", b",percent,1", 1), "line 2 is broken"),
+        ("accuracy", "summary.csv", cut(0), "line .* is broken"),
+        ("accuracy", "summary.csv", and_then(b"\xff"), "cannot be read"),
+        (
+            "separability",
+            "summary.csv",
+            replaced(b"silhouette", b"silhouettes"),
+            "silhouette of mnist/pca on test is not in these results",
+        ),
+        ("similarity", "similarity/mnist.csv", replaced(b"0.", b"zero.", 1), "line 2 is broken"),
+        ("tsne", "tsne/cifar10/pca.csv", and_then(b"9,9\n"), "line .* is broken"),
+        ("tsne", "tsne/cifar10/pca.csv", header, r"pca\.csv: not the file that its record describes"),
+        ("curves", "curves/mnist/guided/seed1.csv", and_then(b"13,9\n"), "line 14 is broken"),
+        ("curves", "curves/mnist/guided/seed1.csv", header, r"seed1\.csv: holds no loss"),
+        (
+            "reconstructions",
+            "pictures/mnist/guided/seed1.npz",
+            lambda content: content[:-40],
+            "cannot be read",
+        ),
+        (
+            "interpolations",
+            "pictures/cifar10/pca/seed1.npz",
+            lambda content: content[:2000] + b"x" + content[2001:],
+            "cannot be read",
+        ),
+    ],
+)
+def test_a_damaged_input_of_a_figure_is_named_and_nothing_is_written(
+    spoilt: Path, name: str, broken: str, damage: Callable[[bytes], bytes], message: str
+) -> None:
+    path = spoilt / "results" / broken
+    path.write_bytes(damage(path.read_bytes()))
+    script, which = script_of(name)
+    with pytest.raises(SystemExit, match=message):
+        call(script, *inputs(spoilt), *which, "--out", spoilt / "x.pdf")
+    assert not (spoilt / "x.pdf").exists()
+
+
+def test_pictures_of_other_test_images_are_refused(spoilt: Path) -> None:
+    path = spoilt / "results/pictures/mnist/supcon/seed1.npz"
+    arrays = dict(np.load(path))
+    np.savez(path, **arrays | {"originals": arrays["originals"][::-1]})
+    script, which = script_of("reconstructions")
+    with pytest.raises(SystemExit, match=r"supcon/seed1.npz: shows other test images than"):
+        call(script, *inputs(spoilt), *which, "--out", spoilt / "x.pdf")
+
+
+def test_class_numbers_are_moved_apart_and_no_further() -> None:
+    places = np.array([[0.0, 0.0], [0.3, 0.0], [0.3, 0.2], [9.0, 9.0]])
+    moved = tsne_figure.apart(places, 1.0)
+    between = np.linalg.norm(moved[:, None] - moved, axis=2)[np.triu_indices(4, 1)]
+    assert between.min() > 0.95 and np.array_equal(moved[3], places[3])
+    assert np.array_equal(tsne_figure.apart(moved[[0, 3]], 1.0), moved[[0, 3]])

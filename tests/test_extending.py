@@ -138,7 +138,7 @@ NEAREST_MEAN = measures.Probe("nearest class mean", "mean", "P", "#cc79a7")
 
 @pytest.fixture(scope="module")
 def extended(tmp_path_factory: pytest.TempPathFactory):
-    """A finished tiny study of four methods on two data sets, with the method, data set and probe of this file."""
+    """A finished tiny study of four methods on two data sets, with this file's method, data set and probe."""
     folder = tmp_path_factory.mktemp("extended")
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(methods.METHODS, "masked", MASKED)

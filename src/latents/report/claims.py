@@ -183,8 +183,8 @@ def table(study: Study, claims: Claims, found: dict[str, dict[str, Any]]) -> str
     body = []
     for name, claim in claims.claims.items():
         difference, interval = written(found[name])
-        shown = metric(claim.metric)
-        label = shown.label + (" (%)" if shown.unit == "percent" else "")
+        shown, probe = metric(claim.metric), PROBES.get(claim.metric.removeprefix("accuracy_"))
+        label = (probe.short if probe else shown.label) + (" (%)" if shown.unit == "percent" else "")
         dataset = style.dataset_name(study, claim.dataset)
         words = f"{named(claim.more)} above {named(claim.less)}: {label}, {dataset}"
         p = found[name]["p_holm"]

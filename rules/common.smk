@@ -120,7 +120,8 @@ OWN_PATH, IMAGE_CODE = f"PATH='{Path(sys.executable).parent}':$PATH", 'PYTHONPAT
 shell.prefix(
     f"set -euo pipefail; export {IMAGE_CODE if 'LATENTS_IMAGE' in os.environ else OWN_PATH} "
     f"OMP_NUM_THREADS={STUDY.threads} OPENBLAS_NUM_THREADS={STUDY.threads} MKL_NUM_THREADS={STUDY.threads} "
-    f"{' '.join(f'{name}={value}' for name, value in ALLOCATOR.items())} CUBLAS_WORKSPACE_CONFIG=:4096:8 MPLBACKEND=agg; "
+    f"{' '.join(f'{name}={value}' for name, value in ALLOCATOR.items())} "
+    "CUBLAS_WORKSPACE_CONFIG=:4096:8 MPLBACKEND=agg; "
 )
 
 # The image in which `--software-deployment-method apptainer` runs jobs: LATENTS_IMAGE, built from the

@@ -5,7 +5,9 @@ import sys
 from pathlib import Path
 
 from latents import record
-from latents.config import ALLOCATOR, Run, digest, read
+from latents.config import read
+from latents.plain import digest
+from latents.study import ALLOCATOR, Run
 from latents.report.archive import BESIDE
 from latents.report.figures import FIGURES, caption, figure_inputs, figure_targets
 from latents.report.page import CAPTIONS, TABLES
@@ -45,7 +47,7 @@ def module(*names):
 # the tables of methods, probes and data sets: how each is printed and drawn
 LOOKS = source(
     "src/latents/methods/__init__.py",
-    "src/latents/measures.py",
+    "src/latents/metrics.py",
     *sorted(Path("src/latents/datasets").glob("*.py")),
 )
 
@@ -114,11 +116,12 @@ def figure_labels(wildcards):
 # Jobs run this checkout's code: in the image Python finds it here, elsewhere it is installed with Snakemake.
 OWN_PATH, IMAGE_CODE = f"PATH='{Path(sys.executable).parent}':$PATH", 'PYTHONPATH="$PWD/src"'
 # The number of threads decides the order of sums, so it is the study's; Snakemake alone would give a job no
-# more than --cores. The last variable makes cuBLAS deterministic.
+# more than --cores. cuBLAS is made deterministic; matplotlib does not ask for a screen.
 shell.prefix(
     f"set -euo pipefail; export {IMAGE_CODE if 'LATENTS_IMAGE' in os.environ else OWN_PATH} "
     f"OMP_NUM_THREADS={STUDY.threads} OPENBLAS_NUM_THREADS={STUDY.threads} MKL_NUM_THREADS={STUDY.threads} "
-    f"{' '.join(f'{name}={value}' for name, value in ALLOCATOR.items())} CUBLAS_WORKSPACE_CONFIG=:4096:8; "
+    f"{' '.join(f'{name}={value}' for name, value in ALLOCATOR.items())} "
+    "CUBLAS_WORKSPACE_CONFIG=:4096:8 MPLBACKEND=agg; "
 )
 
 # The image in which `--software-deployment-method apptainer` runs jobs: LATENTS_IMAGE, built from the

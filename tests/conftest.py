@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from latents import config
-from latents.config import Study
 from latents.faults.copies import SNAKEMAKE, copy_checkout, environment
 from latents.record import ROOT
+from latents.study import Study
 
 STUDY, DEMO = "config/study.yaml", "config/demo.yaml"
 MAKE_IN_COPY = (

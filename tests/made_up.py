@@ -9,10 +9,10 @@ import numpy as np
 import yaml
 
 from latents import config, record
-from latents.config import Study
 from latents.datasets import DATASETS
 from latents.methods import METHODS
 from latents.report import claims, faults, speed, summarize, tables
+from latents.study import Run, Study
 
 NOTE = "DEMO: stand-in for CIFAR-10, 5,000 MNIST digits"
 
@@ -29,7 +29,7 @@ def plain_study(folder: str = "") -> dict:
     return plain | ({"study": "demo", "folder": folder, "note": NOTE, "source": "stand-in"} if folder else {})
 
 
-def numbers(draw: np.random.Generator, run: config.Run) -> list[dict]:
+def numbers(draw: np.random.Generator, run: Run) -> list[dict]:
     """Every metric that an evaluation writes, plausible in size; not one of them was measured."""
     dataset, main = run.dataset, run.variant == "main"
     rank = list(METHODS).index(run.base)

@@ -7,10 +7,11 @@ import made_up
 from conftest import STUDY, counted, planned, run
 
 from latents import config, data, record
-from latents.config import Run, Study
 from latents.faults.copies import SNAKEMAKE
+from latents.plain import digest
 from latents.record import FORMAT, ROOT, write_json
 from latents.report import archive
+from latents.study import Run, Study
 
 CHANGED = ("config", "source", "data", "pictures", "sample", "curve", "weights", "codes")  # their hashes
 
@@ -35,7 +36,7 @@ def archive_a_run(study: Study, folder: Path, one: Run) -> dict:
         "trained_by": {"source_sha256": record.source_sha256()},
         "config_sha256": record.config_sha256(study.measuring(one)),
         "source_sha256": record.source_sha256(),
-        "data_sha256": config.digest(data.pins(study, one.dataset)),
+        "data_sha256": digest(data.pins(study, one.dataset)),
     }
     write_json(folder / f"records/{one}.json", made)
     write_json(folder / f"train/{one}.json", {"format": FORMAT, "weights_sha256": "w" * 64})
@@ -104,7 +105,7 @@ def test_archiving_copies_the_light_results_of_finished_runs_alone(tmp_path, cap
     for one in runs:  # as evaluation leaves a record, but for the last one, which another source made
         path = folder / f"results/records/{one}.json"
         changed = {"source_sha256": record.source_sha256() if one != runs[-1] else "0" * 64}
-        changed |= {"trained_by": dict(changed), "data_sha256": config.digest(data.pins(study, one.dataset))}
+        changed |= {"trained_by": dict(changed), "data_sha256": digest(data.pins(study, one.dataset))}
         made = record.read_json(path) | changed
         write_json(path, made)
         trained = {"format": FORMAT, "weights_sha256": made["weights_sha256"]}

@@ -28,15 +28,16 @@ from latents.bench import growth, loops, ordinary, workflow
 from latents.bench.settings import METHODS, NUMBERS, Bench
 from latents.bench.worker import Worker
 from latents.cli import Problem
-from latents.config import Run, Study
 from latents.device import generator
 from latents.loop import Task, fit, rate_at
 from latents.methods import MethodSettings
 from latents.methods.exp2_guided import GuidedEncoder
+from latents.plain import merge, parse
 from latents.report import speed
 from latents.report.figures import speed as drawing
 from latents.report.targets import Target
 from latents.settings import Augmentation
+from latents.study import ALLOCATOR, Run, Study
 
 CPU = torch.device("cpu")
 REAL = os.environ.get("LATENTS_DATA")
@@ -49,7 +50,7 @@ def settings_of(runs: Runs, dataset: str, method: str) -> MethodSettings:
 
 
 def committed() -> Bench:
-    return config.parse(BENCH, Bench)
+    return parse(BENCH, Bench)
 
 
 def still(runs: Runs, dataset: str) -> Study:
@@ -304,8 +305,8 @@ def test_a_process_of_the_benchmark_has_the_allocators_settings_or_none_of_them(
     seen = {}
     for tuned in (True, False):
         with Worker(tuned=tuned) as one:
-            seen[tuned] = [one(os.getenv, name) for name in config.ALLOCATOR]
-    assert seen == {True: list(config.ALLOCATOR.values()), False: [None] * len(config.ALLOCATOR)}
+            seen[tuned] = [one(os.getenv, name) for name in ALLOCATOR]
+    assert seen == {True: list(ALLOCATOR.values()), False: [None] * len(ALLOCATOR)}
     assert os.environ["MALLOC_MMAP_MAX_"] == "7"
 
 
@@ -405,7 +406,7 @@ def files(
     plain = plain_study()
     study(plain)
     (folder / "study.yaml").write_text(yaml.safe_dump(plain))
-    merged = config.merge(yaml.safe_load(BENCH.read_text()), changes)
+    merged = merge(yaml.safe_load(BENCH.read_text()), changes)
     (folder / "bench.yaml").write_text(yaml.safe_dump(merged))
     inputs = ["--config", folder / "study.yaml", "--bench", folder / "bench.yaml", "--reference", reference]
     return [*inputs, "--out", folder / "bench.json"]

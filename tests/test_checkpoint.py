@@ -16,7 +16,7 @@ from tiny import TRAINED, Runs, same, state
 from torch import Tensor
 
 from latents import methods, record, train
-from latents.config import Run
+from latents.study import Run
 
 # computations of the loss: one for the count of FLOPs, then three steps and one validation an epoch
 STOPS = {1: 0, 4: 0, 5: 0, 6: 1, 8: 1, 9: 1, 10: 2, 12: 2, 13: 2}  # computation -> epochs that are saved

@@ -12,10 +12,10 @@ import yaml
 
 from latents import cli, config
 from latents.cli import Problem
-from latents.config import REFERENCE_CLASSIFIER, Run
 from latents.methods import METHODS
+from latents.plain import digest, load_yaml
 from latents.record import ROOT
-from latents.yaml_file import load_yaml
+from latents.study import REFERENCE_CLASSIFIER, Run
 
 NO_STUDIES = ("bench.yaml", "sweeps.yaml", "targets.yaml")
 STUDIES = sorted(path for path in (ROOT / "config").glob("*.yaml") if path.name not in NO_STUDIES)
@@ -626,8 +626,8 @@ def test_a_key_that_is_there_twice_is_refused_with_its_line(tmp_path: Path) -> N
 
 
 def test_a_digest_depends_on_values_and_not_on_the_order_of_keys() -> None:
-    assert config.digest({"a": 1, "b": {"c": 2, "d": 3}}) == config.digest({"b": {"d": 3, "c": 2}, "a": 1})
-    assert config.digest({"a": 1}) != config.digest({"a": 2})
+    assert digest({"a": 1, "b": {"c": 2, "d": 3}}) == digest({"b": {"d": 3, "c": 2}, "a": 1})
+    assert digest({"a": 1}) != digest({"a": 2})
 
 
 def test_what_decides_the_weights_changes_with_the_method_and_not_with_the_measurement(

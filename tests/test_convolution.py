@@ -11,9 +11,9 @@ from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from latents import convolution, train
-from latents.config import Run
 from latents.convolution import Convolution, TransposedConvolution
 from latents.device import generator
+from latents.study import Run
 
 LAYERS = {
     "3x3": (lambda: Convolution(24, 40, 3, bias=False), (24, 6)),

@@ -26,11 +26,12 @@ import yaml
 
 from latents import config, data, fetch, record, standin
 from latents.cli import Problem
-from latents.config import Study
 from latents.datasets import DATASETS, cifar10, mnist
 from latents.datasets.cifar10 import CIFAR10, parse_batch
 from latents.datasets.mnist import MNIST, parse_idx
 from latents.datasets.spec import Archive, DatasetSpec
+from latents.plain import digest
+from latents.study import Study
 
 TRAIN, VAL, TEST, CLASSES = 60, 20, 10, 10
 SHIPPED = record.ROOT / "config/study.yaml"
@@ -749,7 +750,7 @@ def test_the_sources_and_the_published_hashes_are_those_that_the_study_was_made_
     for name, spec in DATASETS.items():
         archives = [[one.place, one.bytes, one.md5, one.files] for one in spec.archives]
         listing[name] = [list(spec.sources), archives]
-    assert config.digest(listing) == "0c0a0ca89051f5aad508e4b6ef7aa35f29f96ce312c17701d008fc1f1cee63b8"
+    assert digest(listing) == "0c0a0ca89051f5aad508e4b6ef7aa35f29f96ce312c17701d008fc1f1cee63b8"
 
 
 # the real data

@@ -11,12 +11,12 @@ from tiny import Runs, floats, pictures, same, state
 from torch import Tensor
 
 from latents import decode, measure
-from latents.config import Run, Study
 from latents.datasets import DATASETS
 from latents.decode import Decode
 from latents.device import to_float
 from latents.encode import encode
 from latents.measure import Measured, Subject
+from latents.study import Run, Study
 
 
 def pair(dataset: str) -> tuple[Tensor, Tensor]:

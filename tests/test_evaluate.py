@@ -18,13 +18,13 @@ from torch import Tensor, nn
 
 from latents import augment, data, evaluate, geometry, measure, probe, record, train
 from latents.cli import Problem
-from latents.config import REFERENCE_CLASSIFIER, SHOWN, Run, Study
 from latents.encode import encode
 from latents.measure import Measured, Subject
 from latents.methods import METHODS
 from latents.model import Model, save_model
 from latents.probe import Outcome
 from latents.settings import CODE_SIZE
+from latents.study import REFERENCE_CLASSIFIER, SHOWN, Run, Study
 
 SIZES = {"train": TRAIN, "val": VAL, "test": TEST}
 MEASURED = ("pca", "autoencoder", "guided", "contrastive")  # two with a decoder of their own, two without

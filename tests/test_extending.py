@@ -23,22 +23,22 @@ from latents import (
     datasets,
     evaluate,
     fetch,
-    measures,
     methods,
+    metrics,
     probe,
     record,
     similarity,
     train,
     tsne,
 )
-from latents.config import Run, Study
 from latents.datasets.spec import Archive, Content, DatasetSpec, StandIn
 from latents.methods import MethodSettings
-from latents.model import Model, Setting
+from latents.model import Model, Sizes
 from latents.networks import Decoder, Encoder
 from latents.report import figures, tables
 from latents.report.summarize import Value, read_runs
 from latents.settings import Fraction, Optimisation
+from latents.study import Run, Study
 
 # a method
 
@@ -53,11 +53,11 @@ class Masking(MethodSettings, frozen=True):
 class MaskedAutoencoder(Model):
     """Reconstructs images of which some pixels are hidden."""
 
-    def __init__(self, settings: Masking, setting: Setting) -> None:
+    def __init__(self, settings: Masking, sizes: Sizes) -> None:
         super().__init__()
         self.settings = settings
-        self.encoder = Encoder(setting.shape, setting.widths)
-        self.decoder = Decoder(setting.shape, setting.decoder_channels, linear_path=False)
+        self.encoder = Encoder(sizes.shape, sizes.widths)
+        self.decoder = Decoder(sizes.shape, sizes.decoder_channels, linear_path=False)
 
     def views(self, images: Tensor, random: Generator) -> tuple[Tensor, Tensor]:
         hidden = augment.chance(images[:, :1].numel(), self.settings.hidden, random)
@@ -126,24 +126,24 @@ SPEC = DatasetSpec(
 
 
 def nearest_mean(
-    codes: probe.Parts, labels: probe.Parts, _: measures.ProbeSettings, classes: int
+    codes: probe.Parts, labels: probe.Parts, _: metrics.ProbeSettings, classes: int
 ) -> probe.Outcome:
     """The class whose training codes have the nearest mean."""
     means = torch.stack([codes["train"][labels["train"] == k].mean(0) for k in range(classes)])
     return probe.Outcome({name: torch.cdist(part, means).argmin(1) for name, part in codes.items()}, None)
 
 
-NEAREST_MEAN = measures.Probe("nearest class mean", "mean", "P", "#cc79a7")
+NEAREST_MEAN = metrics.Probe("nearest class mean", "mean", "P", "#cc79a7")
 
 
 @pytest.fixture(scope="module")
 def extended(tmp_path_factory: pytest.TempPathFactory):
-    """A finished tiny study of four methods on two data sets, with this file's method, data set and probe."""
+    """A finished tiny study of four methods on two data sets, with what this file adds."""
     folder = tmp_path_factory.mktemp("extended")
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(methods.METHODS, "masked", MASKED)
         patch.setitem(datasets.DATASETS, "bars", SPEC)
-        patch.setitem(measures.PROBES, "mean", NEAREST_MEAN)
+        patch.setitem(metrics.PROBES, "mean", NEAREST_MEAN)
         patch.setitem(probe.FUNCTIONS, "mean", nearest_mean)
         write_data(folder)
         run_study(folder, configuration(folder))

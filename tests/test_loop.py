@@ -11,11 +11,11 @@ from torch import Tensor, nn
 
 from latents import loop
 from latents.cli import Problem
-from latents.config import Run
 from latents.loop import Task, fit, rate_at
 from latents.model import build
 from latents.optimise import optimizers_for
 from latents.settings import Optimisation
+from latents.study import Run
 
 SGD = Optimisation(epochs=3, batch_size=5, optimizer="sgd", learning_rate=0.4, weight_decay=0.0, warmup=0.25)
 ITEMS, STEPS = 20, 12

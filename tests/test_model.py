@@ -11,8 +11,8 @@ from tiny import Runs, same, state
 
 from latents import record
 from latents.cli import Problem
-from latents.config import Run
 from latents.model import Model, build, load_model, save_model
+from latents.study import Run
 
 
 def test_the_seed_decides_the_weights_and_no_global_state_is_changed(runs: Runs) -> None:

@@ -10,7 +10,6 @@ from tiny import Runs, floats, same, state, with_settings
 from torch import Tensor, nn
 
 from latents import networks
-from latents.config import REFERENCE_CLASSIFIER, Run
 from latents.datasets import DATASETS
 from latents.datasets.spec import Shape
 from latents.methods import METHODS
@@ -19,6 +18,7 @@ from latents.methods.exp1_autoencoder import PlainDecoder
 from latents.model import build
 from latents.networks import Decoder, Encoder
 from latents.settings import CODE_SIZE
+from latents.study import REFERENCE_CLASSIFIER, Run
 
 SHARING = ("random", "autoencoder-plus", "guided", "contrastive", "supcon")  # one encoder
 DECODING = ("autoencoder", "autoencoder-plus")

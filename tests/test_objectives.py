@@ -12,10 +12,10 @@ from torch import Generator, Tensor, nn
 from torch.nn import functional
 
 from latents import augment, config, objectives
-from latents.config import Run
 from latents.model import Model, build
 from latents.optimise import optimizers_for
 from latents.settings import Augmentation
+from latents.study import Run
 
 N, WIDTH = 6, 5
 NOISE = Augmentation(noise=0.3)

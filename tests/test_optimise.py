@@ -5,10 +5,10 @@ import torch
 from tiny import Runs
 from torch import nn
 
-from latents.config import Run
 from latents.model import build
 from latents.optimise import COEFFICIENTS, Muon, optimizers_for, orthogonalised
 from latents.settings import Optimisation
+from latents.study import Run
 
 SETTINGS = Optimisation(
     epochs=1, batch_size=5, optimizer="muon", learning_rate=0.01, weight_decay=0.1, warmup=0.0

@@ -4,10 +4,10 @@ import pytest
 from conftest import STUDY
 
 from latents import config
-from latents.config import Run
 from latents.record import FORMAT, ROOT, write_json
 from latents.report import plan, schedule
 from latents.report.schedule import Job
+from latents.study import Run
 
 
 def test_the_plan_prints_recorded_hours_and_names_what_was_never_timed(tmp_path):

@@ -9,7 +9,7 @@ from tiny import Runs
 from torch import Tensor
 
 from latents import probe
-from latents.measures import ProbeSettings
+from latents.metrics import ProbeSettings
 from latents.probe import Outcome, Parts
 
 SIZES = {"train": 120, "val": 50, "test": 60}

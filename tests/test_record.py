@@ -12,7 +12,7 @@ import pytest
 
 from latents import config, record
 from latents.cli import Problem
-from latents.config import Run
+from latents.study import Run
 
 
 def left(folder: Path) -> list[str]:

@@ -15,12 +15,12 @@ from torch import Tensor
 
 from latents import data, record, train
 from latents.cli import Problem
-from latents.config import REFERENCE_CLASSIFIER, Run
 from latents.datasets import DATASETS
 from latents.device import device_of
 from latents.loop import Task
 from latents.model import build, load_model
 from latents.report import plan
+from latents.study import REFERENCE_CLASSIFIER, Run
 
 CPU = torch.device("cpu")
 

@@ -15,9 +15,9 @@ from made_up import call, inputs, plain_study, prepare, summarise
 from scipy.stats import t
 
 from latents import config, record
-from latents.config import Run
 from latents.report import summarize, verify
 from latents.report.verify_numbers import compare_numbers
+from latents.study import Run
 
 OF_CLASSIFIER = "reference_classifier_accuracy"  # a metric that the reference classifier alone decides
 

@@ -13,9 +13,10 @@ from msgspec.structs import replace
 from torch import Tensor, nn
 
 from latents import config, record, standin, train
-from latents.config import Run, Study
 from latents.datasets import DATASETS
 from latents.model import Model, save_model
+from latents.plain import merge
+from latents.study import Run, Study
 
 torch.set_num_threads(1)
 
@@ -57,9 +58,7 @@ def plain(folder: Path, **changes: object) -> dict:
     """The demo as plain data, shrunk, below folder; `changes` are keys of the top level (`_` for `-`)."""
     demo = yaml.safe_load((record.ROOT / "config/demo.yaml").read_text())
     small = SMALL | {"folder": f"{folder}/", "datasets": dict.fromkeys(DATASETS, SMALL_DATASET)}
-    return config.merge(
-        config.merge(demo, small), {key.replace("_", "-"): value for key, value in changes.items()}
-    )
+    return merge(merge(demo, small), {key.replace("_", "-"): value for key, value in changes.items()})
 
 
 def study(folder: Path, **changes: object) -> Study:

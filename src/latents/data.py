@@ -7,10 +7,11 @@ from pathlib import Path
 import numpy as np
 from sklearn.model_selection import train_test_split
 
-from latents import config, datasets, record
+from latents import datasets, record
 from latents.cli import Problem
-from latents.config import Study
 from latents.datasets import spec
+from latents.plain import digest
+from latents.study import Study
 
 
 @dataclass(frozen=True)
@@ -74,7 +75,7 @@ def load(study: Study, dataset: str, *, with_test: bool) -> Split:
             )
         tested = Part(images[test], labels[test], test)
     listing = [record.sha256(indices.astype("<i8").tobytes()) for indices in (train, val, test)]
-    return Split(*parts, tested, config.digest(listing), config.digest(expected))
+    return Split(*parts, tested, digest(listing), digest(expected))
 
 
 def labelled(labels: np.ndarray, share: float, seed: int) -> np.ndarray:

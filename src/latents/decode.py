@@ -9,13 +9,13 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from latents.config import Study
 from latents.datasets import DATASETS
 from latents.device import autocast, to_float
 from latents.encode import BATCH
 from latents.loop import Task, fit
 from latents.model import forked
 from latents.networks import Decoder
+from latents.study import Study
 
 Decode = Callable[[Tensor], Tensor]  # codes [n, d] -> images float [n, c, h, w]
 

@@ -7,7 +7,7 @@ import torch
 from torch import Generator, Tensor
 
 from latents.cli import Problem
-from latents.config import Study
+from latents.study import Study
 
 
 def device_of(study: Study) -> torch.device:

@@ -20,7 +20,6 @@ import torch
 
 from latents import cli, config, record
 from latents.cli import Problem
-from latents.config import REFERENCE_CLASSIFIER, SHOWN, Run, Study
 from latents.device import to_float
 from latents.encode import npz
 from latents.measure import (
@@ -37,6 +36,7 @@ from latents.measure import (
     to_uint8,
 )
 from latents.model import Model, load_model
+from latents.study import REFERENCE_CLASSIFIER, SHOWN, Run, Study
 from latents.train import timing
 
 

@@ -12,14 +12,14 @@ from torch.nn import functional
 
 from latents import augment, data, geometry, interpolate, probe
 from latents.cli import Problem
-from latents.config import Run, Study
 from latents.datasets import DATASETS
 from latents.decode import Decode, decode, mae, psnr, ssim, train_decoder
 from latents.device import autocast, device_of, generator, to_float
 from latents.encode import BATCH, encode
-from latents.measures import PROBES, metric
+from latents.metrics import PROBES, metric
 from latents.model import Model
 from latents.probe import Parts
+from latents.study import Run, Study
 
 PATHS = 4  # interpolations written for the figures
 

@@ -13,17 +13,17 @@ from torch import Generator, Tensor, nn
 
 from latents import methods, record
 from latents.cli import Problem
-from latents.config import REFERENCE_CLASSIFIER, Run, Study
 from latents.datasets import DATASETS
 from latents.datasets.spec import Shape
 from latents.device import to_float
 from latents.methods import MethodSettings
 from latents.settings import Widths
+from latents.study import REFERENCE_CLASSIFIER, Run, Study
 
 FITTED_ON = 5000  # training images that standardisation and whitening are fitted on
 
 
-class Setting(NamedTuple):
+class Sizes(NamedTuple):
     """What networks are built for: shape and classes of a data set, and sizes that methods share."""
 
     shape: Shape
@@ -36,7 +36,7 @@ class Setting(NamedTuple):
 class Model(nn.Module):
     """The networks of one method. A subclass defines the networks, their views and their objective.
 
-    A subclass is built from (settings, setting). It sets `encoder` (images [n, c, h, w] in [0, 1] -> codes
+    A subclass is built from (settings, sizes). It sets `encoder` (images [n, c, h, w] in [0, 1] -> codes
     [n, d]) and, where it has them, `decoder` (codes -> images), `head` (codes -> logits) and `projector`
     (codes -> z).
     """
@@ -79,11 +79,11 @@ def build(study: Study, run: Run) -> Model:
     name = "guided" if run.method == REFERENCE_CLASSIFIER else run.base
     settings: MethodSettings = study.settings(run.dataset, run.method)
     data = DATASETS[run.dataset]
-    setting = Setting(
+    sizes = Sizes(
         data.shape, len(data.classes), study.encoder.widths, study.decoder.channels, study.plain_channels(run)
     )
     with forked(run.seed):
-        return methods.network(name)(settings, setting)
+        return methods.network(name)(settings, sizes)
 
 
 @contextlib.contextmanager

@@ -3,7 +3,7 @@
 Codes are float32 [n, d] (d is 128 unless a sweep varies it), labels int64 [n]. For the linear and MLP probes,
 codes are centred on the mean of the training codes and divided by one number; each chooses one setting on
 val. For kNN, codes are centred on the mean of the training codes. The keys of FUNCTIONS are names in
-`latents.measures.PROBES`.
+`latents.metrics.PROBES`.
 """
 
 import warnings
@@ -20,7 +20,7 @@ from torch.nn import functional
 
 from latents.geometry import nearest
 from latents.loop import Task, fit
-from latents.measures import ProbeSettings
+from latents.metrics import ProbeSettings
 from latents.model import forked
 from latents.settings import Optimisation
 

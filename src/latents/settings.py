@@ -1,7 +1,7 @@
 """Structures that several parts of a study's settings share: types, ranges, optimisation, augmentation.
 
 Values are in `config/*.yaml` only. A method's own settings are in `latents.methods`, those of the
-measurements in `latents.measures`.
+measurements in `latents.metrics`.
 """
 
 from typing import Annotated, Literal

@@ -24,10 +24,11 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from latents import cli, config, data, record
 from latents.checkpoint import Checkpoint
-from latents.config import Run, Study
 from latents.device import autocast, device_of, generator, to_float
 from latents.loop import CURVE, Curve, Task, fit
 from latents.model import Model, build, save_model
+from latents.plain import digest
+from latents.study import Run, Study
 
 VAL_IMAGES = 2000  # most validation images for the curve; only full batches are used
 
@@ -132,7 +133,7 @@ def train(study: Study, run: Run, checkpoint: Path) -> Trained:
         split.data_sha256,
     ]
     preparing = time.perf_counter() - started
-    curve, seconds = fit(task, Checkpoint(checkpoint, config.digest(decides)))
+    curve, seconds = fit(task, Checkpoint(checkpoint, digest(decides)))
     return Trained(model, curve, facts, {"training": seconds, "preparing": preparing})
 
 

@@ -25,8 +25,8 @@ from latents.bench.growth import growth
 from latents.bench.settings import Bench
 from latents.bench.sprint import sprint
 from latents.cli import Problem
-from latents.config import Study
 from latents.report.targets import Target
+from latents.study import Study
 
 
 class Unfinished:

@@ -13,7 +13,7 @@ from typing import Any
 from latents.bench import loops
 from latents.bench.settings import METHODS, Bench
 from latents.bench.worker import Worker
-from latents.config import Run
+from latents.study import Run
 
 WORKERS = (0, 1, 2)  # of the ordinary loop's DataLoader
 OURS = ("in memory", "channels last", "allocator", "ours")  # one improvement after the other, up to our loop

@@ -10,7 +10,8 @@ from latents import config, data
 from latents.bench.ordinary import PUBLISHED
 from latents.bench.settings import METHODS, Bench
 from latents.cli import Problem
-from latents.config import Study
+from latents.plain import merge
+from latents.study import Study
 
 
 def configurations(file: str, bench: Bench, study: str, folder: Path) -> dict[str, str]:
@@ -18,7 +19,7 @@ def configurations(file: str, bench: Bench, study: str, folder: Path) -> dict[st
 
     Raises Problem where one of them cannot be measured; for that the largest numbers of images are loaded.
     """
-    plain = config.merge(msgspec.to_builtins(config.read(study)), bench.changes)
+    plain = merge(msgspec.to_builtins(config.read(study)), bench.changes)
     check(study, config.from_plain(f"{file}: changes", plain))
     paths = {}
     for number, (key, content) in enumerate(wanted(bench, plain).items()):
@@ -57,7 +58,7 @@ def wanted(bench: Bench, plain: dict[str, Any]) -> dict[str, dict[str, Any]]:
     """Key of the benchmark's settings -> configuration; `plain` is the study's with the changes over it."""
 
     def guided(changes: dict[str, Any], **dataset: Any) -> dict[str, Any]:
-        return config.merge(plain, {"datasets": {"cifar10": dataset | {"methods": {"guided": changes}}}})
+        return merge(plain, {"datasets": {"cifar10": dataset | {"methods": {"guided": changes}}}})
 
     once, sizes = {"optimisation": {"epochs": 1}}, bench.growth.images
     found = {
@@ -69,5 +70,5 @@ def wanted(bench: Bench, plain: dict[str, Any]) -> dict[str, dict[str, Any]]:
         found[f"growth.images {n}"] = guided(once, train=n)
     for widths in bench.growth.widths:
         encoder = {"encoder": {"widths": list(widths)}}
-        found[f"growth.widths {widths}"] = config.merge(guided(once, train=sizes[0]), encoder)
+        found[f"growth.widths {widths}"] = merge(guided(once, train=sizes[0]), encoder)
     return found

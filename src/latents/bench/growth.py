@@ -13,9 +13,9 @@ from latents import config, data, train
 from latents.bench.compare import SEED, say
 from latents.bench.settings import Bench
 from latents.bench.worker import Worker
-from latents.config import Run
 from latents.datasets import DATASETS
 from latents.methods.baselines import PCA
+from latents.study import Run
 from latents.tsne import embed
 
 MOST_SCORED = 10_000  # points whose trustworthiness is measured: it takes all their distances

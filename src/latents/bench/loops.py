@@ -19,10 +19,10 @@ from torch.nn import functional
 
 from latents import config, train
 from latents.bench import ordinary
-from latents.config import Run, Study
 from latents.device import device_of, generator
 from latents.loop import Task, fit
 from latents.optimise import optimizers_for
+from latents.study import Run, Study
 
 FEWEST, FEWEST_ORDINARY = 3, 6  # steps of a measurement: a loader's batches come in bursts
 

@@ -4,8 +4,8 @@ from typing import Annotated, Any
 
 from msgspec import Meta
 
-from latents import config
 from latents.cli import Problem
+from latents.plain import parse
 from latents.report.targets import Target
 from latents.settings import Positive, Rate, Seeds, Strict, Widths
 
@@ -69,7 +69,7 @@ class Bench(Strict, frozen=True):
 
 def read(path: str) -> Bench:
     """Read and check config/bench.yaml; raises Problem with the file, the key, and what is wrong."""
-    bench = config.parse(path, Bench)
+    bench = parse(path, Bench)
     if unknown := bench.targets.keys() - set(NUMBERS):
         known = ", ".join(NUMBERS)
         raise Problem(f"{path}: targets: {min(unknown)} is not a number of the benchmark; those are {known}")

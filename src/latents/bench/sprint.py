@@ -13,10 +13,10 @@ from latents.bench import workflow
 from latents.bench.compare import say
 from latents.bench.settings import Bench
 from latents.bench.worker import Worker
-from latents.config import ALLOCATOR
 from latents.device import device_of
 from latents.encode import encode
 from latents.model import load_model
+from latents.study import ALLOCATOR
 
 THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 

@@ -7,7 +7,7 @@ import os
 from collections.abc import Callable, Iterator
 from typing import Any, Self
 
-from latents.config import ALLOCATOR
+from latents.study import ALLOCATOR
 
 
 @contextlib.contextmanager

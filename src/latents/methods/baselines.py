@@ -6,7 +6,7 @@ from torch import Tensor, nn
 
 from latents.datasets.spec import Shape
 from latents.methods import Untrained
-from latents.model import Model, Setting
+from latents.model import Model, Sizes
 from latents.networks import Encoder
 from latents.settings import CODE_SIZE
 
@@ -56,9 +56,9 @@ class PCA(nn.Module):
 class PrincipalComponents(Model):
     """`pca`: the first principal components of the training pixels, and their transpose as decoder."""
 
-    def __init__(self, _: Untrained, setting: Setting) -> None:
+    def __init__(self, _: Untrained, sizes: Sizes) -> None:
         super().__init__()
-        self.encoder = PCA(setting.shape)
+        self.encoder = PCA(sizes.shape)
 
     def fit(self, images: Tensor) -> None:
         self.encoder.fit(images)
@@ -74,6 +74,6 @@ class PrincipalComponents(Model):
 class RandomEncoder(Model):
     """`random`: the shared encoder with its initial weights."""
 
-    def __init__(self, settings: Untrained, setting: Setting) -> None:
+    def __init__(self, settings: Untrained, sizes: Sizes) -> None:
         super().__init__()
-        self.encoder = Encoder(setting.shape, setting.widths, settings.code_size)
+        self.encoder = Encoder(sizes.shape, sizes.widths, settings.code_size)

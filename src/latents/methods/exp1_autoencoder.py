@@ -11,7 +11,7 @@ from latents.convolution import Convolution, TransposedConvolution
 from latents.datasets.spec import Shape
 from latents.methods import Autoencoder, AutoencoderPlus
 from latents.methods.baselines import PCA
-from latents.model import Model, Setting
+from latents.model import Model, Sizes
 from latents.networks import (
     Decoder,
     Encoder,
@@ -30,10 +30,10 @@ from latents.settings import CODE_SIZE, Widths
 class PlainAutoencoder(Model):
     """`autoencoder`: three strided convolutions and their mirror image; L1 between input and output."""
 
-    def __init__(self, settings: Autoencoder, setting: Setting) -> None:
+    def __init__(self, settings: Autoencoder, sizes: Sizes) -> None:
         super().__init__()
-        self.encoder = PlainEncoder(setting.shape, settings.channels)
-        self.decoder = PlainDecoder(setting.shape, settings.channels, linear_path=False)
+        self.encoder = PlainEncoder(sizes.shape, settings.channels)
+        self.decoder = PlainDecoder(sizes.shape, settings.channels, linear_path=False)
 
     def views(self, images: Tensor, random: Generator) -> tuple[Tensor]:
         """The images themselves."""
@@ -50,18 +50,18 @@ class ImprovedAutoencoder(Model):
     The shared encoder, a residual decoder, linear paths, and gradient histograms as a second target.
     """
 
-    def __init__(self, settings: AutoencoderPlus, setting: Setting) -> None:
+    def __init__(self, settings: AutoencoderPlus, sizes: Sizes) -> None:
         super().__init__()
         self.settings = settings
-        shape, size, linear = setting.shape, settings.code_size, settings.linear_path
-        self.encoder = Encoder(shape, setting.widths, size, linear_path=linear)
+        shape, size, linear = sizes.shape, settings.code_size, settings.linear_path
+        self.encoder = Encoder(shape, sizes.widths, size, linear_path=linear)
         if settings.residual_decoder:
-            self.decoder = Decoder(shape, setting.decoder_channels, linear, size)
+            self.decoder = Decoder(shape, sizes.decoder_channels, linear, size)
         else:
-            self.decoder = PlainDecoder(shape, setting.plain_channels, linear, size)
+            self.decoder = PlainDecoder(shape, sizes.plain_channels, linear, size)
         self.gradients: nn.Module | None = None
         if settings.gradient_weight:  # built last, so that the other layers start the same without it
-            self.gradients = GradientDecoder(shape, setting.decoder_channels, size)
+            self.gradients = GradientDecoder(shape, sizes.decoder_channels, size)
 
     def fit(self, images: Tensor) -> None:
         super().fit(images)

@@ -5,18 +5,18 @@ from torch.nn import functional
 
 from latents import augment
 from latents.methods import Guided
-from latents.model import Model, Setting
+from latents.model import Model, Sizes
 from latents.networks import Encoder, classification_head
 
 
 class GuidedEncoder(Model):
     """`guided` and the reference classifier: cross-entropy of a classification head on the code of a view."""
 
-    def __init__(self, settings: Guided, setting: Setting) -> None:
+    def __init__(self, settings: Guided, sizes: Sizes) -> None:
         super().__init__()
         self.settings = settings
-        self.encoder = Encoder(setting.shape, setting.widths, settings.code_size)
-        self.head = classification_head(settings.code_size, setting.classes)
+        self.encoder = Encoder(sizes.shape, sizes.widths, settings.code_size)
+        self.head = classification_head(settings.code_size, sizes.classes)
 
     def views(self, images: Tensor, random: Generator) -> tuple[Tensor]:
         """One augmented view of each image."""

@@ -6,7 +6,7 @@ from torch.nn import functional
 
 from latents import augment, objectives
 from latents.methods import Contrastive
-from latents.model import Model, Setting
+from latents.model import Model, Sizes
 from latents.networks import Encoder, Float32, classification_head
 
 
@@ -26,12 +26,12 @@ class SimCLR(Model):
 
     with_head = False  # whether it has a classification head, which is built before the projection head
 
-    def __init__(self, settings: Contrastive, setting: Setting) -> None:
+    def __init__(self, settings: Contrastive, sizes: Sizes) -> None:
         super().__init__()
         self.settings = settings
-        self.encoder = Encoder(setting.shape, setting.widths, settings.code_size)
+        self.encoder = Encoder(sizes.shape, sizes.widths, settings.code_size)
         if self.with_head:
-            self.head = classification_head(settings.code_size, setting.classes)
+            self.head = classification_head(settings.code_size, sizes.classes)
         self.projector = projection_head(settings.code_size, settings.projection)
 
     def views(self, images: Tensor, random: Generator) -> tuple[Tensor]:

@@ -14,8 +14,9 @@ from typing import Any
 
 from latents import cli, config, record
 from latents.cli import Problem
-from latents.config import Run, Study
 from latents.datasets import DATASETS
+from latents.plain import digest
+from latents.study import Run, Study
 
 LIGHT = (  # files of a run
     "records/{}.json",
@@ -52,8 +53,8 @@ def files(study: Study, run: Run) -> list[str]:
 def data_sha256(study: Study, dataset: str) -> str:
     """Hash of the data set's files, as it stands in a record; read without the loader and its libraries."""
     if study.source == "download":
-        return config.digest(DATASETS[dataset].files)
-    return config.digest(record.read_json(Path(study.data) / f"{dataset}.json")["files"])
+        return digest(DATASETS[dataset].files)
+    return digest(record.read_json(Path(study.data) / f"{dataset}.json")["files"])
 
 
 def whole(study: Study, folder: Path, run: Run, wanted: dict[str, Any]) -> bool:

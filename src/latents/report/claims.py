@@ -27,12 +27,13 @@ from msgspec import Meta
 
 from latents import cli, config, record
 from latents.cli import Problem
-from latents.config import Run, Study
-from latents.measures import PROBES, metric
+from latents.metrics import PROBES, metric
+from latents.plain import parse
 from latents.report import style
 from latents.report.summarize import records
 from latents.report.tex import definitions, tabular
 from latents.settings import Positive, Seed, Strict
+from latents.study import Run, Study
 
 ERRORS = {"mae": "errors", "mae_frozen": "errors_frozen"}  # metric -> where a record has each image's
 METRICS = (*ERRORS, *(f"accuracy_{probe}" for probe in PROBES), "accuracy_best")  # measured for each image
@@ -197,7 +198,7 @@ def main() -> None:
     parser = cli.parser(__doc__, paths=("config", "claims", "results", "out", "table", "record"))
     parser.add_argument("--strict", action="store_true", help="an unsupported claim is an error")
     options = parser.parse_args()
-    claims = config.parse(options.claims, Claims)
+    claims = parse(options.claims, Claims)
     study = config.read(options.config)
     found = evaluate(study, claims, options.results)
     unsupported = [name for name, one in found.items() if not one["supported"]]

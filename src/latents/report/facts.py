@@ -7,9 +7,9 @@ from typing import Any
 import msgspec
 
 from latents import record
-from latents.config import REFERENCE_CLASSIFIER, Study
 from latents.report import style
 from latents.report.settings_table import described, plain
+from latents.study import REFERENCE_CLASSIFIER, Study
 
 Facts = dict[str, str]
 Record = dict[str, Any]

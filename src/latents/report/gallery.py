@@ -11,9 +11,9 @@ from pathlib import Path
 
 from latents import cli, config, record
 from latents.cli import Problem
-from latents.config import Study
 from latents.report.figures import caption, figure_patterns, figure_targets
 from latents.report.results_page import readme_methods, readme_results, results_page
+from latents.study import Study
 
 SCRIPTS = "src/latents/report/figures"
 OPENING = (

@@ -5,11 +5,11 @@ from pathlib import Path
 
 import numpy as np
 
-from latents.config import Study
 from latents.methods import METHODS
 from latents.report.facts import Facts
 from latents.report.summarize import Estimates, cka_matrix
 from latents.report.tex import definitions, escape, rounded
+from latents.study import Study
 
 
 def numbers(found: Estimates) -> dict[str, str]:

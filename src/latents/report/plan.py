@@ -18,11 +18,11 @@ import msgspec
 
 from latents import cli, config, record
 from latents.cli import Problem
-from latents.config import Run, Study
 from latents.datasets import DATASETS
 from latents.report.figures import figure_targets
 from latents.report.schedule import Job, Seconds, on_nodes
 from latents.settings import CODE_SIZE
+from latents.study import Run, Study
 
 NAMED = 6  # runs without a time, at most
 FEW = 4  # images to count operations on

@@ -7,14 +7,14 @@ from pathlib import Path
 from tabulate import tabulate
 
 from latents import record
-from latents.config import Study
 from latents.datasets import DATASETS
-from latents.measures import PROBES, metric
 from latents.methods import METHODS
+from latents.metrics import PROBES, metric
 from latents.report import plan, schedule, speed, summarize
 from latents.report.facts import joined, processors, seconds
 from latents.report.summarize import Estimate, Estimates
 from latents.report.tex import half_width, rounded
+from latents.study import Study
 
 NODES = 16  # of the table of nodes, at most
 WIDTH = 110  # characters of a line of text

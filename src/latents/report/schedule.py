@@ -12,7 +12,7 @@ from typing import NamedTuple
 from tabulate import tabulate
 
 from latents import record
-from latents.config import Run, Study
+from latents.study import Run, Study
 
 
 class Job(NamedTuple):

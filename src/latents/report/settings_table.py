@@ -4,10 +4,10 @@ from typing import Any
 
 import msgspec
 
-from latents.config import REFERENCE_CLASSIFIER, Study
 from latents.report import style
 from latents.report.tex import SMALL, escape
 from latents.settings import CODE_SIZE
+from latents.study import REFERENCE_CLASSIFIER, Study
 
 LEFT_OUT = (
     ("jitter-probability", 1),

@@ -20,10 +20,10 @@ from PIL import Image
 
 from latents import cli, config, record
 from latents.cli import Problem
-from latents.config import Run, Study
 from latents.datasets import DATASETS
 from latents.methods import METHODS
 from latents.report.summarize import Estimate
+from latents.study import Run, Study
 
 WIDTH = 6.3  # inches: the paper's text block
 LABELS = 0.8  # inches left of a sheet of images, for the names of its rows

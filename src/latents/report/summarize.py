@@ -17,9 +17,9 @@ import numpy as np
 
 from latents import cli, config, record
 from latents.cli import Problem
-from latents.config import Run, Study
-from latents.measures import PROBES
+from latents.metrics import PROBES
 from latents.report.archive import BESIDE
+from latents.study import Run, Study
 
 Made = TypeVar("Made")
 SUMMARY = (

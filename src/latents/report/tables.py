@@ -20,9 +20,8 @@ from functools import partial
 from statistics import fmean
 
 from latents import cli, config, record
-from latents.config import Run, Study
-from latents.measures import PROBES
 from latents.methods import METHODS
+from latents.metrics import PROBES
 from latents.report import style, summarize
 from latents.report.facts import Record, Times, facts, joined, seconds
 from latents.report.macros import macros
@@ -30,6 +29,7 @@ from latents.report.page import TABLES
 from latents.report.settings_table import settings_table
 from latents.report.summarize import Estimates
 from latents.report.tex import DASH, SMALL, Group, cell, escape, rounded, tabular
+from latents.study import Run, Study
 
 SWEEPS = {"ablation": "shortened budget", "trade": "a budget of its own"}  # those of the table: as printed
 SEPARABILITY = {  # metric: head

@@ -9,8 +9,9 @@ import sys
 
 from tabulate import tabulate
 
-from latents import cli, config
+from latents import cli
 from latents.cli import Problem
+from latents.plain import parse
 from latents.report.summarize import Estimate, read_summary
 from latents.settings import Strict
 
@@ -61,7 +62,7 @@ def outcome(target: Target, found: Estimate) -> tuple[bool, str]:
 def main() -> None:
     options = cli.parser(__doc__, paths=("targets", "summary")).parse_args()
     summary, lines, missed = read_summary(options.summary), [], 0
-    for name, target in config.parse(options.targets, dict[str, Target]).items():
+    for name, target in parse(options.targets, dict[str, Target]).items():
         found = summary.get((*name.split("/"), "test"))
         if found is None:
             raise Problem(

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from math import ceil
 
-from latents.measures import metric
+from latents.metrics import metric
 from latents.report.summarize import Estimate, Estimates
 
 # every table opens with this and closes its brace; the widest then fit a text block of 6.3 inches at 10 pt

@@ -33,11 +33,11 @@ import msgspec
 
 from latents import cli, config, record
 from latents.cli import Problem
-from latents.config import Run, Study
 from latents.report.archive import BESIDE
 from latents.report.summarize import Value, estimates, read_runs, read_summary, values_of
 from latents.report.verify_numbers import SHOWN, by_number, compare_numbers
 from latents.report.verify_report import markdown
+from latents.study import Run, Study
 
 MADE = ("weights_sha256", "codes_sha256", "curve_sha256", "pictures_sha256", "sample_sha256")
 RAN = (

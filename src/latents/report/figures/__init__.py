@@ -5,7 +5,7 @@ import string
 from pathlib import Path
 from typing import NamedTuple
 
-from latents.config import Run, Study
+from latents.study import Run, Study
 
 
 class FigureSpec(NamedTuple):

@@ -12,10 +12,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from latents.config import Study
-from latents.measures import PROBES
+from latents.metrics import PROBES
 from latents.report import style
 from latents.report.summarize import Estimates, probes_in, read_summary
+from latents.study import Study
 
 BAND = 0.8  # of the distance between two methods: the probes lie within
 

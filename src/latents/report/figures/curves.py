@@ -15,10 +15,10 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
 from latents.cli import Problem
-from latents.config import Run, Study
 from latents.methods import METHODS
 from latents.report import style
 from latents.report.summarize import read_csv
+from latents.study import Run, Study
 
 LOSSES = ("loss", "val_loss")
 SIDE_BY_SIDE = 6  # panels, at most

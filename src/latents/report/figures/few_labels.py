@@ -16,10 +16,10 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from latents.cli import Problem
-from latents.config import Study
 from latents.methods import METHODS
 from latents.report import style
 from latents.report.summarize import Estimate, Estimates, read_summary
+from latents.study import Study
 
 SWEEP = "labels"  # its variants are named by their share in percent: 1pct, 10pct
 Points = dict[float, Estimate]  # by share of the labels in percent

@@ -11,8 +11,8 @@ from pathlib import Path
 
 from matplotlib.figure import Figure
 
-from latents.config import Study
 from latents.report import style
+from latents.study import Study
 
 PAIRS = 2
 

@@ -13,10 +13,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from latents.config import Study
 from latents.methods import METHODS
 from latents.report import style
 from latents.report.summarize import Estimates, read_summary
+from latents.study import Study
 
 BASELINE = "pca"
 

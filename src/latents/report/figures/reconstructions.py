@@ -13,8 +13,8 @@ from pathlib import Path
 import numpy as np
 from matplotlib.figure import Figure
 
-from latents.config import Study
 from latents.report import style
+from latents.study import Study
 
 MARGINS = 2.1  # inches beside the images: names on the left, errors on the right
 

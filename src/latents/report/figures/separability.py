@@ -12,12 +12,12 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from latents.config import Study
 from latents.datasets import DATASETS
-from latents.measures import metric
 from latents.methods import METHODS
+from latents.metrics import metric
 from latents.report import style
 from latents.report.summarize import Estimates, read_summary
+from latents.study import Study
 
 MEASURES = ("silhouette", "scatter_ratio", "knn_purity", "effective_rank")
 BAND = 0.6  # of the distance between two methods: the data sets lie within

@@ -14,9 +14,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
 
-from latents.config import Study
 from latents.report import style
 from latents.report.summarize import cka_matrix
+from latents.study import Study
 
 FITS = 14  # columns of numbers that the page is wide enough for, at the usual size
 

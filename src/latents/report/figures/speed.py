@@ -13,11 +13,11 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from latents import record
-from latents.config import Study
 from latents.datasets import DATASETS
 from latents.methods import METHODS
 from latents.report import style
 from latents.report.speed import throughput
+from latents.study import Study
 
 # name in the record: as printed; each is added to those before it, and the last, "ours", is the precision
 LEVERS = {

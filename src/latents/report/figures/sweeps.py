@@ -18,10 +18,10 @@ from matplotlib.ticker import NullLocator
 from msgspec.structs import replace
 
 from latents.cli import Problem
-from latents.config import Study
 from latents.methods import METHODS, MethodSettings
 from latents.report import style
 from latents.report.summarize import Estimates, read_summary
+from latents.study import Study
 
 SWEEP, TRADE, TRADED = "ablation", "trade", "autoencoder-plus"
 SIZES = {"mae": "test MAE", "accuracy_mlp": "test accuracy (%)", "effective_rank": "effective rank"}

@@ -16,9 +16,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from latents.config import Study
 from latents.report import style
 from latents.report.summarize import read_csv, trustworthiness
+from latents.study import Study
 
 SIDE_BY_SIDE = 4  # panels, at most
 

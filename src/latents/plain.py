@@ -1,5 +1,6 @@
-"""YAML files as typed structures, with a one-sentence message if a file or key is wrong."""
+"""Plain data: read from YAML, merged, hashed, and converted to typed structures."""
 
+import hashlib
 import re
 from pathlib import Path
 from typing import Any, TypeVar
@@ -78,6 +79,20 @@ def converted(place: str, kind: type[Settings], content: Any) -> Settings:
         return msgspec.convert(content, kind)
     except msgspec.ValidationError as error:
         raise Problem(
-            f"{place}: {error}; mend that key (the keys and their meaning are in src/latents: config.py, "
-            "settings.py, measures.py and methods/__init__.py)"
+            f"{place}: {error}; mend that key (the keys and their meaning are in src/latents: study.py, "
+            "settings.py, metrics.py and methods/__init__.py)"
         ) from None
+
+
+def digest(plain: Any) -> str:
+    """SHA-256 of plain data, independent of key order."""
+    return hashlib.sha256(msgspec.json.encode(plain, order="sorted")).hexdigest()
+
+
+def merge(base: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
+    """`base` overridden by `changes`; nested mappings are merged in the same way."""
+    merged = dict(base)
+    for key, value in changes.items():
+        old = base.get(key)
+        merged[key] = merge(old, value) if isinstance(old, dict) and isinstance(value, dict) else value
+    return merged

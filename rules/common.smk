@@ -27,8 +27,8 @@ NOTE = "from reference" if REFERENCE else STUDY.note
 GPU = 0 if STUDY.device == "cpu" else 1
 
 RUN = "{dataset}/{method}/seed{seed}"  # any run, in wildcards
-RUNS = [run.path for run in STUDY.runs()]
-CLASSIFIERS = {dataset: run.path for dataset, run in STUDY.reference_classifiers().items()}
+RUNS = [str(run) for run in STUDY.runs()]
+CLASSIFIERS = {dataset: str(run) for dataset, run in STUDY.reference_classifiers().items()}
 EMBEDDINGS = expand("{dataset}/{method}", dataset=STUDY.datasets, method=STUDY.methods)  # of first seeds
 FIGURE = {target.name: target for target in figure_targets(STUDY)}
 BUILD = [path.relative_to(record.ROOT) for path in record.build_files()]  # the paper prints their hash

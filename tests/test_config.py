@@ -13,6 +13,7 @@ import yaml
 from latents import cli, config
 from latents.cli import Problem
 from latents.methods import METHODS
+from latents.metrics import ProbeSettings
 from latents.plain import digest, load_yaml
 from latents.record import ROOT
 from latents.study import REFERENCE_CLASSIFIER, Run
@@ -519,8 +520,8 @@ def test_plain_data_are_as_they_were_after_a_study_was_made_of_them() -> None:
 )
 def test_a_run_is_written_as_its_path_and_read_from_it(run: Run, base: str, variant: str) -> None:
     assert (run.base, run.variant) == (base, variant)
-    assert str(run) == f"{run}" == run.path == f"{run.dataset}/{run.method}/seed{run.seed}"
-    assert Run.parse(run.path) == run
+    assert str(run) == f"{run}" == f"{run.dataset}/{run.method}/seed{run.seed}"
+    assert Run.parse(str(run)) == run
 
 
 def test_every_run_of_the_shipped_studies_is_read_from_its_path() -> None:
@@ -743,3 +744,13 @@ def test_a_value_that_would_fail_hours_later_is_refused_at_once(
     tmp_path: Path, place: str, value: object, said: str
 ) -> None:
     assert said in refusal(written(tmp_path, place, value))
+
+
+def test_a_further_probe_leaves_older_studies_readable_and_their_hashes_as_they_were() -> None:
+    class Further(ProbeSettings, frozen=True):
+        ridge_alpha: float | None = None
+
+    older = msgspec.to_builtins(config.read(ROOT / "reference/study.yaml").probe)
+    assert msgspec.to_builtins(msgspec.convert(older, Further)) == older
+    newer = older | {"ridge-alpha": 1.0}
+    assert msgspec.to_builtins(msgspec.convert(newer, Further)) == newer

@@ -87,10 +87,7 @@ def measure_probes(subject: Subject, found: Measured) -> dict[str, Any]:
     prediction.
     """
     codes, labels = subject.codes, subject.labels
-    outcomes = {
-        name: fitted(codes, labels, subject.study.probe, subject.classes)
-        for name, fitted in probe.FUNCTIONS.items()
-    }
+    outcomes = probe.fit_probes(probe.FUNCTIONS, codes, labels, subject.study.probe, subject.classes)
     if subject.model.head is not None:
         with torch.inference_mode():
             predictions = {name: subject.model.head(part).argmax(1) for name, part in codes.items()}
@@ -113,9 +110,9 @@ def add_probes(
     subject: Subject, codes: Parts, labels: Parts, suffix: str, splits: list[str], found: Measured
 ) -> dict[str, float]:
     """Fit the few-label probes on other codes or labels; returns the settings chosen on val."""
-    settings = {}
-    for name in (name for name in probe.FUNCTIONS if PROBES[name].few_labels):
-        outcome = probe.FUNCTIONS[name](codes, labels, subject.study.probe, subject.classes)
+    settings, names = {}, [name for name in probe.FUNCTIONS if PROBES[name].few_labels]
+    outcomes = probe.fit_probes(names, codes, labels, subject.study.probe, subject.classes)
+    for name, outcome in outcomes.items():
         if outcome.chosen is not None:
             settings[f"{name}_{suffix}"] = outcome.chosen
         for split in splits:

@@ -88,8 +88,12 @@ def metric(name: str) -> Metric:
     return METRICS.get(name) or Metric(name, 3)
 
 
-class ProbeSettings(Strict, frozen=True):
-    """One protocol for all methods: linear (L2 grid on val), MLP (weight-decay grid on val), cosine kNN."""
+class ProbeSettings(Strict, frozen=True, omit_defaults=True):
+    """One protocol for all methods: linear (L2 grid on val), MLP (weight-decay grid on val), cosine kNN.
+
+    The setting of a further probe has the default None, with which the probe is not fitted: older studies
+    can then still be read, and keep their hashes.
+    """
 
     linear_c: Annotated[list[Rate], Meta(min_length=1)]
     linear_iterations: Positive

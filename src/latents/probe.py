@@ -7,7 +7,7 @@ val. For kNN, codes are centred on the mean of the training codes. The keys of F
 """
 
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -136,11 +136,19 @@ def knn(codes: Parts, labels: Parts, settings: ProbeSettings, classes: int) -> O
     return Outcome(predictions, None)
 
 
-FUNCTIONS: dict[str, Callable[[Parts, Parts, ProbeSettings, int], Outcome]] = {
+FUNCTIONS: dict[str, Callable[[Parts, Parts, ProbeSettings, int], Outcome | None]] = {
     "linear": linear,
     "mlp": mlp,
     "knn": knn,
 }
+
+
+def fit_probes(
+    names: Iterable[str], codes: Parts, labels: Parts, settings: ProbeSettings, classes: int
+) -> dict[str, Outcome]:
+    """The outcomes of some probes; one that returns None, as the study has no setting for it, is left out."""
+    found = {name: FUNCTIONS[name](codes, labels, settings, classes) for name in names}
+    return {name: outcome for name, outcome in found.items() if outcome is not None}
 
 
 def packed(correct: Tensor) -> np.ndarray:

@@ -45,11 +45,6 @@ class Run(NamedTuple):
         return f"{self.dataset}/{self.method}/seed{self.seed}"
 
     @property
-    def path(self) -> str:
-        """`<data set>/<method>/seed<k>`: the path of its files, without folder and suffix."""
-        return str(self)
-
-    @property
     def base(self) -> str:
         """The method; of a variant, the method it varies."""
         return self.method.partition(".")[0]

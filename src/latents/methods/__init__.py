@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 
 class MethodSettings(Strict, frozen=True):
-    """Base of every method's settings, with the values for methods that lack a sizes."""
+    """Base of every method's settings, with the values for methods that lack a setting."""
 
     optimisation: ClassVar[Optimisation | None] = None  # None: nothing is trained
     labels: ClassVar[float] = 1.0

@@ -53,7 +53,8 @@ def head(name: str) -> str:
 
 def dataset_part(study: Study, dataset: str, summary: Estimates) -> str:
     """All probes and errors of one data set."""
-    metrics = [*(f"accuracy_{probe}" for probe in PROBES), "mae", "mae_frozen", "psnr"]
+    metrics = [f"accuracy_{probe}" for probe in summarize.probes_in(summary)]
+    metrics += ["mae", "mae_frozen", "psnr"]
     lines = [
         [named(method), *(shown(summary.get((dataset, method, name, "test")), name) for name in metrics)]
         for method in study.methods

@@ -206,6 +206,8 @@ def script(draw: Callable[..., Figure]) -> Callable[[], None]:
         parser = cli.parser(inspect.getmodule(draw).__doc__, *names, paths=("results", "out"))
         parser.add_argument("--note", default="", help="printed below the figure")
         options = parser.parse_args()
+        if options.out.suffix != ".pdf":
+            raise Problem(f"--out {options.out}: name a .pdf file; the .png is written beside it")
         study = config.read(options.config)
         if per_dataset:
             study.dataset(options.dataset)  # refuses an unknown one

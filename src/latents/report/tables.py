@@ -40,7 +40,6 @@ SEPARABILITY = {  # metric: head
     "uniformity": "unif.",
     "effective_rank": "rank",
 }
-ON_CODES = [probe for probe in PROBES if probe != "head"]  # the head is a part of its method
 
 
 def beside(study: Study, heads: list[str], lines: list[tuple[str, Callable[[str], list[str]]]]) -> str:
@@ -66,12 +65,13 @@ def by_method(study: Study, heads: list[str], cells: Callable[[str, str], list[s
 
 
 def accuracy(study: Study, found: Estimates) -> str:
-    """Every probe on test."""
+    """Every probe that was measured, on test."""
+    probes = summarize.probes_in(found)
 
     def cells(dataset: str, method: str) -> list[str]:
-        return [cell(found, dataset, method, f"accuracy_{probe}", "test") for probe in PROBES]
+        return [cell(found, dataset, method, f"accuracy_{probe}", "test") for probe in probes]
 
-    return by_method(study, [probe.short for probe in PROBES.values()], cells)
+    return by_method(study, [PROBES[probe].short for probe in probes], cells)
 
 
 def splits(study: Study, found: Estimates, records: list[Record]) -> str:
@@ -131,7 +131,9 @@ def interpolation(study: Study, found: Estimates) -> str:
 
 def ablation(study: Study, found: Estimates) -> str:
     """Variants: what they are chosen by, on val, and MAE and accuracy of the better probe on test."""
-    on_val = ["mae", *(f"accuracy_{probe}" for probe in ON_CODES)]
+    # the classification head is a part of its method
+    probes = [probe for probe in summarize.probes_in(found) if probe != "head"]
+    on_val = ["mae", *(f"accuracy_{probe}" for probe in probes)]
     columns = [*((metric, "val") for metric in on_val), ("mae", "test"), ("accuracy_best", "test")]
     groups: list[Group] = []
     for dataset, chosen in study.datasets.items():
@@ -145,7 +147,7 @@ def ablation(study: Study, found: Estimates) -> str:
                     )
                 title = f"{style.dataset_name(study, dataset)}, {style.name(method)}, {SWEEPS[sweep]}"
                 groups.append((title, lines))
-    heads = ["", "MAE", *(PROBES[probe].short for probe in ON_CODES), "MAE", "probe"]
+    heads = ["", "MAE", *(PROBES[probe].short for probe in probes), "MAE", "probe"]
     return tabular(heads, groups or [("none in this configuration", [])], [("val", len(on_val)), ("test", 2)])
 
 

@@ -18,8 +18,7 @@ from latents.plain import digest, load_yaml
 from latents.record import ROOT
 from latents.study import REFERENCE_CLASSIFIER, Run
 
-NO_STUDIES = ("bench.yaml", "sweeps.yaml", "targets.yaml")
-STUDIES = sorted(path for path in (ROOT / "config").glob("*.yaml") if path.name not in NO_STUDIES)
+STUDIES = [ROOT / f"config/{name}.yaml" for name in ("demo", "large", "study")]
 ABLATION = "datasets.cifar10.sweeps.autoencoder-plus.ablation"
 
 

@@ -118,3 +118,17 @@ def runs(tmp_path_factory: pytest.TempPathFactory):
     from tiny import Runs  # it imports torch, which most tests that share this file do not need
 
     return Runs(tmp_path_factory.mktemp("tiny"))
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Made-up study, results, summary and tables, made once a file; tests only read them."""
+    from made_up import plain_study, prepare, report
+
+    return report(prepare(tmp_path_factory.mktemp("whole"), plain_study()))
+
+
+@pytest.fixture
+def spoilt(whole: Path, tmp_path: Path) -> Path:
+    """A copy for a test to spoil."""
+    return Path(shutil.copytree(whole, tmp_path / "copy"))

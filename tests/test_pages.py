@@ -1,31 +1,17 @@
 """The pages: tables of the paper for the web, gallery of figures, results page and the README's parts."""
 
 import re
-import shutil
 from html import unescape
 from pathlib import Path
 
 import pytest
-from made_up import call, plain_study, prepare, report
+from made_up import call
 
 from latents import config, record
 from latents.methods import METHODS
 from latents.report import gallery, page, results_page, tex
 from latents.report.figures import caption, figure_patterns, figure_targets
 from latents.report.summarize import read_summary
-
-
-@pytest.fixture(scope="module")
-def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Study, results, summary and tables, made once; tests only read them."""
-    return report(prepare(tmp_path_factory.mktemp("whole"), plain_study()))
-
-
-@pytest.fixture
-def spoilt(whole: Path, tmp_path: Path) -> Path:
-    """A copy for a test to spoil."""
-    return Path(shutil.copytree(whole, tmp_path / "copy"))
-
 
 SPAN = re.compile(r"\\multicolumn\{\d+\}\{(?:@\{\})?[lc]\}\{(.*)\}")
 

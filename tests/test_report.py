@@ -12,25 +12,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import yaml
-from made_up import NOTE, call, fault_trials, inputs, plain_study, prepare, report, summarise
+from made_up import NOTE, call, fault_trials, inputs, plain_study, summarise
 
 from latents import config, record
 from latents.methods import METHODS
 from latents.report import claims, facts, faults, page, style, summarize, tables, tex
 from latents.report.figures import FIGURES, SUMMARY
 from latents.report.summarize import read_summary
-
-
-@pytest.fixture(scope="module")
-def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Study, results, summary and tables, made once; tests only read them."""
-    return report(prepare(tmp_path_factory.mktemp("whole"), plain_study()))
-
-
-@pytest.fixture
-def spoilt(whole: Path, tmp_path: Path) -> Path:
-    """A copy for a test to spoil."""
-    return Path(shutil.copytree(whole, tmp_path / "copy"))
 
 
 def lines_of(path: Path) -> list[dict[str, str]]:

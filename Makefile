@@ -15,7 +15,7 @@ RUFF := .venv/bin/ruff
 TEX := texlive-latex-base texlive-latex-recommended texlive-fonts-recommended texlive-latex-extra \
 	texlive-science lmodern latexmk poppler-utils
 FAIL = { echo 'error: $(1)' >&2; exit 1; }
-FINISHED = $(SNAKEMAKE) --dry-run --config $(1) 2>&1 | grep 'Nothing to be done' > /dev/null || \
+FINISHED = $(SNAKEMAKE) --dry-run --config "$(1)" 2>&1 | grep 'Nothing to be done' > /dev/null || \
 	$(call FAIL,the study has not run to its end here; make study first)
 
 help:
@@ -30,7 +30,7 @@ test: tex $(ENVIRONMENT) ## the whole suite; ARGS="-k name" for a part of it
 	.venv/bin/python -m pytest -n 2 --dist loadfile -rs $(ARGS)
 
 plan: $(ENVIRONMENT) ## what the study costs; NODES=8 for its time on a cluster
-	@.venv/bin/python -m latents.report.plan --config $(CONFIG) $(if $(NODES),--nodes $(NODES))
+	@.venv/bin/python -m latents.report.plan --config "$(CONFIG)" $(if $(NODES),--nodes $(NODES))
 
 # The data are brought into place, checked, by the study's own rule. Nothing else should run on the machine.
 bench: tex $(ENVIRONMENT) ## how fast training is here, beside the ordinary loop; an hour
@@ -42,20 +42,21 @@ bench: tex $(ENVIRONMENT) ## how fast training is here, beside the ordinary loop
 	.venv/bin/python -m latents.report.speed --bench results/bench.json --out results/speed
 
 study: tex $(ENVIRONMENT) ## the study, or CONFIG=config/large.yaml
-	$(SNAKEMAKE) --cores $(CORES) --config study=$(CONFIG)
+	$(SNAKEMAKE) --cores $(CORES) --config "study=$(CONFIG)"
 
 from-reference: tex $(ENVIRONMENT) ## figures and paper from the committed results, without training
 	$(SNAKEMAKE) --cores $(CORES) --config results=reference
 
 # Of the study; with CONFIG=config/demo.yaml of the demo, with RESULTS=reference of the committed run.
 SETTINGS := $(if $(RESULTS),results=$(RESULTS),study=$(CONFIG))
-FOLDER = $(if $(RESULTS),from-$(RESULTS)/,$(shell sed -n 's/^folder: *"\?\([^" ]*\).*/\1/p' $(CONFIG)))
+FOLDER = $(if $(RESULTS),from-$(RESULTS)/,$(shell sed -n "s/^folder: *//; T; s/ *#.*//; \
+	s/^[\"']//; s/[\"'] *$$//; p" "$(CONFIG)" 2> /dev/null))
 REPORT = $(FOLDER)results/report.html
 report: tex $(ENVIRONMENT) ## every figure and table of the finished study in one web page
 	@$(if $(RESULTS),,$(call FINISHED,$(SETTINGS)))
-	$(SNAKEMAKE) --cores $(CORES) --config $(SETTINGS) -- report_contents
-	mkdir -p $(dir $(REPORT))
-	$(SNAKEMAKE) --report $(REPORT) --config $(SETTINGS) -- report_contents
+	$(SNAKEMAKE) --cores $(CORES) --config "$(SETTINGS)" -- report_contents
+	mkdir -p "$(FOLDER)results"
+	$(SNAKEMAKE) --report "$(REPORT)" --config "$(SETTINGS)" -- report_contents
 	@echo 'The report is $(REPORT).'
 
 targets: $(ENVIRONMENT) ## the targets that were set for the study, beside what the committed run reached
@@ -75,7 +76,7 @@ own-results: $(ENVIRONMENT)
 	@.venv/bin/python -m latents.report.verify --config reference/study.yaml --results results
 
 archive: $(ENVIRONMENT) ## copy the light results of finished runs of an interrupted study to archive/
-	.venv/bin/python -m latents.report.archive --config $(CONFIG) --out archive
+	.venv/bin/python -m latents.report.archive --config "$(CONFIG)" --out archive
 
 # What the finished study leaves in reference/, and then the pages that are written from it. Two records are
 # copied by hand: results/fault_trials.json and results/bench.json. The benchmark counts the seconds of the

@@ -31,8 +31,8 @@ rule data:
         source=STUDY.source,
     log: f"{PRE}logs/data/{{dataset}}.log"
     shell:
-        "python -m latents.fetch --config {params.config} --dataset {wildcards.dataset}"
-        " --out {output.manifest} > {log}"
+        "python -m latents.fetch --config {params.config:q} --dataset {wildcards.dataset}"
+        " --out {output.manifest:q} > {log:q}"
 
 # -- Training: one job for each run, and one for the reference classifier of each data set
 
@@ -51,10 +51,10 @@ rule train:
     threads: STUDY.threads
     resources: gpu=GPU
     shell:
-        "python -m latents.train --config {params.config} --dataset {wildcards.dataset}"
+        "python -m latents.train --config {params.config:q} --dataset {wildcards.dataset}"
         " --method {wildcards.method} --seed {wildcards.seed}"
-        " --out {output.weights} --record {output.trained} --curve {output.curve} --timing {output.timing}"
-        " > {log}"
+        " --out {output.weights:q} --record {output.trained:q} --curve {output.curve:q} --timing {output.timing:q}"
+        " > {log:q}"
 
 # -- Evaluation: codes, probes, reconstruction, geometry, interpolation. No other rule reads the test split.
 
@@ -78,12 +78,12 @@ rule evaluate:
     threads: STUDY.threads
     resources: gpu=GPU
     shell:
-        "python -m latents.evaluate --final --config {params.config} --dataset {wildcards.dataset}"
+        "python -m latents.evaluate --final --config {params.config:q} --dataset {wildcards.dataset}"
         " --method {wildcards.method} --seed {wildcards.seed}"
-        " --weights {input.weights} --trained {input.trained}"
-        " --classifier {input.classifier} --classifier-trained {input.classifier_trained}"
-        " --out {output.record} --codes {output.codes} --sample {output.sample} --pictures {output.pictures}"
-        " --timing {output.timing} > {log}"
+        " --weights {input.weights:q} --trained {input.trained:q}"
+        " --classifier {input.classifier:q} --classifier-trained {input.classifier_trained:q}"
+        " --out {output.record:q} --codes {output.codes:q} --sample {output.sample:q} --pictures {output.pictures:q}"
+        " --timing {output.timing:q} > {log:q}"
 
 rule tsne:
     input:
@@ -98,8 +98,8 @@ rule tsne:
     log: f"{PRE}logs/tsne/{{dataset}}/{{method}}.log"
     threads: STUDY.threads
     shell:
-        "python -m latents.tsne --config {params.config} --codes {input.codes}"
-        " --out {output.points} --record {output.record} --timing {output.timing} > {log}"
+        "python -m latents.tsne --config {params.config:q} --codes {input.codes:q}"
+        " --out {output.points:q} --record {output.record:q} --timing {output.timing:q} > {log:q}"
 
 rule similarity:
     input:
@@ -110,8 +110,8 @@ rule similarity:
         config=settings,
     log: f"{PRE}logs/similarity/{{dataset}}.log"
     shell:
-        "python -m latents.similarity --config {params.config} --dataset {wildcards.dataset}"
-        " --samples {input.samples} --out {output.cka} > {log}"
+        "python -m latents.similarity --config {params.config:q} --dataset {wildcards.dataset}"
+        " --samples {input.samples:q} --out {output.cka:q} > {log:q}"
 
 # -- Statistics: every number of every run, then means and intervals over seeds
 
@@ -120,7 +120,7 @@ rule summarize:
         records=expand(f"{OUT}/records/{{run}}.json", run=RUNS),
         beside=expand(f"{OUT}/{{name}}", name=[name.format(run) for run in RUNS for name in BESIDE]),
         tsne=expand(f"{OUT}/tsne/{{embedding}}.{{kind}}", embedding=EMBEDDINGS, kind=["json", "csv"]),
-        code=module("summarize"),
+        code=module("summarize", "read"),
     output:
         runs=f"{OUT}/runs.csv",
         summary=f"{OUT}/summary.csv",
@@ -129,8 +129,8 @@ rule summarize:
         results=lambda wildcards, input: within(input.records[0], OUT),
     log: f"{PRE}logs/summarize.log"
     shell:
-        "python -m latents.report.summarize --config {params.config} --results {params.results}"
-        " --out-runs {output.runs} --out-summary {output.summary} > {log}"
+        "python -m latents.report.summarize --config {params.config:q} --results {params.results:q}"
+        " --out-runs {output.runs:q} --out-summary {output.summary:q} > {log:q}"
 
 # -- Figures: one script each; they read results, never train, and do not import torch
 
@@ -152,12 +152,12 @@ rule figure:
         dataset=figure_dataset,
         config=settings,
         results=lambda wildcards, input: within(input.data[0], figure_folder(wildcards)),
-        note=NOTE,
+        note=lambda wildcards: NOTE,  # a function, since a string may not hold braces
         caption=lambda wildcards, input: caption(figure_script(wildcards)),
     log: f"{PRE}logs/figures/{{name}}.log"
     shell:
-        "python -m latents.report.figures.{params.script} --config {params.config} --results {params.results}"
-        " {params.dataset} --note={params.note:q} --out {output.pdf} > {log}"
+        "python -m latents.report.figures.{params.script} --config {params.config:q} --results {params.results:q}"
+        " {params.dataset} --note={params.note:q} --out {output.pdf:q} > {log:q}"
 
 # -- Paper: tables and number macros, then TeX; no number is typed into the prose
 
@@ -179,15 +179,15 @@ rule tables:
         out=lambda wildcards, output: Path(output.macros).parent,
     log: f"{PRE}logs/tables.log"
     shell:
-        "python -m latents.report.tables --config {params.config} --results {params.results}"
-        " --out {params.out} > {log}"
+        "python -m latents.report.tables --config {params.config:q} --results {params.results:q}"
+        " --out {params.out:q} > {log:q}"
 
 # From reference/ a claim that does not hold is an error; elsewhere the paper says so in the sentence's place.
 rule claims:
     input:
         claims=local("paper/claims.yaml"),
         records=expand(f"{R}/records/{{run}}.json", run=RUNS),
-        code=LOOKS + module("claims", "summarize", "style", "tex"),
+        code=LOOKS + module("claims", "summarize", "style", "tex", "read"),
     output:
         macros=f"{PRE}paper/generated/macros_claims.tex",
         table=f"{PRE}paper/generated/table_claims.tex",
@@ -198,23 +198,20 @@ rule claims:
         strict="--strict" if REFERENCE and CONFIG == "reference/study.yaml" else "",
     log: f"{PRE}logs/claims.log"
     shell:
-        "python -m latents.report.claims --config {params.config} --claims {input.claims}"
-        " --results {params.results} --out {output.macros} --table {output.table} --record {output.record}"
-        " {params.strict} > {log}"
+        "python -m latents.report.claims --config {params.config:q} --claims {input.claims:q}"
+        " --results {params.results:q} --out {output.macros:q} --table {output.table:q} --record {output.record:q}"
+        " {params.strict} > {log:q}"
 
 rule paper:
     input:
-        tex=local("paper/paper.tex"),
+        tex=local(paper_source(STUDY)),
         references=local("paper/refs.bib"),
         generated=[rules.tables.output, rules.claims.output, rules.speed_table.output, rules.faults.output],
         figures=expand(f"{PRE}figures/{{name}}.pdf", name=FIGURE),
+        code=module("typeset"),
     output:
         pdf=ensure(f"{PRE}paper/paper.pdf", non_empty=True),
-    params:
-        build=lambda wildcards, output: Path(output.pdf).with_name("build"),
     log: f"{PRE}logs/paper.log"
     shell:
-        "rm -rf {params.build}; mkdir -p {params.build}; cp {input.tex} {input.references} {params.build}; "
-        "(cd {params.build} && latexmk -pdf -interaction=nonstopmode -halt-on-error paper.tex) &> {log}"
-        " || (tail -n 40 {log} >&2; grep -A 6 '^!' {log} >&2; exit 1); "
-        "cp {params.build}/paper.pdf {output.pdf}"
+        "python -m latents.report.typeset --tex {input.tex:q} --references {input.references:q}"
+        " --out {output.pdf:q} > {log:q}"

@@ -25,8 +25,8 @@ rule archived:
         archived="|".join(re.escape(str(run)) for run in ARCHIVED) or "none",
     log: f"{PRE}logs/archived/{{archived}}.log"
     shell:
-        'from=({input}); to=({output}); '
-        'for i in "${{!from[@]}}"; do cp "${{from[i]}}" "${{to[i]}}"; done &> {log}'
+        'from=({input:q}); to=({output:q}); '
+        'for i in "${{!from[@]}}"; do cp "${{from[i]}}" "${{to[i]}}"; done &> {log:q}'
 
 use rule archived as archived_tsne with:
     input:

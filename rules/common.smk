@@ -1,25 +1,36 @@
 # What the rules share: where files lie, what makes a job run again, and the environment of every job.
 
 import os
+import shlex
 import sys
 from pathlib import Path
 
+from snakemake.exceptions import WorkflowError
+
 from latents import record
+from latents.cli import Problem
 from latents.config import read
 from latents.plain import digest
 from latents.study import ALLOCATOR, Run
 from latents.report.archive import BESIDE
 from latents.report.figures import FIGURES, caption, figure_inputs, figure_targets
 from latents.report.page import CAPTIONS, TABLES
+from latents.report.typeset import source as paper_source
 
-unknown = sorted(config.keys() - {"study", "results"})
-assert not unknown, f"--config knows study= and results=reference, but was given {', '.join(unknown)}"
-assert config.get("results", "reference") == "reference", "--config results= takes one value, reference"
+if not Path("Snakefile").exists() or not Path(workflow.basedir).samefile("."):
+    raise WorkflowError(f"the study runs in its checkout: cd {workflow.basedir} and run snakemake there")
+if unknown := sorted(config.keys() - {"study", "results"}):
+    raise WorkflowError(f"--config knows study= and results=reference, but was given {', '.join(unknown)}")
+if config.get("results", "reference") != "reference":
+    raise WorkflowError("--config results= takes one value, reference")
 
 REFERENCE = "results" in config
 # reference/ was made with the configuration that lies there
 CONFIG = config.get("study", "reference/study.yaml" if REFERENCE else "config/study.yaml")
-STUDY = read(CONFIG)
+try:
+    STUDY = read(CONFIG)
+except Problem as problem:
+    raise WorkflowError(str(problem)) from None
 PRE = "from-reference/" if REFERENCE else STUDY.folder
 OUT = f"{PRE}results"  # where training and evaluation write; nothing writes to reference/
 R = "reference" if REFERENCE else OUT  # where figures, tables and the paper read
@@ -84,7 +95,7 @@ def figure_code(wildcards):
     """A figure's script, the modules that it uses, and the tables of looks."""
     script = figure_script(wildcards)
     others = ["speed"] if script == "speed" else []
-    return LOOKS + module(f"figures/{script}", "style", "summarize", *others)
+    return LOOKS + module(f"figures/{script}", "style", "summarize", "read", *others)
 
 
 def figure_dataset(wildcards):
@@ -114,11 +125,12 @@ def figure_labels(wildcards):
 
 
 # Jobs run this checkout's code: in the image Python finds it here, elsewhere it is installed with Snakemake.
-OWN_PATH, IMAGE_CODE = f"PATH='{Path(sys.executable).parent}':$PATH", 'PYTHONPATH="$PWD/src"'
+OWN_PATH = f"PATH={shlex.quote(str(Path(sys.executable).parent))}:$PATH"
+IMAGE_CODE = 'PYTHONPATH="$PWD/src"'
 # The number of threads decides the order of sums, so it is the study's; Snakemake alone would give a job no
 # more than --cores. cuBLAS is made deterministic; matplotlib does not ask for a screen.
 shell.prefix(
-    f"set -euo pipefail; export {IMAGE_CODE if 'LATENTS_IMAGE' in os.environ else OWN_PATH} "
+    f"set -euo pipefail; export {IMAGE_CODE if os.environ.get('LATENTS_IMAGE') else OWN_PATH} "
     f"OMP_NUM_THREADS={STUDY.threads} OPENBLAS_NUM_THREADS={STUDY.threads} MKL_NUM_THREADS={STUDY.threads} "
     f"{' '.join(f'{name}={value}' for name, value in ALLOCATOR.items())} "
     "CUBLAS_WORKSPACE_CONFIG=:4096:8 MPLBACKEND=agg; "
@@ -127,7 +139,7 @@ shell.prefix(
 # The image in which `--software-deployment-method apptainer` runs jobs: LATENTS_IMAGE, built from the
 # Dockerfile. Without it only its pinned base is named here, and nothing runs in it.
 BASE = "docker://debian@sha256:96e378d7e6531ac9a15ad505478fcc2e69f371b10f5cdf87857c4b8188404716"
-container: os.environ.get("LATENTS_IMAGE", BASE)
+container: os.environ.get("LATENTS_IMAGE") or BASE
 
 # for executors that start jobs on other machines
 envvars:

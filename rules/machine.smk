@@ -4,7 +4,7 @@
 rule speed_table:
     input:
         bench=local("reference/bench.json"),
-        code=module("speed", "tex", "style"),
+        code=module("speed", "tex", "style", "read"),
     output:
         macros=f"{PRE}paper/generated/macros_speed.tex",
         table=f"{PRE}paper/generated/table_speed.tex",
@@ -12,14 +12,14 @@ rule speed_table:
         out=lambda wildcards, output: Path(output.macros).parent,
     log: f"{PRE}logs/speed_table.log"
     shell:
-        "python -m latents.report.speed --bench {input.bench} --out {params.out} > {log}"
+        "python -m latents.report.speed --bench {input.bench:q} --out {params.out:q} > {log:q}"
 
 rule faults:
     input:
         trials=local("reference/fault_trials.json"),
-        code=module("faults", "tex"),
+        code=module("faults", "tex", "read"),
     output:
         macros=f"{PRE}paper/generated/macros_faults.tex",
     log: f"{PRE}logs/faults.log"
     shell:
-        "python -m latents.report.faults --trials {input.trials} --out {output.macros} > {log}"
+        "python -m latents.report.faults --trials {input.trials:q} --out {output.macros:q} > {log:q}"

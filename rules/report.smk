@@ -4,7 +4,7 @@
 rule table_page:
     input:
         table=f"{PRE}paper/generated/table_{{table}}.tex",
-        code=module("page"),
+        code=module("page", "read"),
     output:
         page=report(
             f"{PRE}paper/generated/table_{{table}}.html",
@@ -17,7 +17,7 @@ rule table_page:
         caption=lambda wildcards, input: CAPTIONS[wildcards.table],
     log: f"{PRE}logs/table_page/{{table}}.log"
     shell:
-        "python -m latents.report.page --table {input.table} --out {output.page} > {log}"
+        "python -m latents.report.page --table {input.table:q} --out {output.page:q} > {log:q}"
 
 # What the report shows; made by `make report` alone.
 rule report_contents:

@@ -13,7 +13,7 @@ rule verify:
         records=expand(f"{OUT}/records/{{run}}.json", run=RUNS),
         beside=expand([f"{OUT}/curves/{{run}}.csv", f"{OUT}/pictures/{{run}}.npz"], run=RUNS),
         published=source("reference/runs.csv", *PUBLISHED),
-        code=module("verify", "verify_numbers", "verify_report", "claims", "summarize", "tex"),
+        code=module("verify", "verify_numbers", "verify_report", "claims", "summarize", "tex", "read"),
     output:
         found=f"{OUT}/verify.json",
         report=f"{OUT}/verify.md",
@@ -23,8 +23,8 @@ rule verify:
         run="",
     log: f"{PRE}logs/verify.log"
     shell:
-        "python -m latents.report.verify --config {params.config} --results {params.results}"
-        " --reference reference --out {output.found} --report {output.report} {params.run} > {log}"
+        "python -m latents.report.verify --config {params.config:q} --results {params.results:q}"
+        " --reference reference --out {output.found:q} --report {output.report:q} {params.run} > {log:q}"
 
 use rule verify as verify_run with:
     input:

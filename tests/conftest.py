@@ -25,7 +25,7 @@ def text(name: str | Path) -> str:
 
 
 def run(
-    folder: Path, *command: str, timeout: float = 300, **variables: str
+    folder: Path, *command: str, timeout: float = 900, **variables: str
 ) -> subprocess.CompletedProcess[str]:
     """Run a command in a copy; stdout and stderr come together."""
     return subprocess.run(
@@ -105,9 +105,16 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def demo(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
-    """A copy of the checkout in which `make demo` has run to its end, and what that printed."""
+    """A copy of the checkout in which `make demo` has run to its end, and what that printed.
+
+    It ran for a user whose TeX and matplotlib have settings of their own, and whose variables are empty.
+    """
+    home = tmp_path_factory.mktemp("home")
+    (home / ".latexmkrc").write_text('$out_dir = "out";\n$preview_continuous_mode = 1;\n')
+    (home / "matplotlibrc").write_text("axes.facecolor: black\ntext.usetex: True\nfont.size: 30\n")
+    own = {"HOME": str(home), "MATPLOTLIBRC": str(home / "matplotlibrc"), "MPLBACKEND": "nonsense"}
     folder = copy_checkout(tmp_path_factory.mktemp("demo") / "checkout")
-    done = run(folder, "make", "demo", *MAKE_IN_COPY, timeout=1500)
+    done = run(folder, "make", "demo", *MAKE_IN_COPY, timeout=3000, **own)
     assert done.returncode == 0, done.stdout[-6000:]
     return folder, done.stdout
 

@@ -88,19 +88,74 @@ def test_with_strict_an_unsupported_claim_is_an_error_that_names_it(made: Path, 
 @pytest.mark.parametrize(
     ("fault", "message"),
     [
-        (
-            claim("accuracy_mlp", "guided.labels.50pct", "pca"),
-            "claims.one: cifar10/guided.labels.50pct is not in this study",
-        ),
-        (claim("accuracy_mlp", "guided", "pca", "svhn"), "data set 'svhn' is not in this study"),
+        (claim("accuracy_mlp", "guided", "pca", "svhn"), "claims.one: svhn: unknown data set; known are"),
+        (claim("accuracy_mlp", "guide", "pca"), "claims.one: guide: unknown method; known are"),
         (claim("silhouette", "guided", "pca"), "metric"),
     ],
 )
-def test_a_claim_of_what_is_not_there_is_refused_by_name(
+def test_a_claim_of_what_no_study_can_have_is_refused_by_name(
     made: Path, tmp_path: Path, fault: dict, message: str
 ) -> None:
-    with pytest.raises(SystemExit, match=message):
+    with pytest.raises(SystemExit, match=rf"claims\.yaml: .*{message}"):
         outcome(made, tmp_path, written(tmp_path, one=fault))
+
+
+@pytest.mark.parametrize(
+    ("fault", "message"),
+    [
+        (claim("accuracy_head", "pca", "guided"), "records/cifar10/pca/seed1.json: pca has no accuracy_head"),
+        (
+            claim("mae_frozen", "guided.labels.1pct", "pca"),
+            "records/cifar10/guided.labels.1pct/seed1.json: guided.labels.1pct has no mae_frozen",
+        ),
+    ],
+)
+def test_a_claim_of_a_number_that_a_method_does_not_have_says_so(
+    made: Path, tmp_path: Path, fault: dict, message: str
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        outcome(made, tmp_path, written(tmp_path, one=fault))
+    words = f"error: {made}/results/{message}; claim another metric, or that of another method"
+    assert ended.value.code == words
+
+
+def test_a_claim_of_what_the_study_does_not_have_is_left_out_and_with_strict_refused(
+    made: Path, tmp_path: Path
+) -> None:
+    there = claim("accuracy_mlp", "guided", "pca")
+    path = written(tmp_path, there=there, gone=claim("accuracy_mlp", "guided.labels.50pct", "pca"))
+    found = outcome(made, tmp_path, path)
+    assert found.keys() == {"there"}
+    # Holm's correction is over the tested claims alone
+    assert found == outcome(made, tmp_path, written(tmp_path, there=there))
+    path = written(tmp_path, there=there, gone=claim("accuracy_mlp", "guided.labels.50pct", "pca"))
+    outcome(made, tmp_path, path)
+    macros = (tmp_path / "c.tex").read_text()
+    assert r"\csname claim@there\endcsname{1}" in macros and r"\csname claim@gone\endcsname{2}" in macros
+    words = r"\csname claim@gone@found\endcsname{cifar10/guided.labels.50pct is not in this study}"
+    assert words in macros and r"\csname fact@claims-count\endcsname{1}" in macros
+    assert (tmp_path / "t.tex").read_text().count(" above ") == 1
+    message = r"claims\.yaml: claims\.gone: cifar10/guided\.labels\.50pct is not in .*study\.yaml; name a"
+    with pytest.raises(SystemExit, match=message):
+        outcome(made, tmp_path, path, "--strict")
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"resamples": 1}, r"Expected `int` >= 100 - at `\$\.resamples`"),
+        ({"resamples": 99}, r"Expected `int` >= 100 - at `\$\.resamples`"),
+        ({"claims": {}}, r"Expected `object` of length >= 1 - at `\$\.claims`"),
+    ],
+)
+def test_too_few_resamples_and_a_file_without_claims_are_refused(
+    made: Path, tmp_path: Path, settings: dict, message: str
+) -> None:
+    path = written(tmp_path, one=claim("accuracy_mlp", "guided", "pca"))
+    path.write_text(yaml.safe_dump(yaml.safe_load(path.read_text()) | settings))
+    with pytest.raises(SystemExit, match=rf"^error: .*claims\.yaml: {message}"):
+        outcome(made, tmp_path, path)
+    assert not (tmp_path / "c.tex").exists()
 
 
 def test_a_record_without_its_images_is_refused_by_name(made: Path, tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """The configuration: what a study cannot be is refused in one sentence that names the file and the key."""
 
 import copy
+import dataclasses
 import functools
 import sys
 from collections.abc import Callable
@@ -10,8 +11,9 @@ import msgspec
 import pytest
 import yaml
 
-from latents import cli, config
+from latents import cli, config, plain
 from latents.cli import Problem
+from latents.datasets import DATASETS
 from latents.methods import METHODS
 from latents.metrics import ProbeSettings
 from latents.plain import digest, load_yaml
@@ -158,7 +160,6 @@ def test_an_unknown_method_is_refused_by_name_and_the_known_ones_are_named(
         ("probe.mlp-weight-decay", None),
         ("datasets.mnist.split-seed", None),
         ("datasets.mnist.reference-classifier-seed", None),
-        ("folder", "demo"),
     ],
 )
 def test_a_wrong_type_an_impossible_value_or_a_missing_hyper_parameter_is_refused_by_key(
@@ -338,7 +339,7 @@ def test_a_variant_of_a_sweep_with_an_unknown_key_or_a_wrong_type_is_refused_by_
 
 
 def test_a_missing_file_is_refused_and_the_shipped_ones_are_named(tmp_path: Path) -> None:
-    expected = "no such file; the studies that ship are config/study.yaml and config/demo.yaml"
+    expected = f"no such file in {Path.cwd()}; mend the path, or run in the checkout (the studies that ship"
     assert expected in refusal(tmp_path / "absent.yaml")
 
 
@@ -737,6 +738,33 @@ def test_a_command_has_required_options_of_text_numbers_and_paths(capsys: pytest
         ("datasets.mnist.test", 20, "test"),
         ("probe.mlp-batch-size", 1, "mlp-batch-size"),
         ("datasets.mnist.methods.guided.optimisation.batch-size", 1, "batch-size"),
+        (
+            "measurement.tsne-neighbours",
+            2500,
+            "tsne-neighbours: 2500 is not less than half of the 5000 points",
+        ),
+        ("measurement.tsne-points", 20, "tsne-neighbours: 15 is not less than half of the 20 points"),
+        ("measurement.silhouette-points", 10, "silhouette-points: 10 points"),
+        ("datasets.mnist.seeds", [1, 2**32], "4294967295"),
+        ("datasets.mnist.split-seed", 2**32, "4294967295"),
+        ("measurement.seed", 2**40, "4294967295"),
+        ("threads", 5000, "threads"),
+        ("datasets.cifar10.train", 10, "train: 10 images are too few"),
+        ("datasets.mnist.train", 70000, "train + validation: 75000 images, of which 60000 were published"),
+        ("datasets.cifar10.test", 10001, "test: 10001 images, of which 10000 were published"),
+        ("datasets.cifar10.methods.autoencoder-plus.code-size", 4000, "3072; lower it"),
+        ("datasets.mnist.methods.contrastive.code-size", 785, "784; lower it"),
+        ("datasets.mnist.methods.guided.optimisation.learning-rate", float("inf"), "not a finite number"),
+        ("datasets.mnist.methods.guided.optimisation.weight-decay", float("nan"), "not a finite number"),
+        ("datasets", {}, "datasets: none"),
+        ("study", "../../x y", "study: '../../x y' cannot be part of a path"),
+        ("study", "", "study: '' cannot be part of a path"),
+        ("folder", "demo", "folder: 'demo' does not end in /; write 'demo/'"),
+        ("study", "mine", "folder: '' is that of the study named study"),
+        ("folder", "../other/", "folder: '../other/' has a part that is no plain name"),
+        ("folder", "{run}/", "folder: '{run}/' has a part"),
+        ("folder", "~/mine/", "folder: '~/mine/' has a part"),
+        ("note", "two\nlines", "write it as one"),
     ],
 )
 def test_a_value_that_would_fail_hours_later_is_refused_at_once(
@@ -753,3 +781,39 @@ def test_a_further_probe_leaves_older_studies_readable_and_their_hashes_as_they_
     assert msgspec.to_builtins(msgspec.convert(older, Further)) == older
     newer = older | {"ridge-alpha": 1.0}
     assert msgspec.to_builtins(msgspec.convert(newer, Further)) == newer
+
+
+def test_a_fault_in_a_data_sets_or_sweeps_settings_names_the_data_set_and_the_sweep(tmp_path: Path) -> None:
+    said = refusal(written(tmp_path, "datasets.cifar10.train", "many"))
+    assert "datasets.cifar10: Expected `int`, got `str` - at `$.train`" in said
+    sweep = {"autoencoder-plus": {"size": {"seeds": "one", "base": {}, "variants": {}}}}
+    said = refusal(written(tmp_path, "datasets.mnist.sweeps", sweep))
+    assert "datasets.mnist.sweeps.autoencoder-plus.size: Expected `array`, got `str` - at `$.seeds`" in said
+
+
+def test_a_data_set_without_a_stand_in_is_refused_in_a_study_of_stand_ins(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    without = dataclasses.replace(DATASETS["mnist"], stand_in=None)
+    monkeypatch.setitem(DATASETS, "mnist", without)
+    path = written(tmp_path, "source", "stand-in")
+    assert "datasets.mnist: has no stand-in; use source: download" in refusal(path)
+
+
+@pytest.mark.parametrize("name", ["LATENTS_DATA", "LATENTS_CHECKPOINTS"])
+def test_an_empty_variable_is_as_one_that_is_not_set(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    study = config.read(ROOT / "config/study.yaml")
+    monkeypatch.delenv(name, raising=False)
+    before = study.data, study.checkpoints
+    monkeypatch.setenv(name, "")
+    assert (study.data, study.checkpoints) == before
+
+
+def test_what_differs_between_two_configurations_is_named_with_both_values() -> None:
+    made = {"precision": "float32", "method": {"optimisation": {"epochs": 3}, "size": (1, 2)}, "seed": 1}
+    here = {"precision": "float32", "method": {"optimisation": {"epochs": 4}, "size": [1, 2]}, "labels": 0.1}
+    assert plain.differing(made, here) == [
+        "method.optimisation.epochs: 3, here 4",
+        "seed: 1, here absent",
+        "labels: absent, here 0.1",
+    ]

@@ -7,13 +7,10 @@ import numpy as np
 import pytest
 import torch
 from made_up import call
-from PIL import Image
 from tiny import Runs, floats, pictures, png, same, state
 from torch import Tensor
 
 from latents import encode
-from latents.cli import Problem
-from latents.datasets import DATASETS
 from latents.decode import decode
 from latents.methods import METHODS
 from latents.settings import CODE_SIZE
@@ -80,7 +77,7 @@ def test_codes_and_decoded_images_are_float32_in_a_bfloat16_study_and_nearly_the
 # the command
 
 
-def run(runs: Runs, folder: Path, *images: Path, weights: Path | None = None) -> dict[str, np.ndarray]:
+def run(runs: Runs, folder: Path, *images: Path | str, weights: Path | None = None) -> dict[str, np.ndarray]:
     out = folder / "out/codes.npz"
     given = "--config", runs.config, "--weights", weights or runs.weights("guided")
     call(encode, *given, "--images", *images, "--out", out)
@@ -88,12 +85,18 @@ def run(runs: Runs, folder: Path, *images: Path, weights: Path | None = None) ->
         return dict(content)
 
 
+def save(folder: Path, images: Tensor) -> list[Path]:
+    """Write grey images [n, 1, h, w] as PNG files."""
+    paths = [folder / f"{number}.png" for number in range(len(images))]
+    for path, image in zip(paths, images, strict=True):
+        path.write_bytes(png(image[0].numpy()))
+    return paths
+
+
 def test_the_command_writes_the_codes_and_names_of_a_users_images(
     runs: Runs, tmp_path: Path, images: Tensor
 ) -> None:
-    paths = [tmp_path / f"{number}.png" for number in range(3)]
-    for path, image in zip(paths, images, strict=False):
-        path.write_bytes(png(image[0].numpy()))
+    paths = save(tmp_path, images[:3])
     found = run(runs, tmp_path, *paths)
     assert set(found) == {"codes", "names"} and found["names"].tolist() == [str(path) for path in paths]
     expected = codes_of(runs, "guided", images[:3]).numpy()
@@ -103,9 +106,7 @@ def test_the_command_writes_the_codes_and_names_of_a_users_images(
 def test_the_command_encodes_in_evaluation_mode_whatever_else_is_in_the_batch(
     runs: Runs, tmp_path: Path, images: Tensor
 ) -> None:
-    paths = [tmp_path / f"{number}.png" for number in range(3)]
-    for path, image in zip(paths, images, strict=False):
-        path.write_bytes(png(image[0].numpy()))
+    paths = save(tmp_path, images[:3])
     together = run(runs, tmp_path, *paths)["codes"]
     alone = np.concatenate([run(runs, tmp_path, path)["codes"] for path in paths])
     assert np.abs(alone - together).max() < 1e-4 * np.abs(together).max()
@@ -114,70 +115,65 @@ def test_the_command_encodes_in_evaluation_mode_whatever_else_is_in_the_batch(
     assert np.abs(other - together).max() > 0.1 * np.abs(together).max()
 
 
-@pytest.mark.parametrize("dataset", DATASETS)
-@pytest.mark.parametrize("mode", ["L", "RGB", "RGBA", "P", "1"])
-def test_images_of_any_size_and_colours_become_the_data_sets(tmp_path: Path, dataset: str, mode: str) -> None:
-    height, width, channels = DATASETS[dataset].shape
-    path = tmp_path / "image.png"
-    image = Image.fromarray(pictures("cifar10", 1, 1)[0][0].transpose(1, 2, 0))
-    image.resize((50, 41)).convert(mode).save(path)
-    pixels = encode.read_image(str(path), dataset)
-    assert pixels.shape == (channels, height, width)
-    assert pixels.dtype == np.uint8 and pixels.std() > 5
+def test_the_command_inverts_black_on_white_on_demand(runs: Runs, tmp_path: Path, images: Tensor) -> None:
+    paths = save(tmp_path, 255 - images[:2])
+    found = run(runs, tmp_path, *paths, "--invert")["codes"]
+    assert np.array_equal(found, codes_of(runs, "guided", images[:2]).numpy())
 
 
-def test_an_image_of_the_right_size_is_read_as_it_is(tmp_path: Path) -> None:
-    image = pictures("cifar10", 1, 1)[0][0]
-    (tmp_path / "image.png").write_bytes(png(image.transpose(1, 2, 0)))
-    assert np.array_equal(encode.read_image(str(tmp_path / "image.png"), "cifar10"), image)
-
-
-@pytest.mark.parametrize("content", [None, b"", b"no image at all", "half"])
-def test_what_is_no_image_ends_the_command_in_one_sentence_and_nothing_is_written(
-    runs: Runs, tmp_path: Path, content: bytes | str | None
+def test_the_command_warns_of_black_on_white_in_one_line(
+    runs: Runs, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    path = tmp_path / "cat.png"
-    if content is not None:
-        whole = png(np.random.default_rng(1).integers(0, 256, (64, 64, 3), dtype=np.uint8))
-        path.write_bytes(whole[: len(whole) // 2] if content == "half" else content)
-    said = r"^error: .*cat\.png: not an image that Pillow can read; give PNG or JPEG files$"
-    with pytest.raises(SystemExit, match=said):
-        run(runs, tmp_path, path)
+    white = torch.full((2, 1, 28, 28), 255, dtype=torch.uint8)
+    white[:, :, 8:20, 8:20] = 0
+    run(runs, tmp_path, *save(tmp_path, white))
+    (said,) = (line for line in capsys.readouterr().err.splitlines() if line.startswith("warning: "))
+    assert said.startswith("warning: 2 of 2 images (first: ") and said.endswith("add --invert")
+
+
+def test_one_unreadable_image_ends_the_command_in_one_sentence_and_nothing_is_written(
+    runs: Runs, tmp_path: Path, images: Tensor
+) -> None:
+    with pytest.raises(SystemExit, match=r"^error: .*cat\.png: missing; give the path of an image file$"):
+        run(runs, tmp_path, *save(tmp_path, images[:2]), tmp_path / "cat.png")
     assert not (tmp_path / "out").exists()
 
 
-FAULTS = [
-    SyntaxError("broken PNG file"),
-    ValueError("Invalid dimensions"),
-    Image.DecompressionBombError("too large"),
-]
+@pytest.mark.parametrize("which", ["image", "link", "weights", "config"])
+def test_no_file_that_is_read_is_overwritten(runs: Runs, tmp_path: Path, images: Tensor, which: str) -> None:
+    (image,) = save(tmp_path, images[:1])
+    files = {"image": image, "link": tmp_path / "link.png"}
+    files |= {"weights": tmp_path / "w.safetensors", "config": tmp_path / "study.yaml"}
+    files["link"].symlink_to(image)
+    for name, source in (("weights", runs.weights("guided")), ("config", runs.config)):
+        files[name].write_bytes(Path(source).read_bytes())
+    before = {name: path.read_bytes() for name, path in files.items()}
+    given = "--config", files["config"], "--weights", files["weights"], "--images", image
+    with pytest.raises(SystemExit, match=r"^error: .*: is read, and --out would overwrite it; give another"):
+        call(encode, *given, "--out", files[which])
+    assert {name: path.read_bytes() for name, path in files.items()} == before
 
 
-@pytest.mark.parametrize("fault", FAULTS)
-def test_whatever_pillow_raises_the_image_is_named(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fault: Exception
+def test_the_help_says_what_becomes_of_transparency_and_of_black_on_white(
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
-    def refuse(*_: object) -> None:
-        raise fault
-
-    (tmp_path / "cat.png").write_bytes(png(np.zeros((8, 8), np.uint8)))
-    monkeypatch.setattr(Image.Image, "convert", refuse)
-    with pytest.raises(Problem, match=r"cat\.png: "):
-        encode.read_image(str(tmp_path / "cat.png"), "mnist")
-
-
-def test_a_16_bit_grey_image_is_scaled_to_8_bits(tmp_path: Path) -> None:
-    grey = pictures("mnist", 1, 1)[0][0, 0]
-    Image.fromarray(grey.astype(np.uint16) * 257).save(tmp_path / "deep.png")
-    assert np.abs(encode.read_image(str(tmp_path / "deep.png"), "mnist")[0].astype(int) - grey).max() <= 1
+    with pytest.raises(SystemExit):
+        call(encode, "--help")
+    said = " ".join(capsys.readouterr().out.split())
+    for words in (
+        "digits are white on black",
+        "add --invert",
+        "Transparent pixels become mid-grey for CIFAR",
+    ):
+        assert words in said
+    for words in ("squashed", "the first frame"):
+        assert words in said
 
 
 def test_broken_weights_end_the_command_in_one_sentence(runs: Runs, tmp_path: Path) -> None:
     weights = tmp_path / "w.safetensors"
     weights.write_bytes(runs.weights("guided").read_bytes()[:1000])
-    with pytest.raises(
-        SystemExit, match=r"^error: .*w\.safetensors: not a whole safetensors file; delete it"
-    ):
+    with pytest.raises(SystemExit, match=r"^error: .*w\.safetensors: not a whole safetensors file; "):
         run(runs, tmp_path, tmp_path / "cat.png", weights=weights)
     assert not (tmp_path / "out").exists()
 

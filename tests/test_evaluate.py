@@ -48,6 +48,8 @@ RANGES = {
 Found = tuple[dict, dict[str, np.ndarray], dict[str, np.ndarray], dict[str, np.ndarray]]
 Evaluated = tuple[dict, dict[str, bytes], dict[str, float]]
 
+CLASSIFIER = (REFERENCE_CLASSIFIER, 8001)  # with its seed
+
 
 def unpacked(archive: bytes) -> dict[str, np.ndarray]:
     with np.load(io.BytesIO(archive)) as content:
@@ -65,7 +67,7 @@ def evaluated(study: Study, method: str, model: Model, classifier: Model, *, fin
 
 def models_of(runs: Runs, method: str) -> tuple[Model, Model]:
     """Copies of a method's model and of the reference classifier."""
-    return tuple(copy.deepcopy(runs.trained(name).model) for name in (method, REFERENCE_CLASSIFIER))
+    return tuple(copy.deepcopy(runs.trained(*name).model) for name in ((method,), CLASSIFIER))
 
 
 def codes_of(runs: Runs, method: str, images: Tensor) -> Tensor:
@@ -103,7 +105,7 @@ def test_without_final_the_test_files_are_not_read_and_nothing_is_measured_on_th
     for file in (tmp_path / "data/MNIST/raw").glob("t10k-*"):
         file.unlink()
     study = replace(runs.study, folder=f"{tmp_path}/")
-    model, classifier = (runs.trained(name).model for name in ("pca", REFERENCE_CLASSIFIER))
+    model, classifier = (runs.trained(*name).model for name in (("pca",), CLASSIFIER))
     facts, files, _ = evaluated(study, "pca", model, classifier, final=False)
     codes, shown = files["codes"], files["pictures"]
     assert facts["test_read"] is False and facts["correct"] == {}
@@ -167,7 +169,7 @@ def test_a_mean_of_class_changes_over_a_few_pairs_is_left_out_and_their_count_is
     runs: Runs, measured: Callable[[str], Found]
 ) -> None:
     counted = values(measured("pca")[0])["class_changes_pixels_pairs", "test"]
-    model, classifier = (runs.trained(name).model for name in ("pca", REFERENCE_CLASSIFIER))
+    model, classifier = (runs.trained(*name).model for name in (("pca",), CLASSIFIER))
     for enough in (counted, counted + 1):
         study = replace(runs.study, measurement=replace(runs.study.measurement, fewest_pairs=enough))
         found = values(evaluated(study, "pca", model, classifier)[0])
@@ -411,7 +413,7 @@ def files(runs: Runs, tmp_path_factory: pytest.TempPathFactory) -> Path:
     options = [part for name, file in out.items() for part in (f"--{name}", folder / file)]
     run = ("--dataset", "mnist", "--method", "guided", "--seed", 1)
     call(train, "--config", runs.config, *run, *options)
-    weights = runs.weights(REFERENCE_CLASSIFIER)
+    weights = runs.weights(*CLASSIFIER)
     record.write_json(folder / "classifier.json", described(record.sha256(weights)))
     return folder
 
@@ -419,7 +421,7 @@ def files(runs: Runs, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def run_command(runs: Runs, files: Path, out: Path, **changes: object) -> None:
     options = {"config": runs.config, "dataset": "mnist", "method": "guided", "seed": 1}
     options |= {"weights": files / "w.safetensors", "trained": files / "r.json"}
-    options |= {"classifier": runs.weights(REFERENCE_CLASSIFIER)}
+    options |= {"classifier": runs.weights(*CLASSIFIER)}
     options |= {"classifier-trained": files / "classifier.json"}
     options |= {name: out / file for name, file in OUT.items()} | changes
     call(evaluate, "--final", *(part for name, value in options.items() for part in (f"--{name}", value)))
@@ -435,7 +437,7 @@ def test_the_command_gives_the_same_bytes_each_time_and_a_record_with_all_it_cam
     made, trained = record.read_json(tmp_path / "a/record.json"), record.read_json(files / "r.json")
     for name in ("codes", "sample", "pictures"):
         assert made[f"{name}_sha256"] == record.sha256(tmp_path / f"a/{name}.npz")
-    assert made["reference_classifier_sha256"] == record.sha256(runs.weights(REFERENCE_CLASSIFIER))
+    assert made["reference_classifier_sha256"] == record.sha256(runs.weights(*CLASSIFIER))
     assert made["weights_sha256"] == trained["weights_sha256"]
     assert made["test_read"] is True and made["split_sha256"] == trained["split_sha256"]
     assert made["config"]["probe"]["knn-k"] == 5
@@ -458,20 +460,20 @@ def other_weights(runs: Runs, files: Path, **changes: object) -> None:
 BAD = {
     "truncated weights": (
         lambda _, files: spoil(files, "w.safetensors", lambda old: old[:999]),
-        r"w\.safetensors: not a whole safetensors file; delete it",
+        r"w\.safetensors: not a whole safetensors file; restore it from a copy",
     ),
     "another configuration": (
         lambda runs, files: other_weights(runs, files, threads=9),
-        r"w\.safetensors: made with another configuration; delete",
+        r"w\.safetensors: made with another configuration \(threads: 9, here 1\); use the one that made",
     ),
     "weights of no record": (
         lambda runs, files: other_weights(runs, files),
-        r"w\.safetensors: not the weights that its training's record describes; delete both",
+        r"w\.safetensors: not the weights that its training's record describes; restore both",
     ),
     "another reference classifier": (
         lambda _, files: record.write_json(files / "classifier.json", described("0" * 64)),
-        r"reference-classifier-1\.safetensors: not the weights that its training's record describes; "
-        "delete both",
+        r"reference-classifier-8001\.safetensors: not the weights that its training's record describes; "
+        "restore both",
     ),
     "edited record": (
         lambda _, files: spoil(files, "r.json", lambda old: old.replace(b'"seed": 1', b'"seed": 2')),
@@ -479,11 +481,11 @@ BAD = {
     ),
     "another run": (
         lambda runs, files: other_weights(runs, files, seed=2),
-        r"w\.safetensors: holds mnist/guided/seed2, not the run asked for; give",
+        r"w\.safetensors: holds mnist/guided/seed2, not mnist/guided/seed1, which is needed",
     ),
     "broken record": (
         lambda _, files: spoil(files, "r.json", lambda old: old[:-9]),
-        r"r\.json: not valid JSON; delete it and run again",
+        r"r\.json: not valid JSON .*; delete it and run again",
     ),
     "old record": (
         lambda _, files: spoil(files, "r.json", lambda _: b'{"format": 0}'),
@@ -507,7 +509,7 @@ def test_a_data_set_method_or_seed_that_is_not_the_weights_is_refused(
     runs: Runs, files: Path, tmp_path: Path
 ) -> None:
     for changes in ({"dataset": "cifar10"}, {"method": "supcon"}, {"seed": 2}):
-        with pytest.raises(SystemExit, match="holds mnist/guided/seed1, not the run asked for"):
+        with pytest.raises(SystemExit, match=r"holds mnist/guided/seed1, not .*, which is needed"):
             run_command(runs, files, tmp_path / "out", **changes)
     assert not (tmp_path / "out").exists()
 
@@ -517,7 +519,7 @@ def test_weights_that_are_not_the_reference_classifiers_are_refused(
 ) -> None:
     weights = runs.weights("pca")
     record.write_json(tmp_path / "pca.json", described(record.sha256(weights)))
-    other = r"holds mnist/pca/seed1, not the reference classifier of mnist; give its own file"
+    other = r"holds mnist/pca/seed1, not mnist/reference-classifier/seed8001, which is needed here; give .*"
     with pytest.raises(SystemExit, match=rf"^error: .*pca-1\.safetensors: {other}$"):
         run_command(
             runs,

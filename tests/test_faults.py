@@ -1,16 +1,21 @@
 """Fault trials: a few faults here, as `make fault-trials` injects many; and a difference would be found."""
 
+import os
 import shutil
 import signal
 import subprocess
+import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
+import psutil
 import pytest
 
 from latents import record
 from latents.faults.__main__ import GRACE, ODD, held, holds
 from latents.faults.copies import environment
+from latents.faults.disturb import PATIENCE, elsewhere, refuses
 from latents.faults.short import WorkflowRun, outputs, prepare, unlike, unlock
 
 TARGETS = (
@@ -20,11 +25,20 @@ TARGETS = (
 )
 
 
+def wait_until(happened: Callable[[], object]) -> None:
+    """Wait for what takes seconds, however much else the machine does."""
+    started = time.monotonic()
+    while not happened():
+        assert time.monotonic() - started < PATIENCE
+        time.sleep(0.05)
+
+
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run of a few targets of the shortened demo that nothing disturbed, on two cores."""
     folder = prepare(tmp_path_factory.mktemp("trials") / "whole")
-    WorkflowRun(folder, *TARGETS).end(300)
+    with WorkflowRun(folder, *TARGETS) as run:
+        run.end()
     return folder
 
 
@@ -32,41 +46,81 @@ def test_killed_and_stopped_on_one_core_in_an_odd_folder_a_run_ends_with_the_byt
     whole: Path, tmp_path: Path
 ) -> None:
     odd = prepare(tmp_path / ODD)
-    surroundings = {"TZ": "Asia/Kathmandu", "HOME": "/nowhere", "LANG": "", "LC_ALL": ""}
     stopped = []
-    for kind, seconds in ((signal.SIGKILL, 6.0), (signal.SIGTERM, 10.0)):
-        run = WorkflowRun(odd, *TARGETS, cores=1, **surroundings)
-        try:
-            run.process.wait(seconds)
-            break  # it ended before the fault
-        except subprocess.TimeoutExpired:
-            stopped.append(run.step())
-            assert run.stop(kind) <= GRACE, (kind, stopped)
-            unlock(odd)
-    WorkflowRun(odd, *TARGETS, cores=1, **surroundings).end(300)
+    for kind, step in ((signal.SIGKILL, "train"), (signal.SIGTERM, "evaluate")):
+        with WorkflowRun(odd, *TARGETS, cores=1, **elsewhere(odd)) as run:
+            wait_until(lambda: run.step() == step or run.process.poll() is not None)
+            if run.process.poll() is None:
+                run.stop(kind)
+                stopped.append(kind)
+                unlock(odd)
+    with WorkflowRun(odd, *TARGETS, cores=1, **elsewhere(odd)) as run:
+        run.end()
     assert stopped
     assert unlike(odd, outputs(whole)) == []
     assert len(outputs(whole)) > 20
 
 
-def test_a_second_run_in_the_same_folder_is_refused(whole: Path, tmp_path: Path) -> None:
+def test_a_second_run_in_the_same_folder_is_refused(tmp_path: Path) -> None:
     folder = prepare(tmp_path / "twice")
-    first = WorkflowRun(folder, *TARGETS)
-    for _ in range(200):  # until the first has its lock
-        if list(folder.glob(".snakemake/locks/*")):
-            break
-        time.sleep(0.1)
-    done = subprocess.run(
-        first.process.args,
-        cwd=folder,
-        env=environment(folder),
-        capture_output=True,
+    with WorkflowRun(folder, *TARGETS) as first:
+        assert refuses(folder, first)
+
+
+def test_no_user_not_even_root_can_make_the_home_folder_of_a_run_without_one(tmp_path: Path) -> None:
+    with pytest.raises(OSError):
+        Path(elsewhere(tmp_path)["HOME"]).mkdir(parents=True, exist_ok=True)
+
+
+def members(session: int) -> list[psutil.Process]:
+    """The processes of a session that have not ended."""
+    found = []
+    for process in psutil.process_iter(["status"]):
+        try:
+            if process.info["status"] != psutil.STATUS_ZOMBIE and os.getsid(process.pid) == session:
+                found.append(process)
+        except ProcessLookupError:
+            continue
+    return found
+
+
+def in_a_job(process: psutil.Process) -> int:
+    """The session of the run that fault trials have started, once it is at a job; 0 before."""
+    try:
+        below = process.children(recursive=True)
+        jobs = [one for one in below if "latents.train" in one.cmdline()]
+        return os.getsid(jobs[0].pid) if jobs else 0
+    except (psutil.Error, ProcessLookupError):
+        return 0
+
+
+@pytest.mark.parametrize("kind", [signal.SIGTERM, signal.SIGINT])
+def test_fault_trials_that_are_stopped_leave_no_process_and_no_copy(
+    tmp_path: Path, kind: signal.Signals
+) -> None:
+    (tmp_path / "copies").mkdir()
+    command = [sys.executable, "-m", "latents.faults", "--out", tmp_path / "t.json"]
+    process = subprocess.Popen(
+        [*command, "--folder", tmp_path / "copies"],
+        env=environment(record.ROOT),
+        stderr=subprocess.PIPE,
         text=True,
-        timeout=60,
-        check=False,
     )
-    assert done.returncode != 0 and "cannot be locked" in done.stdout + done.stderr
-    first.stop(signal.SIGKILL)
+    sessions: list[int] = []
+    try:
+        started = psutil.Process(process.pid)
+        wait_until(lambda: sessions.append(in_a_job(started)) or sessions[-1] or process.poll() is not None)
+        session = sessions[-1]
+        assert session and members(session) and session != os.getsid(process.pid)
+        process.send_signal(kind)
+        _, printed = process.communicate(timeout=PATIENCE)
+        assert members(session) == [] and [*(tmp_path / "copies").iterdir()] == []
+        assert process.returncode == 128 + kind
+        assert printed == f"stopped by {kind.name}; the same command goes on\n"
+    finally:
+        process.kill()
+        for left in members(sessions[-1]) if sessions and sessions[-1] else ():
+            left.kill()
 
 
 def test_a_changed_and_a_missing_output_are_found_and_times_and_logs_are_not_compared(

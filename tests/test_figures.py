@@ -1,5 +1,6 @@
 """The figures: their look, their inputs and their bytes, from a complete folder of made-up results."""
 
+import copy
 import importlib
 import json
 import os
@@ -9,13 +10,16 @@ import subprocess
 import sys
 import zlib
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
 import matplotlib
 import numpy as np
 import pytest
+import yaml
 from made_up import NOTE, call, inputs, plain_study, prepare, summarise
+from matplotlib import font_manager
 from matplotlib.figure import Figure
 
 from latents import config, record
@@ -175,6 +179,86 @@ def test_a_figure_is_the_same_whatever_the_users_matplotlibrc_and_backend_are(
     assert (elsewhere / f"{name}.png").read_bytes() == drawn.png
 
 
+def another_font(folder: Path) -> None:
+    """A folder of matplotlib's in which its list of fonts names a user's font as the figures' own family."""
+    font = folder / "mine.ttf"
+    shutil.copy(Path(matplotlib.get_data_path(), "fonts/ttf/DejaVuSansMono.ttf"), font)
+    fonts = copy.copy(font_manager.fontManager)
+    fonts.ttflist = [
+        replace(one, fname=str(font)) if one.name == style.STYLE["font.family"] else one
+        for one in fonts.ttflist
+    ]
+    font_manager.json_dump(fonts, folder / f"fontlist-v{fonts.__version__}.json")
+
+
+SURROUNDINGS = {  # a user's settings, in words: environment variables; {} is a folder
+    "a matplotlibrc that is not text": {"MATPLOTLIBRC": "{}/binary"},
+    "a matplotlibrc with other settings": {"MATPLOTLIBRC": "{}/settings"},
+    "a matplotlibrc that is broken": {"MATPLOTLIBRC": "{}/broken"},
+    "a matplotlibrc in the home folder": {"HOME": "{}", "XDG_CONFIG_HOME": ""},
+    "a notebook's backend that is not there": {"MPLBACKEND": "module://matplotlib_inline.backend_inline"},
+    "a backend that nobody knows": {"MPLBACKEND": "nonsense"},
+    "another font under the same name": {"MPLCONFIGDIR": "{}/fonts"},
+    "a style that is not text": {"MPLCONFIGDIR": "{}/styles"},
+    "no folder that can be written": {"HOME": "/dev/null/home", "MPLCONFIGDIR": "", "XDG_CACHE_HOME": ""},
+    "a date that is none": {"SOURCE_DATE_EPOCH": "nonsense"},
+    "a locale that is not there, and another time zone": {
+        "LC_ALL": "xx_YY",
+        "LANG": "xx_YY",
+        "TZ": "Asia/Kathmandu",
+        "MATPLOTLIBRC": "{}/locale",
+    },
+}
+
+
+@pytest.fixture(scope="module")
+def settings(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of these settings."""
+    folder = tmp_path_factory.mktemp("settings")
+    (folder / "binary").write_bytes(b"axes.facecolor: \xff\xfe\n")
+    (folder / "settings").write_text(MATPLOTLIBRC)
+    (folder / "broken").write_text("axes.facecolor black\ntext.usetex: perhaps\nnonsense: 3\n")
+    (folder / "locale").write_text("axes.formatter.use_locale: true\n")
+    for name in ("fonts", "styles/stylelib", ".config/matplotlib"):
+        (folder / name).mkdir(parents=True)
+    (folder / "styles/stylelib/mine.mplstyle").write_bytes(b"\xff\xfe\n")
+    shutil.copy(folder / "binary", folder / ".config/matplotlib/matplotlibrc")
+    another_font(folder / "fonts")
+    return folder
+
+
+@pytest.mark.parametrize("words", SURROUNDINGS)
+def test_a_figure_drawn_by_hand_depends_on_no_setting_of_the_user(
+    whole: Path, tmp_path: Path, settings: Path, words: str
+) -> None:
+    expected = draw(whole, tmp_path, "accuracy")
+    changes = {name: value.format(settings) for name, value in SURROUNDINGS[words].items()}
+    plain = {name: value for name, value in os.environ.items() if not name.startswith("MPL")}
+    plain.pop("MATPLOTLIBRC", None)
+    variables = {name: value for name, value in (plain | changes).items() if value}
+    out = tmp_path / "by hand/accuracy.pdf"
+    program = [sys.executable, "-m", "latents.report.figures.accuracy", *map(str, inputs(whole))]
+    done = subprocess.run(
+        [*program, "--note", NOTE, "--out", out],
+        env=variables | {"PYTHONPATH": os.pathsep.join(sys.path)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    assert (out.read_bytes(), out.with_suffix(".png").read_bytes()) == expected
+
+
+def test_the_other_commands_of_the_report_take_a_backend_that_is_not_there_too(
+    whole: Path, tmp_path: Path
+) -> None:
+    options = ["--bench", whole / "results/bench.json", "--out", tmp_path]
+    program = [sys.executable, "-m", "latents.report.speed", *options]
+    variables = {"MPLBACKEND": "nonsense", "PYTHONPATH": os.pathsep.join(sys.path)}
+    done = subprocess.run(program, env=os.environ | variables, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
 IMPORTING = """
 import importlib, sys
 import matplotlib
@@ -237,6 +321,58 @@ def test_the_inputs_of_a_figure_are_those_of_all_its_data_sets_and_match_the_pri
     assert {"accuracy", "tsne_mnist", "tsne_cifar10"} <= {*targets}
 
 
+def without_sweeps(plain: dict) -> None:
+    for dataset in plain["datasets"].values():
+        dataset["sweeps"] = {}
+
+
+def with_labels_alone(plain: dict) -> None:
+    for dataset in plain["datasets"].values():
+        sweeps = dataset["sweeps"]["guided"]
+        dataset["sweeps"] = {"guided": {"labels": sweeps["labels"]}}
+
+
+def without_shares(plain: dict) -> None:
+    plain["measurement"]["label-shares"] = []
+
+
+def without_training(plain: dict) -> None:
+    without_sweeps(plain)
+    for dataset in plain["datasets"].values():
+        dataset["methods"] = {"pca": {}, "random": {}}
+
+
+@pytest.mark.parametrize(
+    ("change", "missing"),
+    [
+        (without_sweeps, {"sweeps"}),
+        (with_labels_alone, {"sweeps"}),
+        (without_shares, {"few_labels"}),
+        (without_training, {"sweeps", "curves_mnist", "curves_cifar10"}),
+    ],
+)
+def test_a_study_does_not_have_the_figures_of_what_it_does_not_have(
+    change: Callable[[dict], None], missing: set[str]
+) -> None:
+    plain = plain_study()
+    all_of_them = {target.name for target in figure_targets(config.from_plain("study", plain))}
+    change(plain)
+    assert {target.name for target in figure_targets(config.from_plain("study", plain))} == (
+        all_of_them - missing
+    )
+
+
+def test_the_figure_of_sweeps_is_refused_for_a_study_without_them(spoilt: Path) -> None:
+    plain = plain_study()
+    without_sweeps(plain)
+    (spoilt / "study.yaml").write_text(yaml.safe_dump(plain))
+    script, _ = script_of("sweeps")
+    with pytest.raises(
+        SystemExit, match=r"^error: study: this figure shows the sweeps 'ablation' and 'trade'"
+    ):
+        call(script, *inputs(spoilt), "--out", spoilt / "x.pdf")
+
+
 @pytest.mark.parametrize(
     ("name", "missing"),
     [
@@ -273,6 +409,11 @@ def and_then(more: bytes) -> Callable[[bytes], bytes]:
     return lambda content: content + more
 
 
+def with_mean(value: bytes) -> Callable[[bytes], bytes]:
+    """Another mean in the first line of a summary."""
+    return lambda content: re.sub(rb"(\n(?:[^,\n]+,){4})[^,]+", rb"\g<1>" + value, content, count=1)
+
+
 def header(content: bytes) -> bytes:
     return content.splitlines(keepends=True)[0]
 
@@ -288,7 +429,7 @@ def header(content: bytes) -> bytes:
             "separability",
             "summary.csv",
             replaced(b"silhouette", b"silhouettes"),
-            "silhouette of mnist/pca on test is not in these results",
+            r"summary\.csv: silhouette of mnist/pca on test is not in it",
         ),
         ("similarity", "similarity/mnist.csv", replaced(b"0.", b"zero.", 1), "line 2 is broken"),
         ("tsne", "tsne/cifar10/pca.csv", and_then(b"9,9\n"), "line .* is broken"),
@@ -307,6 +448,8 @@ def header(content: bytes) -> bytes:
             lambda content: content[:2000] + b"x" + content[2001:],
             "cannot be read",
         ),
+        ("accuracy", "summary.csv", with_mean(b"nan"), "line 2 is broken"),
+        ("separability", "summary.csv", with_mean(b"1e999"), "line 2 is broken"),
     ],
 )
 def test_a_damaged_input_of_a_figure_is_named_and_nothing_is_written(
@@ -327,6 +470,33 @@ def test_pictures_of_other_test_images_are_refused(spoilt: Path) -> None:
     script, which = script_of("reconstructions")
     with pytest.raises(SystemExit, match=r"supcon/seed1.npz: shows other test images than"):
         call(script, *inputs(spoilt), *which, "--out", spoilt / "x.pdf")
+
+
+@pytest.mark.parametrize(
+    ("script", "name", "array", "message"),
+    [
+        ("reconstructions", "reconstructions", None, "holds no array 'reconstructions'"),
+        ("reconstructions", "originals", None, "holds no array 'originals'"),
+        ("interpolations", "path_codes", None, "holds no array 'path_codes'"),
+        (
+            "reconstructions",
+            "reconstructions",
+            np.zeros((2, 28, 28, 1), np.uint8),
+            "are no pictures of mnist",
+        ),
+        ("interpolations", "path_pixels", np.zeros((4, 10, 9, 9, 3), np.uint8), "are no pictures of cifar10"),
+    ],
+)
+def test_pictures_that_lack_an_array_or_have_one_of_another_shape_are_named(
+    spoilt: Path, script: str, name: str, array: np.ndarray | None, message: str
+) -> None:
+    path = spoilt / f"results/pictures/{DATASET[script]}/guided/seed1.npz"
+    arrays = {key: value for key, value in np.load(path).items() if key != name}
+    np.savez(path, **arrays | ({} if array is None else {name: array}))
+    module, which = script_of(script)
+    with pytest.raises(SystemExit, match=rf"guided/seed1\.npz: .*{message}"):
+        call(module, *inputs(spoilt), *which, "--out", spoilt / "x.pdf")
+    assert not (spoilt / "x.pdf").exists()
 
 
 def test_class_numbers_are_moved_apart_and_no_further() -> None:

@@ -42,6 +42,27 @@ def test_symbols_spans_and_intervals_of_a_table_are_plain_text_on_its_page() -> 
     assert '<tr><td class="text">Guided†</td><td>90.1 ± 0.2</td><td>–</td></tr>' in html
 
 
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("table_cost.tex", "words", "holds no whole table"),
+        ("table_cost.tex", "\\toprule\na & b \\\\\n\\midrule\nc & 1 \\\\", "holds no whole table"),
+        (
+            "table_other.tex",
+            "\\toprule\\bottomrule",
+            "no table of the paper; give table_<name>.tex: settings",
+        ),
+    ],
+)
+def test_what_is_no_table_of_the_paper_is_refused(
+    tmp_path: Path, name: str, content: str, message: str
+) -> None:
+    (tmp_path / name).write_text(content)
+    with pytest.raises(SystemExit, match=rf"^error: .*/{name}: {message}"):
+        call(page, "--table", tmp_path / name, "--out", tmp_path / "page.html")
+    assert not (tmp_path / "page.html").exists()
+
+
 def test_the_benchmark_is_the_same_in_macros_table_and_results_page(whole: Path) -> None:
     text = (whole / "generated/macros_speed.tex").read_text()
     macros = dict(re.findall(r"csname fact@bench/(.*?)\\endcsname\{(.*)\}$", text, re.MULTILINE))

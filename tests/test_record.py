@@ -60,7 +60,7 @@ def test_a_number_that_is_not_finite_is_never_written(tmp_path: Path, value: flo
     assert left(tmp_path) == []
 
 
-@pytest.mark.parametrize("fault", ["replace", "chmod"])
+@pytest.mark.parametrize("fault", ["replace", "fsync"])
 @pytest.mark.parametrize("old", [b"old", None])
 def test_where_writing_fails_the_old_file_stays_and_no_half_of_the_new_one(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fault: str, old: bytes | None
@@ -103,8 +103,8 @@ def test_where_the_disk_is_full_in_the_middle_nothing_half_written_stays(
             seen.extend(left(tmp_path))
             raise OSError(28, "No space left on device")
 
-    opened = os.fdopen
-    monkeypatch.setattr(os, "fdopen", lambda *arguments: Full(opened(*arguments)))
+    opened = Path.open
+    monkeypatch.setattr(Path, "open", lambda *arguments: Full(opened(*arguments)))
     with pytest.raises(Problem, match="cannot be written"):
         record.write_bytes(tmp_path / "codes.npz", b"x" * 1000)
     assert len(seen) == 1 and seen != ["codes.npz"]  # the half was there, under another name
@@ -127,7 +127,7 @@ def test_a_missing_record_is_refused_with_the_step_that_makes_it(tmp_path: Path)
 def test_a_broken_record_is_refused_by_name(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "broken.json"
     path.write_bytes(content)
-    with pytest.raises(Problem, match=r"broken\.json: not valid JSON; delete it and run again"):
+    with pytest.raises(Problem, match=r"broken\.json: not valid JSON \(.*\); delete it and run again"):
         record.read_json(path)
 
 
@@ -140,6 +140,36 @@ def test_a_record_of_another_format_is_refused_by_name(tmp_path: Path, content: 
     said = rf"old\.json: not a record of format {record.FORMAT}; delete it and run again"
     with pytest.raises(Problem, match=said):
         record.read_json(path)
+
+
+@pytest.mark.parametrize("name", ["NaN", "Infinity", "-Infinity"])
+def test_a_record_that_holds_no_number_where_one_belongs_is_refused_by_name(
+    tmp_path: Path, name: str
+) -> None:
+    path = tmp_path / "nan.json"
+    path.write_text(f'{{"format": {record.FORMAT}, "sha256": "0", "value": {name}}}')
+    with pytest.raises(Problem, match=rf"nan\.json: not valid JSON \(it holds {name}, which is not a number"):
+        record.read_json(path)
+
+
+@pytest.mark.parametrize("mask", [0o022, 0o077, 0o002])
+def test_files_have_the_modes_that_the_users_umask_leaves(tmp_path: Path, mask: int) -> None:
+    before = os.umask(mask)
+    try:
+        record.write_bytes(tmp_path / "record.json", b"new")
+    finally:
+        os.umask(before)
+    assert (tmp_path / "record.json").stat().st_mode & 0o777 == 0o666 & ~mask
+
+
+def test_nobody_is_told_to_delete_or_make_what_no_step_can_make_again(tmp_path: Path) -> None:
+    committed = record.ROOT / "reference/records/absent.json"
+    with pytest.raises(
+        Problem, match=r"restore it from the repository \(git checkout -- reference/records/abs"
+    ):
+        record.read_json(committed)
+    assert "delete" not in record.again("reference/summary.csv")
+    assert record.again(tmp_path) == "delete it and run again, its step will be repeated"
 
 
 def test_the_hash_of_a_file_is_the_hash_of_its_bytes(tmp_path: Path) -> None:
@@ -173,6 +203,7 @@ DECIDES = (
 DECIDES_NOTHING = (
     "src/latents/report/tables.py",
     "src/latents/fetch.py",
+    "src/latents/images.py",
     "src/latents/standin.py",
     "src/latents/cli.py",
     "src/latents/bench/loops.py",
@@ -238,13 +269,14 @@ def test_the_source_hash_covers_every_other_module_but_what_prints_or_fetches(
         "faults/short.py",
         "cli.py",
         "fetch.py",
+        "images.py",
         "standin.py",
     ):
         file = copy / "src/latents" / path
         file.write_bytes(file.read_bytes() + b"\n# changed\n")
         assert record.source_sha256() == before, path
     for file in (copy / "src/latents").glob("*.py"):
-        if file.name not in ("cli.py", "fetch.py", "standin.py"):
+        if file.name not in ("cli.py", "fetch.py", "images.py", "standin.py"):
             file.write_bytes(file.read_bytes() + b"\n# changed\n")
             assert record.source_sha256() != before, file.name
             before = record.source_sha256()

@@ -12,13 +12,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 import yaml
-from made_up import NOTE, call, fault_trials, inputs, plain_study, summarise
+from made_up import NOTE, call, fault_trials, inputs, plain_study, prepare, report, summarise
 
 from latents import config, record
 from latents.methods import METHODS
-from latents.report import claims, facts, faults, page, style, summarize, tables, tex
-from latents.report.figures import FIGURES, SUMMARY
+from latents.report import claims, facts, faults, gallery, page, style, summarize, tables, tex
+from latents.report.figures import FIGURES, SUMMARY, figure_targets
 from latents.report.summarize import read_summary
+
+CLAIMS = record.ROOT / "paper/claims.yaml"
 
 
 def lines_of(path: Path) -> list[dict[str, str]]:
@@ -162,7 +164,7 @@ def test_the_methods_names_and_lists_are_macros_from_the_table_of_methods(whole:
     }
     assert len([name for name in macros if name.startswith("method@")]) == len(METHODS)
     lists = dict(re.findall(r"^\\def\\(\w+)\{(.*)\}$", text, re.MULTILINE))
-    assert lists == {
+    assert {name: lists[name] for name in ("allmethods", "labelfree", "trained")} == {
         "allmethods": "pca,random,autoencoder,autoencoder-plus,guided,contrastive,supcon",
         "labelfree": "pca,random,autoencoder,autoencoder-plus,contrastive",
         "trained": "autoencoder,autoencoder-plus,guided,contrastive,supcon",
@@ -346,6 +348,62 @@ def test_a_study_of_fewer_methods_has_macros_lists_and_tables_of_those_alone(spo
     names = ["PCA", "Autoencoder", "Autoencoder+", r"Guided\textdagger{}", "Contrastive"]
     for table in ("methods", "accuracy"):
         assert [name for name, cells in cells_of(spoilt, table).items() if cells][-5:] == names
+
+
+def part_of(datasets: tuple[str, ...], methods: tuple[str, ...]) -> dict:
+    """The study with some of its data sets and methods."""
+    plain = plain_study()
+    plain["datasets"] = {name: plain["datasets"][name] for name in datasets}
+    for dataset in plain["datasets"].values():
+        dataset["methods"] = {name: dataset["methods"][name] for name in methods}
+        dataset["sweeps"] = {name: some for name, some in dataset["sweeps"].items() if name in methods}
+    return plain
+
+
+@pytest.mark.parametrize(
+    ("datasets", "methods"),
+    [
+        (("mnist",), tuple(METHODS)),
+        (("cifar10",), tuple(METHODS)),
+        (("mnist", "cifar10"), ("pca", "guided")),
+        (("mnist",), ("pca",)),
+        (("cifar10",), ("supcon",)),
+    ],
+)
+def test_a_study_of_fewer_data_sets_or_methods_has_its_tables_claims_figures_and_pages(
+    tmp_path: Path, datasets: tuple[str, ...], methods: tuple[str, ...]
+) -> None:
+    folder = report(prepare(tmp_path, part_of(datasets, methods)))
+    study, macros = config.read(folder / "study.yaml"), macros_of(folder)
+    assert {path.stem for path in (folder / "generated").glob("table_*.tex")} == {
+        f"table_{name}" for name in page.CAPTIONS
+    }
+    for name, claim in yaml.safe_load(CLAIMS.read_text())["claims"].items():
+        runs = {(run.dataset, run.method) for run in study.runs()}
+        there = {(claim["dataset"], claim[side]) for side in ("more", "less")} <= runs
+        assert (macros[f"claim@{name}"] in "01") == there and macros[f"claim@{name}@found"]
+    for name, script, dataset in figure_targets(study):
+        module = importlib.import_module(f"latents.report.figures.{script}")
+        which = ("--dataset", dataset) if dataset else ()
+        call(module, *inputs(folder), *which, "--out", folder / f"results/figures/{name}.pdf")
+        assert f"figure@{name}" in macros
+    for name in page.CAPTIONS:
+        call(page, "--table", folder / f"generated/table_{name}.tex", "--out", folder / "page.html")
+    marks = (
+        f"<!-- {name}: written by `make reference` -->\n<!-- end of {name} -->\n"
+        for name in ("results", "methods")
+    )
+    (folder / "README.md").write_text("".join(marks))
+    out = ("--out", folder / "figures.md", "--results-page", folder / "results.md")
+    committed = ("--config", folder / "study.yaml", "--reference", folder / "results")
+    call(gallery, *committed, "--readme", folder / "README.md", *out)
+    assert (folder / "results.md").read_text().count("\n## ") == len(datasets) + 2
+
+
+def test_the_figures_of_a_study_are_macros(whole: Path) -> None:
+    study, macros = config.read(whole / "study.yaml"), macros_of(whole)
+    names = {target.name for target in figure_targets(study)}
+    assert {name for name in macros if name.startswith("figure@")} == {f"figure@{name}" for name in names}
 
 
 def test_a_setting_that_is_as_in_the_line_above_is_not_repeated(whole: Path) -> None:

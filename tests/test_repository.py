@@ -76,7 +76,7 @@ def test_conda_environment_has_the_versions_of_the_lock():
 def test_container_readme_and_workflow_name_the_same_versions():
     digest = re.search(r"sha256:[0-9a-f]{64}", text("Dockerfile")).group()
     assert f'BASE = "docker://debian@{digest}"' in text("rules/common.smk")
-    assert 'container: os.environ.get("LATENTS_IMAGE", BASE)' in text("rules/common.smk")
+    assert 'container: os.environ.get("LATENTS_IMAGE") or BASE' in text("rules/common.smk")
     assert f"torch {locked()['torch']}" in text("README.md")
     assert "python3.11" in text("Dockerfile")
     assert "Python 3.11" in text("README.md")
@@ -278,3 +278,22 @@ def test_the_workflow_on_github_runs_the_same_script_on_every_change():
     assert {"push", "pull_request"} <= {*workflow[True]}  # YAML 1.1 reads `on` as true
     steps = [step for job in workflow["jobs"].values() for step in job["steps"]]
     assert "bash .ci/run" in [step.get("run") for step in steps]
+
+
+@pytest.mark.skipif(not (ROOT / ".git").exists(), reason="not a clone: git does not know its files")
+def test_no_line_end_changes_where_git_is_told_to_change_them(tmp_path):
+    shutil.copy(ROOT / ".gitattributes", tmp_path)
+    names = ["requirements.lock", "Snakefile", "reference/summary.csv", "paper/refs.bib"]
+    for name in names:
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        shutil.copy(ROOT / name, tmp_path / name)
+    git = ["git", "-c", "core.autocrlf=true", "-c", "user.name=a", "-c", "user.email=a@b"]
+    for command in (
+        ["init", "-q"],
+        ["add", "."],
+        ["commit", "-q", "-m", "all"],
+        ["clone", "-q", ".", "other"],
+    ):
+        subprocess.run([*git, *command], cwd=tmp_path, check=True, capture_output=True)
+    for name in names:
+        assert (tmp_path / "other" / name).read_bytes() == (ROOT / name).read_bytes(), name

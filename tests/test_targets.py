@@ -64,6 +64,11 @@ def test_a_target_without_one_limit_is_refused(
     assert "targets.yaml: " in code
 
 
+def test_a_file_without_targets_is_refused(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    code, _ = outcome(capsys, tmp_path, "{}", ("guided", "x", 1.0, "", ""))
+    assert "targets.yaml: " in code
+
+
 def test_a_target_holds_at_its_limit_and_not_for_a_number_that_was_not_measured() -> None:
     least, most = targets.Target(at_least=3.0), targets.Target(at_most=6.0)
     assert [least.holds(value) for value in (2.9, 3.0, None)] == [False, True, False]

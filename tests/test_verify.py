@@ -83,6 +83,14 @@ def test_the_same_run_is_bitwise_and_the_exit_status_says_so(
     assert capsys.readouterr().out.strip() == (whole / "v.md").read_text().strip()
 
 
+def test_a_file_that_is_not_the_record_of_a_run_is_a_fault_that_is_named(spoilt: Path) -> None:
+    path = spoilt / "results/records/mnist/guided/seed1.json"
+    record.write_json(path, {"format": record.FORMAT, "metrics": []})
+    found = compared(spoilt)
+    assert found["level"] == "none"
+    assert any(fault.startswith(f"{path}: not the record that belongs there (") for fault in found["faults"])
+
+
 def test_results_of_other_settings_are_refused_before_a_run_would_overwrite_them(spoilt: Path) -> None:
     call(verify, *inputs(spoilt))
     plain = yaml.safe_load((spoilt / "study.yaml").read_text())

@@ -13,6 +13,7 @@ from conftest import DEMO, MAKE_IN_COPY, STUDY, counted, planned, planned_once, 
 
 from latents import config, record
 from latents.faults.copies import COPIED, SNAKEMAKE
+from latents.plain import load_yaml
 from latents.record import ROOT
 from latents.report import plan
 from latents.report.figures import FIGURES, figure_patterns, figure_targets
@@ -111,7 +112,7 @@ def test_only_the_rule_evaluate_and_the_benchmark_pass_final_and_so_read_the_tes
     [
         ("results=refrence", "takes one value, reference"),
         ("stduy=config/demo.yaml", "was given stduy"),
-        ("study=config/nowhere.yaml", "config/nowhere.yaml: no such file"),
+        ("study=config/nowhere.yaml", "config/nowhere.yaml: no such file in"),
     ],
 )
 def test_a_misspelt_setting_stops_before_anything_runs(settings, sentence, checkout):
@@ -119,6 +120,50 @@ def test_a_misspelt_setting_stops_before_anything_runs(settings, sentence, check
     assert done.returncode != 0
     assert sentence in done.stdout
     assert not (checkout / "data").exists()
+
+
+def test_from_another_folder_the_message_says_where_to_run(clone, tmp_path):
+    for options in (
+        ["--snakefile", clone / "Snakefile"],
+        ["--snakefile", clone / "Snakefile", "-d", clone / "src"],
+    ):
+        done = run(tmp_path, SNAKEMAKE, "--dry-run", *options, PYTHONPATH=f"{clone}/src")
+        assert done.returncode != 0
+        assert f"the study runs in its checkout: cd {clone} and run snakemake there" in done.stdout
+
+
+UNQUOTED = {"params.dataset", "params.script", "params.strict", "params.run"}  # options and a name, no paths
+
+
+def test_every_path_in_a_shell_command_is_quoted():
+    for path in (ROOT / "Snakefile", *(ROOT / "rules").glob("*.smk")):
+        for command in re.findall(r"^    shell:\n((?:        .*\n?)+)", path.read_text(), re.MULTILINE):
+            names = re.findall(r"\{((?:input|output|params|log)[^}]*)\}", command)
+            assert names, command
+            assert not [name for name in names if not name.endswith(":q") and name not in UNQUOTED], command
+    assert "$(CONFIG)" not in re.sub(r'"(?:study=)?\$\(CONFIG\)"|,study=\$\(CONFIG\)', "", text("Makefile"))
+
+
+ODD = r"it's {x} & 50 % of #1_^~ \x $(touch hacked) <b>"
+
+
+def test_one_data_set_and_two_methods_in_odd_places_with_an_odd_note_end_in_a_pdf(checkout, tmp_path):
+    plain = load_yaml(ROOT / DEMO)
+    digits = {name: value for name, value in plain["datasets"]["mnist"].items() if name != "sweeps"}
+    digits["methods"] = {method: digits["methods"][method] for method in ("pca", "guided")}
+    plain |= {"study": "mine", "folder": "my mine's/", "note": ODD, "datasets": {"mnist": digits}}
+    (checkout / "config/my study.yaml").write_text(yaml.safe_dump(plain))
+    outside = {"LATENTS_CHECKPOINTS": str(tmp_path / "My Drive's $HOME")}
+    command = [SNAKEMAKE, "--cores", "2", "--config", "study=config/my study.yaml"]
+    done = run(checkout, *command, timeout=600, **outside)
+    assert done.returncode == 0, done.stdout[-3000:]
+    printed = subprocess.run(
+        ["pdftotext", checkout / "my mine's/paper/paper.pdf", "-"], capture_output=True, text=True, check=True
+    ).stdout
+    assert printed.count(ODD.replace("'", "\u2019")) >= printed.count("\f")  # on every page
+    assert {path.name for path in checkout.iterdir()} - {".snakemake", "my mine's"} <= {*COPIED}
+    assert len([*tmp_path.glob("My Drive's $HOME/mine/mnist/*/*.safetensors")]) == 3
+    assert "Nothing to be done" in run(checkout, *command, "--dry-run", **outside).stdout
 
 
 # -- profiles
@@ -262,9 +307,9 @@ def test_everything_printed_comes_from_reference_without_data_or_torch(demo, che
     settings = ["--config", f"study={DEMO}", "results=reference"]
     paths = f"{tmp_path}:{checkout}/src"
     figure = [SNAKEMAKE, "--cores", "1", "from-reference/figures/tsne_cifar10.pdf", *settings]
-    done = run(checkout, *figure, timeout=60, PYTHONPATH=paths)
+    done = run(checkout, *figure, timeout=600, PYTHONPATH=paths)
     assert done.returncode == 0, done.stdout[-3000:]
-    done = run(checkout, SNAKEMAKE, "--cores", "2", *settings, timeout=200, PYTHONPATH=paths)
+    done = run(checkout, SNAKEMAKE, "--cores", "2", *settings, timeout=600, PYTHONPATH=paths)
     assert done.returncode == 0, done.stdout[-3000:]
     assert (checkout / "from-reference/paper/paper.pdf").exists()
     assert {path: path.read_bytes() for path in reference.rglob("*") if path.is_file()} == before

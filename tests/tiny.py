@@ -34,7 +34,7 @@ SMALL = {
         "knn-k": 5,
     },
     "decoder": {"optimisation": {"epochs": 1, "batch-size": 20}, "channels": 4},
-    "measurement": {"silhouette-points": 20, "pairs": 5, "fewest-pairs": 1},
+    "measurement": {"silhouette-points": 20, "pairs": 5, "fewest-pairs": 1, "tsne-neighbours": 5},
 }
 SMALL_DATASET = {
     "train": TRAIN,

@@ -4,6 +4,7 @@
 """
 
 import itertools
+import re
 from pathlib import Path
 from typing import Any
 
@@ -40,22 +41,62 @@ def read(path: str | Path) -> Study:
 
 def from_plain(path: str | Path, content: Any) -> Study:
     """A study from plain data, checked. Raises Problem with a message that begins with the path."""
+    if isinstance(content, dict) and isinstance(content.get("datasets"), dict):
+        # one by one, since a message about all of them would not name the data set
+        content = content | {
+            "datasets": {
+                name: typed_dataset(f"{path}: datasets.{name}", name, dataset)
+                for name, dataset in content["datasets"].items()
+            }
+        }
     study = parse(path, Study, content)
     if not study.datasets:
         raise Problem(f"{path}: datasets: none; known are {', '.join(DATASETS)}")
-    for name, dataset in study.datasets.items():
-        place = f"{path}: datasets.{name}"
-        if name not in DATASETS:
-            raise Problem(f"{place}: unknown data set; known are {', '.join(DATASETS)}")
-        for method, settings in dataset.methods.items():
-            if method not in METHODS:
-                raise Problem(f"{place}.methods.{method}: unknown method; known are {', '.join(METHODS)}")
-            dataset.methods[method] = converted(
-                f"{place}.methods.{method}", METHODS[method].settings, settings
-            )
+    check_places(path, study)
     for name, dataset in study.datasets.items():
         check(f"{path}: datasets.{name}", name, dataset, study)
+        check_sweeps(f"{path}: datasets.{name}", name, dataset, study)
+    check_measurement(path, study)
     return study
+
+
+def typed_dataset(place: str, name: str, content: Any) -> DatasetSettings:
+    """One data set's settings from plain data. Raises Problem."""
+    if name not in DATASETS:
+        raise Problem(f"{place}: unknown data set; known are {', '.join(DATASETS)}")
+    if isinstance(content, dict) and isinstance(content.get("sweeps"), dict):
+        for method, some in content["sweeps"].items():
+            for key, sweep in some.items() if isinstance(some, dict) else ():
+                converted(f"{place}.sweeps.{method}.{key}", Sweep, sweep)
+    dataset = converted(place, DatasetSettings, content)
+    for method, settings in dataset.methods.items():
+        if method not in METHODS:
+            raise Problem(f"{place}.methods.{method}: unknown method; known are {', '.join(METHODS)}")
+        dataset.methods[method] = converted(f"{place}.methods.{method}", METHODS[method].settings, settings)
+    return dataset
+
+
+def check_places(path: str | Path, study: Study) -> None:
+    """Check what becomes part of paths. Raises Problem."""
+    if not re.fullmatch("[A-Za-z0-9][A-Za-z0-9._-]*", study.study):
+        raise Problem(
+            f"{path}: study: {study.study!r} cannot be part of a path; use letters, digits, - and _ alone"
+        )
+    folder = study.folder
+    if folder and not folder.endswith("/"):
+        raise Problem(f"{path}: folder: {folder!r} does not end in /; write {folder + '/'!r}")
+    if not folder and study.study != "study":
+        raise Problem(
+            f"{path}: folder: '' is that of the study named study, whose results would be overwritten; "
+            f"give one of its own, like {study.study}/"
+        )
+    if {"..", "."} & set(folder.split("/")) or re.search(r"[{}~*?\\\x00-\x1f\x7f]|//", folder):
+        raise Problem(
+            f"{path}: folder: {folder!r} has a part that is no plain name; "
+            "use names without . and .. and without any of { } ~ * ? and \\"
+        )
+    if re.search(r"[\x00-\x1f\x7f]", study.note):
+        raise Problem(f"{path}: note: {study.note!r} is more than one line; write it as one")
 
 
 def check(place: str, name: str, dataset: DatasetSettings, study: Study) -> None:
@@ -74,11 +115,6 @@ def check(place: str, name: str, dataset: DatasetSettings, study: Study) -> None
                 f"{place}.{key.replace('_', '-')}: {getattr(dataset, key)} is a training seed too; "
                 "choose another"
             )
-    for key in ("validation", "test"):
-        if (size := getattr(dataset, key)) <= max(SHOWN, study.probe.knn_k):
-            raise Problem(
-                f"{place}.{key}: {size} images are too few to measure; take more than {SHOWN} and than knn-k"
-            )
     if not dataset.methods:
         raise Problem(f"{place}.methods: none; known are {', '.join(METHODS)}")
     if lacking := sorted(set(study.methods) ^ dataset.methods.keys()):
@@ -86,7 +122,49 @@ def check(place: str, name: str, dataset: DatasetSettings, study: Study) -> None
             f"{place}.methods: {lacking[0]} is on some data sets of this study and not on others; "
             "add it to all, with {} where it has no settings, or take it out"
         )
-    check_sweeps(place, name, dataset, study)
+    check_images(place, name, dataset, study)
+
+
+def check_images(place: str, name: str, dataset: DatasetSettings, study: Study) -> None:
+    """Check a data set's source and its numbers of images. Raises Problem."""
+    spec = DATASETS[name]
+    if study.source == "stand-in" and spec.stand_in is None:
+        raise Problem(f"{place}: has no stand-in; use source: download, or take it out")
+    fewest = max(SHOWN, study.probe.knn_k, len(spec.classes))
+    for key in ("train", "validation", "test"):
+        if (size := getattr(dataset, key)) <= fewest:
+            raise Problem(
+                f"{place}.{key}: {size} images are too few to measure; take more than {fewest}, "
+                f"so more than {SHOWN}, than knn-k and than the classes"
+            )
+    sizes = {"train + validation": dataset.train + dataset.validation, "test": dataset.test}
+    for (key, size), published in zip(sizes.items(), spec.images, strict=True):
+        if size > published:
+            raise Problem(f"{place}.{key}: {size} images, of which {published} were published; lower it")
+
+
+def check_measurement(path: str | Path, study: Study) -> None:
+    """Check the settings of measurements against the numbers of images and classes. Raises Problem."""
+    settings, place = study.measurement, f"{path}: measurement"
+    for name, dataset in study.datasets.items():
+        points = min(settings.tsne_points, dataset.test)
+        if settings.tsne_neighbours >= points / 2:
+            raise Problem(
+                f"{place}.tsne-neighbours: {settings.tsne_neighbours} is not less than half of the {points} "
+                f"points of {name}'s t-SNE; lower it, or raise tsne-points"
+            )
+        if settings.silhouette_points <= (classes := len(DATASETS[name].classes)):
+            raise Problem(
+                f"{place}.silhouette-points: {settings.silhouette_points} points do not show {classes} "
+                "classes; take some hundred"
+            )
+        height, width, channels = DATASETS[name].shape
+        for run in study.runs(name):
+            if (size := study.settings(name, run.method).code_size) > height * width * channels:
+                raise Problem(
+                    f"{path}: datasets.{name}: code-size of {run.method}: {size} numbers are more than an "
+                    f"image has pixel values, {height * width * channels}; lower it"
+                )
 
 
 def check_sweeps(place: str, name: str, dataset: DatasetSettings, study: Study) -> None:

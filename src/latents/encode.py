@@ -3,22 +3,22 @@
     python -m latents.encode --config config/study.yaml \
         --weights checkpoints/cifar10/contrastive/seed1.safetensors --images cat.png dog.jpg --out codes.npz
 
-encodes image files and writes `codes` float32 [n, d] and `names` [n]. Images are resized and converted to the
-data set's size and colours.
+encodes image files and writes `codes` float32 [n, d] and `names` [n]. Images are brought to the data set's
+size (squashed, if they are not square) and colours. Of an animation, the first frame is encoded. Transparent
+pixels become mid-grey for CIFAR-10, and black for MNIST, where a dark drawing on transparency becomes white.
+MNIST's digits are white on black: for black on white, add --invert. What is refused, and why: docs/codes.md.
 """
 
 import io
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
-from PIL import Image
 from torch import Tensor, nn
-from tqdm import tqdm
 
-from latents import cli, config, record
+from latents import cli, config, images, record
 from latents.cli import Problem
-from latents.datasets import DATASETS
 from latents.device import autocast, device_of, to_float
 from latents.model import load_model
 
@@ -41,20 +41,6 @@ def encode(
     return torch.cat(codes)
 
 
-def read_image(path: str, dataset: str) -> np.ndarray:
-    """Read an image as uint8 [c, h, w] in the data set's size and colours. Raises Problem."""
-    height, width, colours = DATASETS[dataset].shape
-    try:
-        with Image.open(path) as image:
-            if image.mode.startswith("I;16"):  # Pillow would clip to 8 bits, not scale
-                image = Image.fromarray((np.asarray(image) // 257).astype(np.uint8))
-            converted = image.convert("L" if colours == 1 else "RGB")
-            pixels = np.asarray(converted.resize((width, height), Image.Resampling.LANCZOS))
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError):
-        raise Problem(f"{path}: not an image that Pillow can read; give PNG or JPEG files") from None
-    return pixels.reshape(height, width, colours).transpose(2, 0, 1)
-
-
 def npz(**arrays: np.ndarray) -> bytes:
     """An npz archive as bytes. NumPy writes no timestamp, so equal arrays give equal bytes."""
     buffer = io.BytesIO()
@@ -62,17 +48,25 @@ def npz(**arrays: np.ndarray) -> bytes:
     return buffer.getvalue()
 
 
+def check_output(out: str, inputs: Sequence[str]) -> None:
+    """Raise Problem if `out` is one of the files that are read."""
+    for path in inputs:
+        if os.path.exists(out) and os.path.exists(path) and os.path.samefile(out, path):
+            raise Problem(f"{images.shown(path)}: is read, and --out would overwrite it; give another --out")
+
+
 @cli.command
 def main() -> None:
     parser = cli.parser(__doc__, "config", "weights", "out")
-    parser.add_argument("--images", nargs="+", required=True)
+    parser.add_argument("--images", nargs="+", required=True, help="image files, such as PNG, JPEG or TIFF")
+    parser.add_argument("--invert", action="store_true", help="MNIST: they are black on white")
     options = parser.parse_args()
+    check_output(options.out, [*options.images, options.weights, options.config])
     study = config.read(options.config)
-    model, run = load_model(options.weights, study)
+    model, run, _ = load_model(options.weights, study)
     device = device_of(study)
-    reading = tqdm(options.images, desc="reading", disable=None)
-    images = torch.from_numpy(np.stack([read_image(path, run.dataset) for path in reading]))
-    codes = encode(model.to(device).eval().encoder, images.to(device), study.precision)
+    found = torch.from_numpy(images.read(options.images, run.dataset, invert=options.invert))
+    codes = encode(model.to(device).eval().encoder, found.to(device), study.precision)
     record.write_bytes(options.out, npz(codes=codes.cpu().numpy(), names=np.array(options.images)))
 
 

@@ -36,7 +36,8 @@ from latents.measure import (
     to_uint8,
 )
 from latents.model import Model, load_model
-from latents.study import REFERENCE_CLASSIFIER, SHOWN, Run, Study
+from latents.plain import differing
+from latents.study import SHOWN, Run, Study
 from latents.train import timing
 
 
@@ -115,25 +116,28 @@ def code_arrays(subject: Subject, shown: str) -> tuple[dict[str, np.ndarray], di
 def checked_models(study: Study, options: Namespace, run: Run) -> tuple[Model, Model, dict[str, Any]]:
     """The run's model, the reference classifier, and the record of the run's training.
 
-    Raises Problem if a file belongs to another run or weights do not match the record of their training.
+    Raises Problem if a file belongs to another run, was made with other settings, or does not match the
+    record of its training.
     """
     trained = record.read_json(options.trained)
-    model, found = load_model(options.weights, study)
-    if found != run:
-        raise Problem(f"{options.weights}: holds {found}, not the run asked for; give its own file")
     made = ((options.weights, trained), (options.classifier, record.read_json(options.classifier_trained)))
-    for weights, one in made:
+    models = []
+    for (weights, one), wanted in zip(made, (run, study.reference_classifiers()[run.dataset]), strict=True):
+        model, found, training = load_model(weights, study)
+        if found != wanted:
+            raise Problem(f"{weights}: holds {found}, not {wanted}, which is needed here; give its own file")
+        if keys := differing(training, study.training(wanted)):
+            raise Problem(
+                f"{weights}: made with another configuration ({', '.join(keys)}); use the one that made it, "
+                "or move it away and run again, then it will be trained again"
+            )
         if one.get("weights_sha256") != record.sha256(Path(weights)):
             raise Problem(
-                f"{weights}: not the weights that its training's record describes; delete both and run again"
+                f"{weights}: not the weights that its training's record describes; restore both from one "
+                "training, or move both away and run again, then it will be trained again"
             )
-    classifier, found = load_model(options.classifier, study)
-    if (found.dataset, found.method) != (run.dataset, REFERENCE_CLASSIFIER):
-        raise Problem(
-            f"{options.classifier}: holds {found}, not the reference classifier of {run.dataset}; "
-            "give its own file"
-        )
-    return model, classifier, trained
+        models.append(model)
+    return *models, trained
 
 
 @cli.command

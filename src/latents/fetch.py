@@ -1,19 +1,27 @@
-"""Download, check and unpack the files of a data set.
+"""Find or download the files of a data set, check them, and put them where the study reads them.
 
     python -m latents.fetch --config config/study.yaml --dataset cifar10 --out results/data/cifar10.json
 
-downloads the files that are missing (MNIST 12 MB, CIFAR-10 170 MB), checks all of them, and writes their
-manifest (name -> SHA-256). A folder filled by torchvision is used as it is. Sources and hashes are in
-latents.datasets. For a study whose source is `stand-in` the command writes the demo's files instead
-(latents.standin; seconds).
+keeps the files that are as published, takes the others from what the user put into the folder, downloads
+what is still missing (MNIST 12 MB, CIFAR-10 170 MB), and writes their manifest (name -> SHA-256). Sources
+and hashes are in latents.datasets. For a study whose source is `stand-in` the command writes the demo's
+files instead (latents.standin; seconds).
 """
 
+import contextlib
+import errno
 import gzip
 import hashlib
+import itertools
+import lzma
+import os
 import pkgutil
+import re
+import sys
 import tarfile
 import time
-from collections.abc import Iterator, Sequence
+import zlib
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 import requests
@@ -27,6 +35,8 @@ from latents.datasets.spec import Archive, DatasetSpec
 
 ATTEMPTS = 4  # rounds over the sources that have not refused
 TIMEOUT = (10, 30)  # seconds to connect, seconds without data
+Hashes = dict[str, str]  # name of a file -> SHA-256
+NOT_WHOLE = (EOFError, gzip.BadGzipFile, lzma.LZMAError, tarfile.TarError, zlib.error)
 
 
 def fetch(root: Path, source: DatasetSpec, *, pause: float = 1.0) -> None:
@@ -35,33 +45,69 @@ def fetch(root: Path, source: DatasetSpec, *, pause: float = 1.0) -> None:
     `pause` is the wait in seconds before the second attempt; it doubles with each further attempt.
     """
     for archive in source.archives:
-        placed = root / archive.place
-        partial = placed.with_name(f"{placed.name}.partial")
+        lacking: Hashes = {}
         try:
-            missing = [
-                name
-                for name, sha256 in archive.files.items()
-                if not (root / name).is_file() or record.sha256(root / name) != sha256
-            ]
-            if not missing:
-                continue
-            found = placed if md5(placed) == archive.md5 else partial
-            if found == partial:
-                download(archive, source.sources, placed, partial, pause)
-            unpack(found, archive, missing, root)
-            partial.unlink(missing_ok=True)
+            for name, sha256 in archive.files.items():
+                if not (root / name).is_file() or record.sha256(root / name) != sha256:
+                    lacking[name] = sha256
+            if lacking:
+                provide(archive, lacking, source.sources, root, pause)
         except OSError as error:
             raise Problem(
-                f"{root}: cannot be read or written ({error}); "
-                "free space or mend the permissions, then run again"
+                f"{root}: cannot be read or written ({error}){in_place(lacking, root)}; "
+                "free space, mend the permissions or move away what is in the way, then run again"
             ) from None
 
 
-def md5(path: Path) -> str | None:
-    """MD5 of a file, or None if there is no file.
+def provide(archive: Archive, lacking: Hashes, sources: Sequence[str], root: Path, pause: float) -> None:
+    """Put the lacking files below root, from what is there or else from a download; see `unpack`."""
+    for path in (root / name for name in lacking):
+        if os.path.lexists(path):
+            kept = f"it will be kept as {spare(path).name}, and the published one put in its place"
+            print(f"{path}: not the published file; {kept}", file=sys.stderr)
+    for path in candidates(archive, root):
+        unpack(path, lacking, root)
+    partial = root / f"{archive.place}.partial"
+    if lacking:
+        download(archive, lacking, sources, root, pause)
+        unpack(partial, lacking, root)
+    if lacking:
+        raise Problem(
+            f"{partial}: has the published MD5, but no {', '.join(lacking)} with the published SHA-256; "
+            "correct the hashes in latents.datasets"
+        )
+    partial.unlink(missing_ok=True)
 
-    Archives are published with their MD5. It detects accidental damage only.
+
+def in_place(names: Iterable[str], root: Path) -> str:
+    """The part of a message that says under which of these names something else is."""
+    return "".join(f", {name} is not the published file" for name in names if os.path.lexists(root / name))
+
+
+def spare(path: Path) -> Path:
+    """The name under which something else that is in a file's place is kept."""
+    names = (path.with_name(f"{path.name}.replaced-{number}") for number in itertools.count(1))
+    return next(name for name in names if not os.path.lexists(name))
+
+
+def candidates(archive: Archive, root: Path) -> list[Path]:
+    """Files in root, or up to two folders below, with the name of the archive or of a file or folder in it.
+
+    Such names are `train-images.idx3-ubyte`, `data_batch_1`, `cifar-10-python.tar`, `MNIST.tgz`.
     """
+    places = [Path(place) for place in (archive.place, *archive.files)]
+    names = {stem(name) for place in places for name in (place.parts[0], place.name)}
+    found = (path for depth in ("*", "*/*", "*/*/*") for path in root.glob(depth) if stem(path.name) in names)
+    return [path for path in found if os.path.isfile(path) and os.access(path, os.R_OK)]
+
+
+def stem(name: str) -> str:
+    """A file's name without the endings of archives, and with hyphens for dots."""
+    return re.sub(r"(\.(tar|t?gz|bz2|xz))*$", "", name.lower()).replace(".", "-")
+
+
+def md5(path: Path) -> str | None:
+    """MD5 of a file, or None if there is no file. Archives are published with it."""
     return hashlib.md5(path.read_bytes()).hexdigest() if path.is_file() else None
 
 
@@ -69,11 +115,18 @@ class Refused(Exception):
     """A response that makes further requests to the same source pointless."""
 
 
-def download(archive: Archive, sources: Sequence[str], placed: Path, partial: Path, pause: float) -> None:
-    """Download the archive to `partial`, from the first source that provides all of it. Raises Problem."""
+def download(archive: Archive, lacking: Hashes, sources: Sequence[str], root: Path, pause: float) -> None:
+    """Download the archive to `<place>.partial`, from the first source that provides all of it.
+
+    The names of the lacking files are for the message. Raises Problem and OSError.
+    """
+    placed = root / archive.place
+    partial = placed.with_name(f"{placed.name}.partial")
     placed.parent.mkdir(parents=True, exist_ok=True)
     if md5(partial) == archive.md5:
         return
+    if not os.access(placed.parent, os.W_OK):  # said before a server is asked
+        raise PermissionError(errno.EACCES, "no permission to write", str(placed.parent))
     failures: dict[str, str] = {}
     asked = [address + placed.name for address in sources]
     for attempt in range(ATTEMPTS):
@@ -86,16 +139,14 @@ def download(archive: Archive, sources: Sequence[str], placed: Path, partial: Pa
                 asked.remove(url)
                 failures[url] = str(error)
             except (requests.RequestException, urllib3.exceptions.HTTPError) as error:
-                failures[url] = str(
-                    getattr(getattr(error, "response", None), "status_code", type(error).__name__)
-                )
+                answer = getattr(error, "response", None)
+                failures[url] = str(getattr(answer, "status_code", type(error).__name__))
     tried = ", ".join(f"{url}: {reason}" for url, reason in failures.items())
-    instead = ", where another file is," if placed.exists() else ""
-    mend = (
-        f"fetch it by other means, put it at {placed.absolute()}{instead} and run again; "
-        "`make demo` needs neither network nor this file"
+    raise Problem(
+        f"{placed.absolute()}: could not be downloaded ({tried}){in_place([archive.place, *lacking], root)}; "
+        f"put this archive there by other means, or the unpacked {', '.join(lacking)} in {root.absolute()}, "
+        "and run again; `make demo` needs neither network nor these files"
     )
-    raise Problem(f"{placed.name} could not be downloaded ({tried}); {mend}")
 
 
 def receive(url: str, archive: Archive, partial: Path) -> None:
@@ -104,9 +155,8 @@ def receive(url: str, archive: Archive, partial: Path) -> None:
     Raises Refused for a wrong file or a request that the source rejects, and the exceptions of requests.
     """
     have = partial.stat().st_size if partial.exists() else 0
-    headers = {"Accept-Encoding": "identity"} | (
-        {"Range": f"bytes={have}-"} if 0 < have < archive.bytes else {}
-    )
+    rest = {"Range": f"bytes={have}-"} if 0 < have < archive.bytes else {}
+    headers = {"Accept-Encoding": "identity"} | rest
     with requests.get(url, headers=headers, stream=True, timeout=TIMEOUT) as answer:
         if 400 <= answer.status_code < 500 and answer.status_code not in (408, 429):
             raise Refused(str(answer.status_code))
@@ -131,29 +181,29 @@ def receive(url: str, archive: Archive, partial: Path) -> None:
         raise (requests.ConnectionError if resumed else Refused)("not the published file")
 
 
-def unpack(path: Path, archive: Archive, wanted: list[str], root: Path) -> None:
-    """Check the SHA-256 of each wanted file in an archive, and write it below root. Raises Problem."""
-    for name, content in contents(path, wanted):
-        if record.sha256(content) != archive.files[name]:
-            raise Problem(
-                f"{path}: its {name} does not have the published SHA-256; "
-                "restore that file as it was published"
-            )
-        record.write_bytes(root / name, content)
+def unpack(path: Path, lacking: Hashes, root: Path) -> None:
+    """Put the lacking files that `path` holds below root, and take them out of `lacking`.
 
-
-def contents(path: Path, wanted: list[str]) -> Iterator[tuple[str, bytes]]:
-    """Names and contents of the wanted files in a tar archive, in its order, or of a single gzip file.
-
-    Nothing is written to paths that an archive chooses.
+    A file is known by its hash: nothing is written to names that an archive chooses. Raises Problem, OSError.
     """
-    if ".tar" in path.suffixes:
+    with contextlib.suppress(*NOT_WHOLE):  # a damaged archive has no more to give
+        for content in contents(path) if lacking else ():
+            found = record.sha256(content)
+            for name in [name for name, sha256 in lacking.items() if sha256 == found]:
+                if os.path.lexists(root / name):
+                    (root / name).rename(spare(root / name))
+                record.write_bytes(root / name, content)
+                del lacking[name]
+
+
+def contents(path: Path) -> Iterator[bytes]:
+    """The content of each file in a tar archive, of a single gzip file, or of any other file."""
+    if tarfile.is_tarfile(path):
         with tarfile.open(path) as tar:
-            yield from (
-                (member.name, tar.extractfile(member).read()) for member in tar if member.name in wanted
-            )
+            yield from (tar.extractfile(member).read() for member in tar if member.isfile())
     else:
-        yield wanted[0], gzip.decompress(path.read_bytes())
+        content = path.read_bytes()
+        yield gzip.decompress(content) if content.startswith(b"\x1f\x8b") else content
 
 
 @cli.command
@@ -165,8 +215,6 @@ def main() -> None:
     source, root = DATASETS[options.dataset], Path(study.data)
     if study.source == "download":
         fetch(root, source)
-    elif source.stand_in is None:
-        raise Problem(f"{options.config}: source: {options.dataset} has no stand-in; use source: download")
     else:
         pkgutil.resolve_name(source.stand_in.write)(root)
     manifest = {"format": record.FORMAT, "files": {name: record.sha256(root / name) for name in source.files}}

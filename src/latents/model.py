@@ -17,6 +17,7 @@ from latents.datasets import DATASETS
 from latents.datasets.spec import Shape
 from latents.device import to_float
 from latents.methods import MethodSettings
+from latents.plain import differing
 from latents.settings import Widths
 from latents.study import REFERENCE_CLASSIFIER, Run, Study
 
@@ -105,10 +106,11 @@ def save_model(path: str | Path, model: Model, training: dict[str, Any]) -> None
     record.write_bytes(path, save(tensors, metadata))
 
 
-def load_model(path: str | Path, study: Study) -> tuple[Model, Run]:
-    """Read weights and the run that they belong to.
+def load_model(path: str | Path, study: Study) -> tuple[Model, Run, dict[str, Any]]:
+    """Read weights, the run that they belong to, and the configuration that made them.
 
-    Raises Problem if they are missing, broken, or of another version or study.
+    The networks are those of the study; that it trains them in another way, or elsewhere, does not matter.
+    Raises Problem if the file is missing, broken or of another version, or if the networks differ.
     """
     try:
         with safetensors.safe_open(str(path), "pt") as file:
@@ -118,28 +120,30 @@ def load_model(path: str | Path, study: Study) -> tuple[Model, Run]:
         raise Problem(f"{path}: missing; train it first (snakemake {path})") from None
     except (safetensors.SafetensorError, OSError, ValueError):
         raise Problem(
-            f"{path}: not a whole safetensors file; delete it and run again, it will be trained again"
+            f"{path}: not a whole safetensors file; restore it from a copy, or move it away and run again, "
+            "then it will be trained again"
         ) from None
     if not isinstance(made, dict) or made.get("format") != record.FORMAT:
         raise Problem(
-            f"{path}: weights of another version; delete the file and run again, it will be trained again"
+            f"{path}: not weights of format {record.FORMAT}; use the version of the checkout that made them, "
+            "or train again under another name"
         )
     try:
         training = made["training"]
-        run = Run(training["dataset"], training["run"], training["seed"])
-        expected = json.loads(json.dumps(study.training(run)))
+        run = Run.parse("{dataset}/{run}/seed{seed}".format(**training))
     except (KeyError, TypeError, Problem):
-        expected = None  # the study has no such run
-    if expected is None or expected != training:
         raise Problem(
-            f"{path}: made with another configuration; delete the file and run again, "
-            "or use the configuration that made it"
-        )
-    model = build(study, run)
-    try:
-        model.load_state_dict(tensors)
-    except RuntimeError:
-        raise Problem(
-            f"{path}: its tensors do not fit this version's networks; delete the file and run again"
+            f"{path}: does not say which run it is of; give weights that this project made"
         ) from None
-    return model, run
+    try:
+        model = build(study, run)
+        model.load_state_dict(tensors)
+    except Problem as problem:
+        raise Problem(f"{path}: weights of {run}: {problem}; use the configuration that made them") from None
+    except RuntimeError:
+        keys = ", ".join(differing(training, study.training(run))) or "the version of the source"
+        raise Problem(
+            f"{path}: made for other networks (differing: {keys}); "
+            "use the configuration and the version that made them"
+        ) from None
+    return model, run, training

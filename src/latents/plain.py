@@ -1,6 +1,7 @@
 """Plain data: read from YAML, merged, hashed, and converted to typed structures."""
 
 import hashlib
+import math
 import re
 from pathlib import Path
 from typing import Any, TypeVar
@@ -14,7 +15,7 @@ Settings = TypeVar("Settings")
 
 
 class Loader(yaml.SafeLoader):
-    """YAML in which a repeated key of a mapping is an error, and 1e-3 is a number.
+    """YAML in which repeated keys of a mapping, infinity and NaN are errors, and 1e-3 is a number.
 
     PyYAML would take the last value of a repeated key.
     """
@@ -30,6 +31,16 @@ class Loader(yaml.SafeLoader):
             seen.add(key.value)
         return super().construct_mapping(node, deep)
 
+    def construct_yaml_float(self, node: yaml.ScalarNode) -> float:
+        value = super().construct_yaml_float(node)
+        if not math.isfinite(value):
+            raise yaml.constructor.ConstructorError(
+                None, None, f"{node.value} is not a finite number", node.start_mark
+            )
+        return value
+
+
+Loader.add_constructor("tag:yaml.org,2002:float", Loader.construct_yaml_float)
 
 # YAML 1.1, which PyYAML reads, requires a point and a sign in floats; users write 1e-3 and 1E5 as in YAML 1.2
 Loader.add_implicit_resolver(
@@ -48,7 +59,8 @@ def load_yaml(path: str | Path) -> Any:
         content = yaml.load(Path(path).read_text(encoding="utf-8-sig"), Loader)
     except FileNotFoundError:
         raise Problem(
-            f"{path}: no such file; the studies that ship are config/study.yaml and config/demo.yaml"
+            f"{path}: no such file in {Path.cwd()}; mend the path, or run in the checkout "
+            "(the studies that ship are in its config/)"
         ) from None
     except (OSError, UnicodeDecodeError) as error:
         raise Problem(
@@ -96,3 +108,21 @@ def merge(base: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
         old = base.get(key)
         merged[key] = merge(old, value) if isinstance(old, dict) and isinstance(value, dict) else value
     return merged
+
+
+def differing(made: dict[str, Any], wanted: dict[str, Any]) -> list[str]:
+    """What differs between two mappings of plain data: `key: value made, value wanted`, dots between keys."""
+    made, wanted = flat(made), flat(wanted)
+    keys = [key for key in made | wanted if made.get(key) != wanted.get(key)]
+    return [f"{key}: {made.get(key, 'absent')}, here {wanted.get(key, 'absent')}" for key in keys]
+
+
+def flat(plain: Any, place: str = "") -> dict[str, Any]:
+    """Nested mappings as one, its keys joined by dots; lists as tuples are lists, as in JSON."""
+    if not isinstance(plain, dict):
+        return {place: list(plain) if isinstance(plain, tuple) else plain}
+    return {
+        name: value
+        for key, part in plain.items()
+        for name, value in flat(part, f"{place}.{key}" if place else str(key)).items()
+    }

@@ -3,13 +3,14 @@
 They are written atomically.
 """
 
+import contextlib
 import csv
 import hashlib
 import io
 import json
 import os
 import platform
-import tempfile
+import secrets
 from collections.abc import Iterable, Sequence
 from importlib import metadata
 from pathlib import Path
@@ -27,15 +28,13 @@ ROOT = Path(__file__).resolve().parents[2]  # the checkout
 def write_bytes(path: str | Path, content: bytes) -> None:
     """Write a file atomically; folders are created as needed. Raises Problem if writing fails."""
     path = Path(path)
-    partial = None
+    partial = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        descriptor, partial = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-        with os.fdopen(descriptor, "wb") as file:
+        with partial.open("xb") as file:
             file.write(content)
             file.flush()
-            os.fsync(descriptor)  # without it, a power failure could leave the name without the content
-        os.chmod(partial, 0o644)
+            os.fsync(file.fileno())  # without it, a power failure could leave the name without the content
         os.replace(partial, path)
     except OSError as error:
         raise Problem(
@@ -43,8 +42,8 @@ def write_bytes(path: str | Path, content: bytes) -> None:
             "free space or mend the permissions, then run again"
         ) from None
     finally:
-        if partial:  # still there if it was not renamed
-            Path(partial).unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # where its folder could not be made, for example
+            partial.unlink(missing_ok=True)  # still there if it was not renamed
 
 
 def write_text(path: str | Path, content: str) -> None:
@@ -86,23 +85,39 @@ def read_json(path: str | Path) -> dict[str, Any]:
     Raises Problem if it is missing, broken, changed or of another format version.
     """
     try:
-        content = json.loads(Path(path).read_bytes())
+        content = json.loads(Path(path).read_bytes(), parse_constant=refuse_constant)
     except FileNotFoundError:
-        raise Problem(f"{path}: missing; run the step that makes it (snakemake {path})") from None
+        raise Problem(f"{path}: missing; {again(path)}") from None
     except OSError as error:
         raise Problem(
-            f"{path}: cannot be read ({error.strerror}); mend its permissions, or delete it and run again"
+            f"{path}: cannot be read ({error.strerror}); mend its permissions and run again"
         ) from None
-    except ValueError:
-        raise Problem(f"{path}: not valid JSON; delete it and run again, its step will be repeated") from None
+    except (ValueError, RecursionError) as error:
+        raise Problem(f"{path}: not valid JSON ({error}); {again(path)}") from None
     if not isinstance(content, dict) or content.get("format") != FORMAT:
-        raise Problem(f"{path}: not a record of format {FORMAT}; delete it and run again with this version")
+        raise Problem(f"{path}: not a record of format {FORMAT}; {again(path)}")
     if content.pop("sha256", None) != seal(content):
-        raise Problem(
-            f"{path}: changed since it was written (its seal is broken); "
-            "delete it and run again, its step will be repeated"
-        )
+        raise Problem(f"{path}: changed since it was written (its seal is broken); {again(path)}")
     return content
+
+
+def refuse_constant(name: str) -> None:
+    """Python's JSON reader takes NaN and Infinity, which are no JSON. Raises ValueError."""
+    raise ValueError(f"it holds {name}, which is not a number")
+
+
+def again(path: str | Path) -> str:
+    """What to do about a result that is missing or broken: which step makes it, or how to restore it."""
+    inside = Path(os.path.abspath(path))
+    if inside.is_relative_to(ROOT):
+        name = inside.relative_to(ROOT).as_posix()
+        if name.startswith("reference/"):
+            return f"no step makes it: restore it from the repository (git checkout -- {name})"
+        if name.startswith("archive/"):
+            return "restore it from a copy, or delete its run's files in archive/ and run again"
+    if not inside.exists():
+        return f"run the step that makes it (snakemake {path})"
+    return "delete it and run again, its step will be repeated"
 
 
 def sha256(content: bytes | Path) -> str:
@@ -125,7 +140,7 @@ def source_sha256() -> str:
     The data have hashes of their own.
     """
     core = ROOT / "src/latents"
-    apart = ("cli.py", "fetch.py", "standin.py")
+    apart = ("cli.py", "fetch.py", "images.py", "standin.py")
     modules = [path for path in core.glob("*.py") if path.name not in apart]
     modules += [path for folder in ("methods", "datasets") for path in (core / folder).glob("*.py")]
     return tree_sha256([*modules, ROOT / "requirements.lock"])

@@ -7,16 +7,15 @@ import itertools
 import os
 import re
 from collections.abc import Iterator
-from typing import Annotated, Any, Literal, NamedTuple, Self
+from typing import Any, Literal, NamedTuple, Self
 
 import msgspec
-from msgspec import Meta
 
 from latents.cli import Problem
 from latents.methods import METHODS, Guided, MethodSettings
 from latents.metrics import Measurement, ProbeSettings
 from latents.plain import merge
-from latents.settings import Decoder, Encoder, Name, Positive, Seed, Seeds, Strict, Variant
+from latents.settings import Decoder, Encoder, Name, Positive, Seed, Seeds, Strict, Threads, Variant
 
 SHOWN = 12  # number of images of a split that the figures show
 # takes the place of a method's name; its accuracy on decoded images is measured
@@ -91,16 +90,17 @@ class DatasetSettings(Strict, frozen=True):
 class Study(Strict, frozen=True):
     """A whole study, as returned by `read`.
 
-    `folder` is where its outputs go, relative to the checkout: '' for the checkout itself, else it ends in /.
+    `study` is its name, part of paths. `folder` is where its outputs go, relative to the checkout: '' for the
+    checkout itself, else it ends in /.
     """
 
     study: str
-    folder: Annotated[str, Meta(pattern="^$|/$")]
+    folder: str
     note: str  # printed on every page and figure; '' for none
     source: Literal["download", "stand-in"]
     device: Literal["auto", "cpu", "cuda"]
     precision: Literal["float32", "bfloat16"]
-    threads: Positive
+    threads: Threads
     encoder: Encoder
     probe: ProbeSettings
     decoder: Decoder
@@ -112,7 +112,7 @@ class Study(Strict, frozen=True):
         """Folder of the data: LATENTS_DATA or data/ if downloaded, else data/ in the study's folder."""
         if self.source == "stand-in":
             return f"{self.folder}data"
-        return os.environ.get("LATENTS_DATA", "data")
+        return os.environ.get("LATENTS_DATA") or "data"
 
     @property
     def checkpoints(self) -> str:

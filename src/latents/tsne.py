@@ -27,9 +27,9 @@ def read_codes(path: str, *names: str) -> list[np.ndarray]:
         with Path(path).open("rb") as file, np.load(file) as codes:
             return [codes[name] for name in names]
     except FileNotFoundError:
-        raise Problem(f"{path}: missing; run the step that makes it (snakemake {path})") from None
+        raise Problem(f"{path}: missing; {record.again(path)}") from None
     except (ValueError, KeyError, OSError, EOFError, zipfile.BadZipFile, zlib.error):
-        raise Problem(f"{path}: not a whole codes file; delete it and run again") from None
+        raise Problem(f"{path}: not a whole codes file; {record.again(path)}") from None
 
 
 def embed(codes: np.ndarray, perplexity: float, seed: int, threads: int) -> np.ndarray:

@@ -54,7 +54,7 @@ def head_accuracy(path: str, weights: str, dataset: str, *, final: bool) -> floa
     """Accuracy in percent of a model's classification head, on test (`final`) or on val."""
     study = config.read(path)
     device = device_of(study)
-    model, _ = load_model(weights, study)
+    model, *_ = load_model(weights, study)
     model.to(device).eval()
     split = data.load(study, dataset, with_test=final)
     part = split.test if final else split.val

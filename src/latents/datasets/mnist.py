@@ -98,4 +98,5 @@ MNIST = DatasetSpec(
     },
     read=read,
     stand_in=StandIn("MNIST subset", DIGITS, "latents.standin:write_digits"),
+    white_on_black=True,
 )

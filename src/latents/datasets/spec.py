@@ -52,6 +52,7 @@ class DatasetSpec:
     parts: dict[Part, tuple[str, ...]]  # names of the files of each part
     read: Callable[[Part, list["Content"]], tuple[np.ndarray, np.ndarray]]
     stand_in: StandIn | None = None
+    white_on_black: bool = False  # on a black background, which a user's own images must have too
 
     @property
     def files(self) -> dict[str, str]:

@@ -82,7 +82,8 @@ def run_trials(options: argparse.Namespace) -> dict[str, Any]:
     with tempfile.TemporaryDirectory(dir=options.folder) as temporary:
         work = Path(temporary)
         whole = prepare(work / "whole")
-        WorkflowRun(whole).end()
+        with WorkflowRun(whole) as run:
+            run.end()
         expected = outputs(whole)
         trials = trials_of(work, whole, expected, options.kills, options.signals)
         made = {"format": record.FORMAT, "outputs": len(expected), "source_sha256": record.source_sha256()}
@@ -98,8 +99,18 @@ def run_trials(options: argparse.Namespace) -> dict[str, Any]:
     return found
 
 
+def interrupted(number: int, _: object) -> None:
+    """End by a signal as by an error, so that what was started is stopped and the copies are removed."""
+    signal.signal(number, signal.SIG_IGN)  # once is enough: a second would interrupt the tidying
+    print(f"stopped by {signal.Signals(number).name}; the same command goes on", file=sys.stderr)
+    sys.exit(128 + number)
+
+
 @cli.command
 def main() -> None:
+    for kind in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        if signal.getsignal(kind) != signal.SIG_IGN:  # as under nohup
+            signal.signal(kind, interrupted)
     parser = cli.parser(__doc__, paths=("out",))
     parser.add_argument(
         "--folder", type=Path, help="where the copies go (default: the system's temporary folder)"

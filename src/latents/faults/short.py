@@ -6,7 +6,7 @@ import subprocess
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import psutil
 import yaml
@@ -48,7 +48,10 @@ def prepare(folder: Path) -> Path:
 
 
 class WorkflowRun:
-    """A run of the workflow in a session of its own, so that a signal reaches all its processes at once."""
+    """A run of the workflow in a session of its own, so that a signal reaches all its processes at once.
+
+    A signal to the process that started it therefore does not reach it: `with` it, which kills what is left.
+    """
 
     def __init__(self, folder: Path, *targets: str, cores: int = 2, **changes: str) -> None:
         """Start Snakemake in the folder; `changes` are environment variables."""
@@ -63,6 +66,17 @@ class WorkflowRun:
                 stderr=log,
                 start_new_session=True,
             )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self.send(0):
+            self.stop(signal.SIGKILL)
+
+    def locked(self) -> bool:
+        """Whether the run goes on and has its lock, which no second run in the folder can have."""
+        return self.process.poll() is None and any(self.log.parent.glob(".snakemake/locks/*"))
 
     def step(self) -> str:
         """The step that runs: train, evaluate, tsne, figures, paper and others; 'workflow' between two."""

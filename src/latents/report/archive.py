@@ -54,7 +54,7 @@ def data_sha256(study: Study, dataset: str) -> str:
     """Hash of the data set's files, as it stands in a record; read without the loader and its libraries."""
     if study.source == "download":
         return digest(DATASETS[dataset].files)
-    return digest(record.read_json(Path(study.data) / f"{dataset}.json")["files"])
+    return digest(record.read_json(Path(study.data) / f"{dataset}.json").get("files"))
 
 
 def whole(study: Study, folder: Path, run: Run, wanted: dict[str, Any]) -> bool:

@@ -12,11 +12,15 @@ since a few seeds estimate their own spread poorly, at the degrees of freedom of
 is below the level and the difference has the claimed sign. With one seed for each method only the images are
 resampled.
 
-Writes macros claim@<id> (1 or 0), claim@<id>@found (the difference in words) and fact@claims-<level,
-resamples or count>, and a table of all claims. With --strict an unsupported claim is an error. Takes two
-seconds.
+A claim on a data set, method or variant that the study does not have is left out: it is not tested, and not
+counted by Holm's correction.
+
+Writes macros claim@<id> (1 supported, 0 not, 2 left out), claim@<id>@found (the difference in words, or what
+the study does not have) and fact@claims-<level, resamples or count>, and a table of the tested claims. With
+--strict an unsupported claim and one that is left out are errors. Takes two seconds.
 """
 
+import argparse
 import base64
 import functools
 from pathlib import Path
@@ -27,12 +31,15 @@ from msgspec import Meta
 
 from latents import cli, config, record
 from latents.cli import Problem
+from latents.datasets import DATASETS
+from latents.methods import METHODS
 from latents.metrics import PROBES, metric
 from latents.plain import parse
+from latents.record import again
 from latents.report import style
-from latents.report.summarize import records
-from latents.report.tex import definitions, tabular
-from latents.settings import Positive, Seed, Strict
+from latents.report.summarize import Record, records
+from latents.report.tex import definitions, escape, tabular
+from latents.settings import Seed, Strict
 from latents.study import Run, Study
 
 ERRORS = {"mae": "errors", "mae_frozen": "errors_frozen"}  # metric -> where a record has each image's
@@ -52,12 +59,43 @@ class Claims(Strict, frozen=True):
     """What is claimed, and how it is tested."""
 
     level: Annotated[float, Meta(gt=0, lt=1)]
-    resamples: Positive
+    resamples: Annotated[int, Meta(ge=100)]  # fewer do not give a standard error
     seed: Seed
-    claims: dict[str, Claim]
+    claims: Annotated[dict[str, Claim], Meta(min_length=1)]
 
 
-def by_image(path: str, made: dict[str, Any], name: str, n: int) -> np.ndarray:
+Found = dict[str, dict[str, Any]]  # claim -> what was found
+
+
+def read(path: Path) -> Claims:
+    """A file of claims. Raises Problem when it is broken, or names what no study can have."""
+    claims = parse(path, Claims)
+    for name, claim in claims.claims.items():
+        if claim.dataset not in DATASETS:
+            raise Problem(
+                f"{path}: claims.{name}: {claim.dataset}: unknown data set; known are {', '.join(DATASETS)}"
+            )
+        for method in (claim.more, claim.less):
+            if method.partition(".")[0] not in METHODS:
+                raise Problem(
+                    f"{path}: claims.{name}: {method}: unknown method; known are {', '.join(METHODS)}, "
+                    "and a variant is written <method>.<sweep>.<variant>"
+                )
+    return claims
+
+
+def left_out(study: Study, claims: Claims) -> dict[str, str]:
+    """The claims that cannot be tested: name -> what the study does not have, `<data set>/<method>`."""
+    runs = {f"{run.dataset}/{run.method}" for run in study.runs()}
+    wanted = {
+        name: [f"{claim.dataset}/{method}" for method in (claim.more, claim.less)]
+        for name, claim in claims.claims.items()
+    }
+    lacking = {name: [one for one in pair if one not in runs] for name, pair in wanted.items()}
+    return {name: missing[0] for name, missing in lacking.items() if missing}
+
+
+def by_image(path: Path, made: Record, name: str, n: int) -> np.ndarray:
     """A metric of each of n test images [n]: 100 or 0 percent correct, or the absolute error.
 
     Raises Problem where the record `made` at `path` does not have it.
@@ -71,9 +109,9 @@ def by_image(path: str, made: dict[str, Any], name: str, n: int) -> np.ndarray:
             found = 100.0 * np.unpackbits(np.frombuffer(bits, np.uint8))
             found = found[:n] if len(found) - n in range(8) else found  # the last byte may be filled up
     except (KeyError, ValueError) as error:
-        raise Problem(f"{path}: holds no {name} of each image ({error}); delete it and run again") from None
+        raise Problem(f"{path}: holds no {name} of each image ({error}); {again(path)}") from None
     if len(found) != n:
-        raise Problem(f"{path}: {name} of {len(found)} images, not of {n}; delete it and run again")
+        raise Problem(f"{path}: {name} of {len(found)} images, not of {n}; {again(path)}")
     return found
 
 
@@ -129,22 +167,29 @@ def holm(values: list[float]) -> list[float]:
     return corrected
 
 
-def evaluate(study: Study, claims: Claims, results: Path) -> dict[str, dict[str, Any]]:
-    """Each claim with its difference, interval, p, corrected p and whether it is supported."""
-    made = list(records(study, results))
-    found: dict[str, dict[str, Any]] = {}
+def measured(study: Study, made: list[Record], claim: Claim, method: str, results: Path) -> np.ndarray:
+    """A claim's metric of one of its methods, by seed and test image [seeds, n]. Raises Problem."""
+    values = []
+    for one in (one for one in made if (one["dataset"], one["run"]) == (claim.dataset, method)):
+        path = results / "records" / f"{Run(claim.dataset, method, one['seed'])}.json"
+        if (claim.metric, "test") not in {(value["metric"], value["split"]) for value in one["metrics"]}:
+            raise Problem(
+                f"{path}: {method} has no {claim.metric}; claim another metric, or that of another method"
+            )
+        values.append(by_image(path, one, claim.metric, study.dataset(claim.dataset).test))
+    return np.stack(values)
+
+
+def evaluate(study: Study, claims: Claims, results: Path) -> Found:
+    """Each claim that the study can test: difference, interval, p, corrected p, whether it is supported.
+
+    Raises Problem.
+    """
+    made, missing, found = list(records(study, results)), left_out(study, claims), {}
     for name, claim in claims.claims.items():
-        n, pair = study.dataset(claim.dataset).test, []
-        for method in (claim.more, claim.less):
-            own = [one for one in made if (one["dataset"], one["run"]) == (claim.dataset, method)]
-            if not own:
-                raise Problem(
-                    f"claims.{name}: {claim.dataset}/{method} is not in this study; "
-                    "name a method or variant of it in the claims file"
-                )
-            paths = [f"{results}/records/{Run(claim.dataset, method, one['seed'])}.json" for one in own]
-            values = [by_image(path, one, claim.metric, n) for path, one in zip(paths, own, strict=True)]
-            pair.append(np.stack(values))
+        if name in missing:
+            continue
+        pair = [measured(study, made, claim, method, results) for method in (claim.more, claim.less)]
         found[name] = tested(pair, claims.resamples, claims.seed)
         found[name] |= {"seeds": [len(values) for values in pair], "metric": claim.metric}
     for one, corrected in zip(found.values(), holm([one["p"] for one in found.values()]), strict=True):
@@ -161,7 +206,7 @@ def written(one: dict[str, Any]) -> tuple[str, str]:
     return difference, f"{low} to {high}"
 
 
-def macros(claims: Claims, found: dict[str, dict[str, Any]]) -> str:
+def macros(claims: Claims, found: Found, missing: dict[str, str]) -> str:
     """macros_claims.tex."""
     values = {
         "fact@claims-level": f"{claims.level:g}",
@@ -171,45 +216,59 @@ def macros(claims: Claims, found: dict[str, dict[str, Any]]) -> str:
     for name, one in found.items():
         values[f"claim@{name}"] = str(int(one["supported"]))
         values[f"claim@{name}@found"] = "difference {}, {}".format(*written(one))
+    for name, place in missing.items():
+        values[f"claim@{name}"] = "2"
+        values[f"claim@{name}@found"] = f"{escape(place)} is not in this study"
     return definitions(values)
 
 
-def table(study: Study, claims: Claims, found: dict[str, dict[str, Any]]) -> str:
-    """A line for each claim: what is above what, in which number, by how much, and its corrected p."""
+def named(method: str) -> str:
+    """A method or variant as the table of claims prints it."""
+    base, _, variant = method.partition(".")
+    return style.name(base) + (f" ({variant.partition('.')[2]})" if variant else "")
 
-    def named(method: str) -> str:
-        base, _, variant = method.partition(".")
-        return style.name(base) + (f" ({variant.partition('.')[2]})" if variant else "")
 
+def table(study: Study, claims: Claims, found: Found) -> str:
+    """A line for each tested claim: what is above what, in which number, by how much, its corrected p."""
     body = []
-    for name, claim in claims.claims.items():
-        difference, interval = written(found[name])
+    for name, one in found.items():
+        claim, (difference, interval), p = claims.claims[name], written(one), one["p_holm"]
         shown, probe = metric(claim.metric), PROBES.get(claim.metric.removeprefix("accuracy_"))
         label = (probe.short if probe else shown.label) + (" (%)" if shown.unit == "percent" else "")
         dataset = style.dataset_name(study, claim.dataset)
         words = f"{named(claim.more)} above {named(claim.less)}: {label}, {dataset}"
-        p = found[name]["p_holm"]
         body.append([words, difference, f"{{{interval}}}", f"{p:.3f}" if p >= 0.0005 else "{below 0.001}"])
-    return tabular(["", "difference", r"\SI{95}{\percent} interval", "$p$"], [("", body)])
+    title = "" if body else "none can be tested: no claim is of this study's data sets and methods"
+    return tabular(["", "difference", r"\SI{95}{\percent} interval", "$p$"], [(title, body)])
+
+
+def check(found: Found, missing: dict[str, str], options: argparse.Namespace) -> None:
+    """What --strict asks for. Raises Problem where a claim is left out or not supported."""
+    if missing:
+        name, place = next(iter(missing.items()))
+        raise Problem(
+            f"{options.claims}: claims.{name}: {place} is not in {options.config}; "
+            "name a method or variant of that study, or take the claim out"
+        )
+    if unsupported := [name for name, one in found.items() if not one["supported"]]:
+        raise Problem(
+            f"{options.claims}: {', '.join(unsupported)}: not supported by {options.results}; "
+            "change the sentence and the claim"
+        )
 
 
 @cli.command
 def main() -> None:
     parser = cli.parser(__doc__, paths=("config", "claims", "results", "out", "table", "record"))
-    parser.add_argument("--strict", action="store_true", help="an unsupported claim is an error")
+    parser.add_argument("--strict", action="store_true", help="a claim without support is an error")
     options = parser.parse_args()
-    claims = parse(options.claims, Claims)
-    study = config.read(options.config)
-    found = evaluate(study, claims, options.results)
-    unsupported = [name for name, one in found.items() if not one["supported"]]
-    if options.strict and unsupported:
-        raise Problem(
-            f"{options.claims}: {', '.join(unsupported)}: not supported by {options.results}; "
-            "change the sentence and the claim"
-        )
-    record.write_text(options.out, macros(claims, found))
+    claims, study = read(options.claims), config.read(options.config)
+    found, missing = evaluate(study, claims, options.results), left_out(study, claims)
+    if options.strict:
+        check(found, missing, options)
+    record.write_text(options.out, macros(claims, found, missing))
     record.write_text(options.table, table(study, claims, found))
-    settings = {"level": claims.level, "resamples": claims.resamples}
+    settings = {"level": claims.level, "resamples": claims.resamples, "left_out": missing}
     record.write_json(options.record, {"format": record.FORMAT, "claims": found} | settings)
 
 

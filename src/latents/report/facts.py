@@ -2,12 +2,13 @@
 
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 import msgspec
 
 from latents import record
 from latents.report import style
+from latents.report.read import read_record
 from latents.report.settings_table import described, plain
 from latents.study import REFERENCE_CLASSIFIER, Study
 
@@ -15,6 +16,12 @@ Facts = dict[str, str]
 Record = dict[str, Any]
 Times = dict[tuple[str, str, str], list[float]]  # data set, method or variant, train or evaluate -> seconds
 STEPS = {"train": ("train",), "evaluate": ("evaluate",), "total": ("train", "evaluate")}
+
+
+class Timing(TypedDict):
+    """What is read of a timing file."""
+
+    seconds: float
 
 
 def seconds(study: Study, results: Path) -> Times:
@@ -28,7 +35,7 @@ def seconds(study: Study, results: Path) -> Times:
     jobs += [(run, "train") for run in study.reference_classifiers().values()]
     found: Times = {}
     for run, step in jobs:
-        timing = record.read_json(results / "timing" / f"{run}.{step}.json")
+        timing = read_record(results / "timing" / f"{run}.{step}.json", Timing)
         found.setdefault((run.dataset, run.method, step), []).append(timing["seconds"])
     return found
 

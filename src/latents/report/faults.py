@@ -7,23 +7,59 @@ Defines fact@faults/<name> as plain text. Takes a second.
 """
 
 from pathlib import Path
+from typing import TypedDict
 
 from latents import cli, record
 from latents.cli import Problem
+from latents.report.read import read_record
 from latents.report.tex import definitions, escape
 
-REPORTED = ("kill", "kill_late", "stop", "second", "odd", "full_disk")  # trials that the paper reports
 KILLED = ("train", "evaluate", "figures", "paper")  # steps in which runs were killed
+
+
+class Trial(TypedDict):
+    """A kind of fault."""
+
+    count: int
+    holds: bool
+
+
+class Stopped(Trial):
+    """Faults that end a run: in which steps, and the seconds until it was gone."""
+
+    steps: dict[str, int]
+    slowest: float
+
+
+class Trials(TypedDict, total=False):
+    """The trials that the paper reports; a missing one is a failure."""
+
+    kill: Stopped
+    kill_late: Stopped
+    stop: Stopped
+    second: Trial
+    odd: Trial
+    full_disk: Trial
+
+
+class Faults(TypedDict):
+    """What is read of the record of the fault trials, which holds more."""
+
+    outputs: int
+    processor: str
+    source_sha256: str
+    trials: Trials
 
 
 def facts(path: Path) -> dict[str, str]:
     """How often each fault was injected.
 
-    Raises Problem where a trial is missing or failed: the paper says that all passed.
+    Raises Problem when the record is missing or broken, and where a trial is missing or failed: the paper
+    says that all passed.
     """
-    made = record.read_json(path)
+    made = read_record(path, Faults, "make fault-trials")
     trials = made["trials"]
-    failed = [name for name in REPORTED if not trials.get(name, {}).get("holds")]
+    failed = [name for name in Trials.__annotations__ if not trials.get(name, {}).get("holds")]
     if failed:
         raise Problem(
             f"{path}: {', '.join(failed)} failed or is missing; mend that and run make fault-trials again"

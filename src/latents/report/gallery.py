@@ -12,6 +12,7 @@ from pathlib import Path
 from latents import cli, config, record
 from latents.cli import Problem
 from latents.report.figures import caption, figure_patterns, figure_targets
+from latents.report.read import read_text
 from latents.report.results_page import readme_methods, readme_results, results_page
 from latents.study import Study
 
@@ -60,7 +61,9 @@ def main() -> None:
     paths = ("reference", "out", "readme", "results-page")
     options = cli.parser(__doc__, "config", paths=paths).parse_args()
     study, reference = config.read(options.config), options.reference
-    readme = options.readme.read_text(encoding="utf-8")
+    if not options.readme.is_file():
+        raise Problem(f"{options.readme}: no such file; give the README whose tables are to be written")
+    readme = read_text(options.readme)
     readme = between_marks(readme, "results", readme_results(study, reference), options.readme)
     readme = between_marks(readme, "methods", readme_methods(study), options.readme)
     pages = {

@@ -10,6 +10,9 @@ import re
 from html import escape
 
 from latents import cli, record
+from latents.cli import Problem
+from latents.record import again
+from latents.report.read import read_text
 
 TABLES = {  # written by latents.report.tables: what each shows
     "settings": "Settings of the trained methods, the reference classifier, and the decoder on frozen codes.",
@@ -106,8 +109,13 @@ def page(name: str, tex: str) -> str:
 @cli.command
 def main() -> None:
     options = cli.parser(__doc__, paths=("table", "out")).parse_args()
-    name = options.table.stem.removeprefix("table_")
-    record.write_text(options.out, page(name, options.table.read_text(encoding="utf-8")))
+    path = options.table
+    name, tex = path.stem.removeprefix("table_"), read_text(path)
+    if name not in CAPTIONS:
+        raise Problem(f"{path}: no table of the paper; give table_<name>.tex: {', '.join(CAPTIONS)}")
+    if not tables(tex) or tex.count(r"\toprule") != tex.count(r"\bottomrule"):
+        raise Problem(f"{path}: holds no whole table; {again(path)}")
+    record.write_text(options.out, page(name, tex))
 
 
 if __name__ == "__main__":

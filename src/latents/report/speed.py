@@ -8,17 +8,80 @@ Writes table_speed.tex, and macros_speed.tex, which defines fact@bench/<name> (i
 
 import math
 from collections.abc import Iterable
-from typing import Any
+from pathlib import Path
+from typing import Annotated, Any, Literal, TypedDict
+
+from msgspec import Meta
 
 from latents import cli, record
+from latents.bench.settings import METHODS
 from latents.datasets import DATASETS
 from latents.report import style
+from latents.report.read import read_record
 from latents.report.tex import definitions, escape, tabular
 
 FLOAT32 = "allocator"  # the last lever but the precision: both loops in float32
 COLUMNS = ["ordinary", "ours", "float32", "ratio", "range"]
 
 Bench = dict[str, Any]
+
+
+def part(**kinds: Any) -> Any:
+    """A typed dictionary with these keys."""
+    return TypedDict("Part", kinds)
+
+
+def several(kind: Any) -> Any:
+    """A list that is not empty."""
+    return Annotated[list[kind], Meta(min_length=1)]
+
+
+# what is read of the record, which holds more
+ROUNDS = part(median=float, rounds=several(float))
+SIZE = part(images=int, seconds=float, gib=float)
+POINTS = part(points=int, seconds=float)
+LINE = part(
+    dataset=Literal[tuple(DATASETS)],
+    method=Literal[METHODS],
+    best_ordinary=str,
+    images_per_second=dict[str, ROUNDS],
+    over_ordinary=part(**dict.fromkeys(("in memory", "channels last", FLOAT32, "ours"), float)),
+)
+STEP = part(
+    conv_peak_share=float,
+    validation=float,
+    shares=part(data=float, forward=float, backward=float, optimizer=float),
+)
+SPRINT = part(
+    seconds=float,
+    accuracy=float,
+    split=str,
+    changes=part(optimisation=part(epochs=int)),
+    seeds=several(part(seconds=float, parts=part(training=float))),
+)
+GROWTH = part(
+    images=several(SIZE),
+    widths=several(part(images=int, seconds=float, widths=several(int))),
+    tsne=several(POINTS),
+    tsne_other=several(POINTS),
+)
+BENCH = part(
+    **dict.fromkeys(("processor", "precision", "source_sha256"), str),
+    threads=int,
+    bench=part(rounds=int),
+    throughput=several(LINE),
+    peak=part(fastest=float, methods=part(**dict.fromkeys(METHODS, STEP))),
+    workflow=part(figure=ROUNDS, noop=ROUNDS, paper=ROUNDS),
+    sprint=SPRINT,
+    growth=GROWTH,
+    overhead_share=float,
+    peak_gib=float,
+)
+
+
+def read(path: Path) -> Bench:
+    """The record of a benchmark. Raises Problem when it is missing or broken, or that of something else."""
+    return read_record(path, BENCH, "make bench")
 
 
 def throughput(bench: Bench) -> list[dict[str, Any]]:
@@ -124,7 +187,7 @@ def listed(texts: Iterable[str]) -> str:
 @cli.command
 def main() -> None:
     options = cli.parser(__doc__, paths=("bench", "out")).parse_args()
-    bench = record.read_json(options.bench)
+    bench = read(options.bench)
     record.write_text(options.out / "table_speed.tex", table(bench))
     macros = {f"fact@bench/{name}": escape(text) for name, text in facts(bench).items()}
     record.write_text(options.out / "macros_speed.tex", definitions(macros))

@@ -1,19 +1,20 @@
 """How every figure looks: as wide as the paper's text, so that none is scaled; one palette, one way to save.
 
 The table of methods gives each method a colour of Okabe and Ito, told apart by colour-blind readers, and
-a marker and a hatch, so that figures work in grey too. The fonts come with matplotlib.
+a marker and a hatch, so that figures work in grey too. Settings and fonts are those that come with
+matplotlib, never a user's.
 """
 
 import inspect
 import io
-import zlib
-from collections.abc import Callable, Iterable, Sequence
-from contextlib import AbstractContextManager
+import os
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from zipfile import BadZipFile
 
-import matplotlib.style
+import matplotlib
 import numpy as np
+from matplotlib import font_manager
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from PIL import Image
@@ -22,6 +23,8 @@ from latents import cli, config, record
 from latents.cli import Problem
 from latents.datasets import DATASETS
 from latents.methods import METHODS
+from latents.record import again
+from latents.report.read import read_npz
 from latents.report.summarize import Estimate
 from latents.study import Run, Study
 
@@ -72,9 +75,20 @@ CLASS_COLORS = (
 )
 
 
-def context() -> AbstractContextManager[None]:
-    """The settings of every figure, while it is drawn and saved: matplotlib's own defaults, then STYLE."""
-    return matplotlib.style.context(["default", STYLE])
+@contextmanager
+def context() -> Iterator[None]:
+    """The settings and fonts of every figure, while it is drawn and saved: matplotlib's own, then STYLE."""
+    own = {key: value for key, value in matplotlib.rcParamsDefault.items() if key != "backend"}
+    fonts = sorted(Path(matplotlib.get_data_path(), "fonts/ttf").glob("*.ttf"))
+    manager = font_manager.fontManager
+    before, manager.ttflist = manager.ttflist, []
+    try:
+        for font in fonts:  # a list kept from another day may name a user's font for one of these
+            manager.addfont(font)
+        with matplotlib.rc_context(own | STYLE):
+            yield
+    finally:
+        manager.ttflist = before
 
 
 def name(method: str) -> str:
@@ -124,28 +138,21 @@ def spans(estimates: Iterable[Estimate]) -> np.ndarray:
     return np.array(ends).reshape(-1, 2).T
 
 
-def read_npz(path: Path) -> dict[str, np.ndarray]:
-    """The arrays of a file of pictures. Raises Problem when it is missing or broken."""
-    try:
-        with path.open("rb") as file, np.load(file) as arrays:
-            return dict(arrays)
-    except FileNotFoundError:
-        raise Problem(f"{path}: missing; run the step that makes it (snakemake {path})") from None
-    except (OSError, ValueError, EOFError, BadZipFile, zlib.error) as error:
-        raise Problem(
-            f"{path}: cannot be read ({error}); delete it and run again, its step will be repeated"
-        ) from None
+def read_pictures(
+    study: Study, results: Path, dataset: str, shared: str, own: str
+) -> list[dict[str, np.ndarray]]:
+    """The pictures of each method's first seed, two arrays of the same shape [..., h, w, c].
 
-
-def read_pictures(study: Study, results: Path, dataset: str, shared: str) -> list[dict[str, np.ndarray]]:
-    """The pictures of each method's first seed.
-
-    Raises Problem where `shared`, which depends on the test images alone, is not the same in all.
+    Raises Problem where one is missing or of another shape, or where `shared`, which depends on the test
+    images alone, is not the same in all.
     """
     first = study.dataset(dataset).seeds[0]
     paths = [results / "pictures" / f"{Run(dataset, method, first)}.npz" for method in study.methods]
-    found = [read_npz(path) for path in paths]
+    found = [read_npz(path, shared, own) for path in paths]
     for path, pictures in zip(paths, found, strict=True):
+        shape = pictures[shared].shape
+        if shape[-3:] != DATASETS[dataset].shape or pictures[own].shape != shape:
+            raise Problem(f"{path}: {shared} and {own} are no pictures of {dataset}; {again(path)}")
         if not np.array_equal(pictures[shared], found[0][shared]):
             raise Problem(f"{path}: shows other test images than {paths[0]}; delete both and run again")
     return found
@@ -208,6 +215,7 @@ def script(draw: Callable[..., Figure]) -> Callable[[], None]:
         options = parser.parse_args()
         if options.out.suffix != ".pdf":
             raise Problem(f"--out {options.out}: name a .pdf file; the .png is written beside it")
+        os.environ.pop("SOURCE_DATE_EPOCH", None)  # read by matplotlib though no date is written
         study = config.read(options.config)
         if per_dataset:
             study.dataset(options.dataset)  # refuses an unknown one

@@ -7,21 +7,21 @@ Everything that is printed comes from runs.csv; summary.csv follows from it, and
 as <method>.<sweep>.<variant>. Both are byte-identical for the same records. Takes about a second.
 """
 
-import csv
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from statistics import fmean, stdev
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypedDict
 
 import numpy as np
 
 from latents import cli, config, record
 from latents.cli import Problem
 from latents.metrics import PROBES
+from latents.record import again
 from latents.report.archive import BESIDE
+from latents.report.read import number, read_csv, read_record
 from latents.study import Run, Study
 
-Made = TypeVar("Made")
 SUMMARY = (
     "dataset",
     "method",
@@ -35,7 +35,43 @@ SUMMARY = (
 )  # its columns
 CKA = ("run_a", "seed_a", "run_b", "seed_b", "cka")  # columns of a table of similarities
 SHARED = ("split_sha256", "data_sha256", "reference_classifier_sha256")  # in all records of a data set
-AGAIN = "delete it and run again, its step will be repeated"
+
+
+class Metric(TypedDict):
+    """A number of a record."""
+
+    metric: str
+    split: str
+    value: float
+    unit: str
+
+
+class Record(TypedDict):
+    """What the report reads of every run's record, which holds more."""
+
+    dataset: str
+    run: str
+    method: str
+    variant: str
+    seed: int
+    metrics: list[Metric]
+    correct: dict[str, str]  # probe -> a bit for each test image, in base64
+    probe_chosen_on_val: str
+    data_sha256: str
+    split_sha256: str
+    source_sha256: str
+    versions: dict[str, str]
+    processor: str
+    device: str
+    precision: str
+    threads: int
+
+
+class Embedding(TypedDict):
+    """What the report reads of the record of a t-SNE."""
+
+    trustworthiness: float
+    points_sha256: str
 
 
 class Value(NamedTuple):
@@ -73,28 +109,32 @@ Key = tuple[str, str, str, str]  # data set, method or variant, metric, split
 class Estimates(dict[Key, Estimate]):
     """Mean and interval over seeds of every number. Raises Problem on one that is not there."""
 
+    def __init__(self, found: Iterable[tuple[Key, Estimate]] = (), path: Path = Path("runs.csv")) -> None:
+        """`path` is the file that they come from."""
+        super().__init__(found)
+        self.path = path
+
     def __missing__(self, key: Key) -> Estimate:
         dataset, method, metric, split = key
         raise Problem(
-            f"{metric} of {dataset}/{method} on {split} is not in these results; "
-            "run summarize again, or the study that has it"
+            f"{self.path}: {metric} of {dataset}/{method} on {split} is not in it; {again(self.path)}"
         )
 
 
-def values_of(made: dict[str, Any]) -> list[Value]:
+def values_of(made: Record) -> list[Value]:
     """The numbers of a record, in the order of their measurement."""
     place = made["dataset"], made["method"], made["variant"], made["seed"]
     return [Value(*place, one["metric"], one["split"], one["value"], one["unit"]) for one in made["metrics"]]
 
 
-def records(study: Study, results: Path) -> Iterator[dict[str, Any]]:
+def records(study: Study, results: Path) -> Iterator[Record]:
     """Every run's record, in the order of the study. Raises Problem on a missing, foreign or mixed one."""
-    first: dict[str, dict[str, Any]] = {}
+    first: dict[str, Record] = {}
     for run in study.runs():
         path = results / "records" / f"{run}.json"
-        made = record.read_json(path)
-        if (made.get("dataset"), made.get("run"), made.get("seed")) != run:
-            raise Problem(f"{path}: is the record of another run; delete it and run again")
+        made = read_record(path, Record)
+        if (made["dataset"], made["run"], made["seed"]) != run:
+            raise Problem(f"{path}: is the record of another run; {again(path)}")
         for key in SHARED:
             if made.get(key) != first.setdefault(run.dataset, made).get(key):
                 raise Problem(
@@ -107,9 +147,7 @@ def records(study: Study, results: Path) -> Iterator[dict[str, Any]]:
 def trustworthiness(results: Path, dataset: str, method: str) -> float:
     """That of a method's t-SNE, from its record. Raises Problem where its points are not those on disk."""
     path = results / "tsne" / dataset / f"{method}.json"
-    found = record.read_json(path)
-    if found.get("trustworthiness") is None:
-        raise Problem(f"{path}: holds no trustworthiness; delete it and run again")
+    found = read_record(path, Embedding)
     check(path.with_suffix(".csv"), found, "points_sha256")
     return found["trustworthiness"]
 
@@ -117,34 +155,7 @@ def trustworthiness(results: Path, dataset: str, method: str) -> float:
 def check(path: Path, made: dict[str, Any], key: str) -> None:
     """Raises Problem where a file is missing, or not the one that its (sealed) record describes."""
     if not path.is_file() or record.sha256(path) != made.get(key):
-        raise Problem(f"{path}: not the file that its record describes ({key}); {AGAIN}")
-
-
-def read_csv(path: Path, columns: Iterable[str], make: Callable[[dict[str, str]], Made]) -> list[Made]:
-    """What is made of each line of a table with a header.
-
-    Raises Problem when it is missing, broken or lacks one of the columns.
-    """
-    try:
-        with path.open(newline="", encoding="utf-8") as file:
-            reader = csv.DictReader(file)
-            lines, header = list(reader), reader.fieldnames or []
-    except FileNotFoundError:
-        raise Problem(f"{path}: missing; run the step that makes it (snakemake {path})") from None
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise Problem(f"{path}: cannot be read ({error}); {AGAIN}") from None
-    lacking = [name for name in columns if name not in header]
-    if lacking:
-        raise Problem(f"{path}: column {lacking[0]!r} is missing; delete it and run again with this version")
-    made = []
-    for number, line in enumerate(lines, 2):
-        try:
-            if None in line or None in line.values():
-                raise ValueError("more or fewer fields than the header")
-            made.append(make(line))
-        except ValueError:
-            raise Problem(f"{path}: line {number} is broken; {AGAIN}") from None
-    return made
+        raise Problem(f"{path}: not the file that its record describes ({key}); {again(path)}")
 
 
 def gather(study: Study, results: Path) -> list[Value]:
@@ -167,7 +178,7 @@ def read_runs(path: Path) -> list[Value]:
 
     def read(line: dict[str, str]) -> Value:
         fields = {name: line[name] for name in Value._fields}
-        return Value(**fields | {"seed": int(line["seed"]), "value": float(line["value"])})
+        return Value(**fields | {"seed": int(line["seed"]), "value": number(line["value"])})
 
     return read_csv(path, Value._fields, read)
 
@@ -199,10 +210,10 @@ def read_summary(path: Path) -> Estimates:
 
     def read(line: dict[str, str]) -> tuple[Key, Estimate]:
         key = line["dataset"], line["method"], line["metric"], line["split"]
-        low, high = (float(line[end]) if line[end] else None for end in ("ci95_low", "ci95_high"))
-        return key, Estimate(float(line["mean"]), low, high, int(line["n"]), line["unit"])
+        low, high = (number(line[end]) if line[end] else None for end in ("ci95_low", "ci95_high"))
+        return key, Estimate(number(line["mean"]), low, high, int(line["n"]), line["unit"])
 
-    return Estimates(read_csv(path, SUMMARY, read))
+    return Estimates(read_csv(path, SUMMARY, read), path)
 
 
 def probes_in(found: Estimates) -> list[str]:
@@ -211,7 +222,7 @@ def probes_in(found: Estimates) -> list[str]:
     probes = [probe for probe in PROBES if f"accuracy_{probe}" in measured]
     if not probes:
         raise Problem(
-            f"these results have the accuracy of no probe ({', '.join(PROBES)}); run summarize again"
+            f"{found.path}: holds the accuracy of no probe ({', '.join(PROBES)}); {again(found.path)}"
         )
     return probes
 
@@ -225,7 +236,7 @@ def cka_matrix(path: Path, methods: Sequence[str], first: int) -> np.ndarray:
 
     def read(line: dict[str, str]) -> None:
         one, other = (line["run_a"], int(line["seed_a"])), (line["run_b"], int(line["seed_b"]))
-        pairs[one, other] = pairs[other, one] = float(line["cka"])
+        pairs[one, other] = pairs[other, one] = number(line["cka"])
 
     read_csv(path, CKA, read)
     between = np.full((len(methods), len(methods)), np.nan)
@@ -234,9 +245,7 @@ def cka_matrix(path: Path, methods: Sequence[str], first: int) -> np.ndarray:
             if a == b:
                 continue
             if ((method, first), (other, first)) not in pairs:
-                raise Problem(
-                    f"{path}: {method} and {other} at seed {first} are missing; delete it and run again"
-                )
+                raise Problem(f"{path}: {method} and {other} at seed {first} are missing; {again(path)}")
             between[a, b] = pairs[(method, first), (other, first)]
         seeds = [
             cka for (one, other), cka in pairs.items() if one[0] == other[0] == method and one[1] < other[1]

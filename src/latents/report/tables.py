@@ -10,8 +10,9 @@ macros.tex, which defines for each line of summary.csv
     res@<...>@n                               the number of seeds
     res@cka/<dataset>/<method>/<method>       linear CKA of two methods; of seeds of one, where it has several
 
-also method@<method> (its printed name), the lists \allmethods, \labelfree and \trained, and fact@<name>
-for facts of the study (see `facts`). Takes about a second. The paper loads booktabs, siunitx and array.
+also method@<method> (its printed name), figure@<name> for each figure that the study has, the lists
+\allmethods, \labelfree and \trained, and fact@<name> for facts of the study (see `facts`). Takes about a
+second. The paper loads booktabs, siunitx and array.
 """
 
 import itertools

@@ -6,7 +6,9 @@ Prints one line for each target and ends with status 1 where one is missed. Take
 """
 
 import sys
+from typing import Annotated
 
+from msgspec import Meta
 from tabulate import tabulate
 
 from latents import cli
@@ -48,6 +50,9 @@ class Target(Strict, frozen=True):
         return f"at least {self.at_least:g}" if self.at_most is None else f"at most {self.at_most:g}"
 
 
+Targets = Annotated[dict[str, Target], Meta(min_length=1)]
+
+
 def outcome(target: Target, found: Estimate) -> tuple[bool, str]:
     """Whether a number reaches its target, and that in words."""
     passes = target.passes(found)
@@ -62,7 +67,7 @@ def outcome(target: Target, found: Estimate) -> tuple[bool, str]:
 def main() -> None:
     options = cli.parser(__doc__, paths=("targets", "summary")).parse_args()
     summary, lines, missed = read_summary(options.summary), [], 0
-    for name, target in parse(options.targets, dict[str, Target]).items():
+    for name, target in parse(options.targets, Targets).items():
         found = summary.get((*name.split("/"), "test"))
         if found is None:
             raise Problem(

@@ -34,7 +34,8 @@ import msgspec
 from latents import cli, config, record
 from latents.cli import Problem
 from latents.report.archive import BESIDE
-from latents.report.summarize import Value, estimates, read_runs, read_summary, values_of
+from latents.report.read import read_record
+from latents.report.summarize import Record, Value, estimates, read_runs, read_summary, values_of
 from latents.report.verify_numbers import SHOWN, by_number, compare_numbers
 from latents.report.verify_report import markdown
 from latents.study import Run, Study
@@ -58,7 +59,7 @@ def read_records(folder: Path) -> tuple[Records, list[str]]:
     for path in sorted((folder / "records").glob("*/*/seed*.json")):
         name = path.relative_to(folder / "records").with_suffix("").as_posix()
         try:
-            made = found[name] = record.read_json(path)
+            made = found[name] = read_record(path, Record)
         except Problem as problem:
             faults.append(str(problem))
             continue

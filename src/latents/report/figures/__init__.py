@@ -2,10 +2,26 @@
 
 import ast
 import string
+from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
 from latents.study import Run, Study
+
+SWEEP, TRADE, TRADED = "ablation", "trade", "autoencoder-plus"  # sweeps of the figure `sweeps`, and a method
+
+
+def swept(study: Study) -> list[str]:
+    """The data sets with variants of the code's size, or of accuracy against error."""
+    return [
+        dataset
+        for dataset, chosen in study.datasets.items()
+        if any(
+            (SWEEP in sweeps and "code_size" in type(chosen.methods[method]).__struct_fields__)
+            or (TRADE in sweeps and method == TRADED)
+            for method, sweeps in chosen.sweeps.items()
+        )
+    ]
 
 
 class FigureSpec(NamedTuple):
@@ -13,12 +29,13 @@ class FigureSpec(NamedTuple):
 
     In `inputs`, {dataset} stands for a data set, {method} for each of its methods (`cifar10/guided`),
     {first_run} for the first seed of each (`cifar10/guided/seed1`), and {trained_run} for every run of a
-    method that is trained.
+    method that is trained. A study for which `shows` returns nothing does not have the figure.
     """
 
     category: str  # in Snakemake's report
     inputs: tuple[str, ...]
     per_dataset: bool = False
+    shows: Callable[[Study], object] = lambda study: study.datasets
 
 
 class FigureTarget(NamedTuple):
@@ -32,18 +49,23 @@ class FigureTarget(NamedTuple):
 SUMMARY = ("summary.csv",)
 FIGURES = {  # script: figure, in the order of the gallery
     "accuracy": FigureSpec("Accuracy", SUMMARY),
-    "few_labels": FigureSpec("Accuracy", SUMMARY),
+    "few_labels": FigureSpec("Accuracy", SUMMARY, shows=lambda study: study.measurement.label_shares),
     "reconstruction_error": FigureSpec("Reconstruction", SUMMARY),
     "separability": FigureSpec("Geometry of the codes", SUMMARY),
     "similarity": FigureSpec("Geometry of the codes", ("similarity/{dataset}.csv",)),
-    "sweeps": FigureSpec("Variants", SUMMARY),
+    "sweeps": FigureSpec("Variants", SUMMARY, shows=swept),
     "speed": FigureSpec("Benchmark", ("bench.json",)),
     "reconstructions": FigureSpec("Reconstruction", ("pictures/{first_run}.npz",), per_dataset=True),
     "tsne": FigureSpec(
         "Geometry of the codes", ("tsne/{method}.csv", "tsne/{method}.json"), per_dataset=True
     ),
     "interpolations": FigureSpec("Reconstruction", ("pictures/{first_run}.npz",), per_dataset=True),
-    "curves": FigureSpec("Training", ("curves/{trained_run}.csv",), per_dataset=True),
+    "curves": FigureSpec(
+        "Training",
+        ("curves/{trained_run}.csv",),
+        per_dataset=True,
+        shows=lambda study: study.trained_methods,
+    ),
 }
 
 
@@ -52,6 +74,7 @@ def figure_targets(study: Study) -> list[FigureTarget]:
     return [
         FigureTarget(f"{script}_{dataset}" if dataset else script, script, dataset)
         for script, spec in FIGURES.items()
+        if spec.shows(study)
         for dataset in (study.datasets if spec.per_dataset else (None,))
     ]
 

@@ -16,8 +16,9 @@ from matplotlib.ticker import MaxNLocator
 
 from latents.cli import Problem
 from latents.methods import METHODS
+from latents.record import again
 from latents.report import style
-from latents.report.summarize import read_csv
+from latents.report.read import number, read_csv
 from latents.study import Run, Study
 
 LOSSES = ("loss", "val_loss")
@@ -30,12 +31,12 @@ def read_curve(path: Path) -> list[Line]:
     """The lines of a curve. Raises Problem when it is missing or broken, or lacks a loss."""
 
     def read(line: dict[str, str]) -> Line:
-        return int(line["epoch"]), *(float(line[name]) if line[name] else None for name in LOSSES)
+        return int(line["epoch"]), *(number(line[name]) if line[name] else None for name in LOSSES)
 
     lines = read_csv(path, ("epoch", *LOSSES), read)
     for column, name in enumerate(LOSSES, 1):
         if all(line[column] is None for line in lines):
-            raise Problem(f"{path}: holds no {name}; delete it and run again, its run will be trained again")
+            raise Problem(f"{path}: holds no {name}; {again(path)}")
     return lines
 
 

@@ -86,13 +86,10 @@ def draw(study: Study, results: Path) -> Figure:
         panel(axes, study, found, dataset)
     panels[0].set_ylabel("test accuracy (%)")
     handles, labels = panels[0].get_legend_handles_labels()
-    dotted = Line2D([], [], linestyle=":", color="0.4", marker="o", markerfacecolor="white")
-    figure.legend(
-        [*handles, dotted],
-        [*labels, "encoder saw\nall labels"],
-        loc="outside right center",
-        handletextpad=0.3,
-    )
+    if any(METHODS[method].sees_labels for method in study.methods):
+        handles.append(Line2D([], [], linestyle=":", color="0.4", marker="o", markerfacecolor="white"))
+        labels.append("encoder saw\nall labels")
+    figure.legend(handles, labels, loc="outside right center", handletextpad=0.3)
     return figure
 
 

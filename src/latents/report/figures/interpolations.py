@@ -18,7 +18,7 @@ PAIRS = 2
 
 
 def draw(study: Study, results: Path, dataset: str) -> Figure:
-    pictures = style.read_pictures(study, results, dataset, "path_pixels")
+    pictures = style.read_pictures(study, results, dataset, "path_pixels", "path_codes")
     labels = ["Cross-fade", *map(style.name, study.methods)]
     strips = [pictures[0]["path_pixels"], *(picture["path_codes"] for picture in pictures)]
     sheets = [style.sheet([strip[pair] for strip in strips]) for pair in range(PAIRS)]

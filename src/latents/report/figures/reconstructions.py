@@ -20,7 +20,7 @@ MARGINS = 2.1  # inches beside the images: names on the left, errors on the righ
 
 
 def draw(study: Study, results: Path, dataset: str) -> Figure:
-    pictures = style.read_pictures(study, results, dataset, "originals")
+    pictures = style.read_pictures(study, results, dataset, "originals", "reconstructions")
     originals = pictures[0]["originals"]
     rows = [originals, *(picture["reconstructions"] for picture in pictures)]
     labels = ["Original", *map(style.name, study.methods)]

@@ -12,11 +12,10 @@ from typing import Any
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from latents import record
 from latents.datasets import DATASETS
 from latents.methods import METHODS
 from latents.report import style
-from latents.report.speed import throughput
+from latents.report.speed import read, throughput
 from latents.study import Study
 
 # name in the record: as printed; each is added to those before it, and the last, "ours", is the precision
@@ -101,7 +100,7 @@ def embeddings(axes: Axes, growth: dict[str, list[dict[str, Any]]]) -> None:
 
 
 def draw(study: Study, results: Path) -> Figure:
-    bench = record.read_json(results / "bench.json")
+    bench = read(results / "bench.json")
     dataset = throughput(bench)[-1]["dataset"]  # the last of the table of data sets: steps are timed on it
     lines = [line for line in throughput(bench) if line["dataset"] == dataset]
     figure = style.figure(1.85)

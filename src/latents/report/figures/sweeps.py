@@ -3,10 +3,10 @@
     python -m latents.report.figures.sweeps --config config/study.yaml --results results \
         --note "" --out figures/sweeps.pdf
 
-Reads summary.csv; of the first data set with a sweep `ablation`. The first panels have the variants of
-that sweep that differ from its `full` in the code's size alone, one line for each method. The last has
-those of `autoencoder-plus` that differ in gradient weight and linear path alone, with the method itself
-and the variants of its sweep `trade`, which have budgets of their own.
+Reads summary.csv; of the first data set with a sweep `ablation`, else with a sweep `trade`. The first
+panels have the variants of an ablation that differ from its `full` in the code's size alone, one line for
+each method. The last has those of `autoencoder-plus` that differ in gradient weight and linear path alone,
+with the method itself and the variants of its sweep `trade`, which have budgets of their own.
 """
 
 import itertools
@@ -20,21 +20,26 @@ from msgspec.structs import replace
 from latents.cli import Problem
 from latents.methods import METHODS, MethodSettings
 from latents.report import style
+from latents.report.figures import SWEEP, TRADE, TRADED, swept
 from latents.report.summarize import Estimates, read_summary
 from latents.study import Study
 
-SWEEP, TRADE, TRADED = "ablation", "trade", "autoencoder-plus"
 SIZES = {"mae": "test MAE", "accuracy_mlp": "test accuracy (%)", "effective_rank": "effective rank"}
 
 Runs = dict[str, dict[int, str]]  # method -> size of the code -> variant
 
 
 def ablated(study: Study) -> str:
-    """The data set that is shown: the first with a sweep `ablation`, else the last."""
-    swept = [
-        name for name, one in study.datasets.items() if any(SWEEP in some for some in one.sweeps.values())
-    ]
-    return swept[0] if swept else list(study.datasets)[-1]
+    """The data set that is shown. Raises Problem where none has such sweeps."""
+    if not (names := swept(study)):
+        raise Problem(
+            f"{study.study}: this figure shows the sweeps {SWEEP!r} and {TRADE!r}, which the study does not "
+            "have; draw another figure, or add one of them"
+        )
+    return next(
+        (name for name in names if any(SWEEP in some for some in study.dataset(name).sweeps.values())),
+        names[0],
+    )
 
 
 def variants(study: Study, dataset: str, method: str, *keys: str) -> dict[str, MethodSettings]:
@@ -142,11 +147,12 @@ def traded(axes: Axes, study: Study, found: Estimates, dataset: str) -> None:
 def draw(study: Study, results: Path) -> Figure:
     found, dataset = read_summary(results / "summary.csv"), ablated(study)
     runs = sized(study, dataset)
-    shows_trade = TRADED in study.methods
+    shows_trade = {SWEEP, TRADE} & study.dataset(dataset).sweeps.get(TRADED, {}).keys()
     figure = style.figure(1.75)
-    widths = [1] * len(SIZES) + [1.25] * shows_trade
-    panels = figure.subplots(1, len(widths), width_ratios=widths)
-    for axes, metric in zip(panels, SIZES, strict=False):
+    metrics = list(SIZES) if runs else []
+    widths = [1] * len(metrics) + [1.25] * bool(shows_trade)
+    panels = figure.subplots(1, len(widths), width_ratios=widths, squeeze=False)[0]
+    for axes, metric in zip(panels, metrics, strict=False):
         by_size(axes, found, dataset, runs, metric)
     if runs:
         panels[0].legend(loc="best", fontsize=7, handlelength=1.4, borderpad=0.2)

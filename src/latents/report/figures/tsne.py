@@ -17,7 +17,8 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from latents.report import style
-from latents.report.summarize import read_csv, trustworthiness
+from latents.report.read import number, read_csv
+from latents.report.summarize import trustworthiness
 from latents.study import Study
 
 SIDE_BY_SIDE = 4  # panels, at most
@@ -36,7 +37,7 @@ def apart(places: np.ndarray, least: float) -> np.ndarray:
 def read_points(path: Path) -> tuple[np.ndarray, np.ndarray]:
     """Points [n, 2] and labels [n] of one t-SNE. Raises Problem."""
     columns = ("label", "x", "y")
-    lines = read_csv(path, columns, lambda line: (int(line["label"]), float(line["x"]), float(line["y"])))
+    lines = read_csv(path, columns, lambda line: (int(line["label"]), number(line["x"]), number(line["y"])))
     values = np.array(lines).reshape(-1, len(columns))
     return values[:, 1:], values[:, 0].astype(int)
 

@@ -1,0 +1,90 @@
+r"""Compile the paper with latexmk, in a folder of its own beside the PDF.
+
+    python -m latents.report.typeset --tex paper/paper.tex --references paper/refs.bib --out paper/paper.pdf
+
+copies the source to build/ beside the PDF, where it reads ../generated and ../../figures. The user's TeX
+set-up has no part in it. A citation or reference that is not defined is an error. Ten seconds.
+"""
+
+import os
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+from latents import cli, record
+from latents.cli import Problem
+from latents.study import Study
+
+LATEXMK = ("latexmk", "-norc", "-pdf", "-interaction=nonstopmode", "-halt-on-error")
+# of TeX, BibTeX and the search for their files: what a user has set, the paper does not depend on
+FOREIGN = re.compile(
+    r"(TEX|BIB|BST|MF|VARTEX|SELFAUTO)\w*|\w*TEXMF\w*|(FORCE_)?SOURCE_DATE_EPOCH|open(in|out)_any"
+)
+LOG_WIDTH = 1000  # no line of TeX's log is broken
+# what paper.tex discusses whatever the study has; the rest of its text is conditional
+METHODS = ("pca", "random", "autoencoder", "autoencoder-plus", "guided", "contrastive", "supcon")
+VARIANTS = ("autoencoder-plus.trade.classes", "guided.labels.1pct", "guided.labels.10pct")  # on CIFAR-10
+SHARES = {0.01, 0.1}
+HOLE = re.compile(r"(Citation|Reference|Label) [`'](.+?)'.*?(undefined|multiply defined)")
+
+
+def source(study: Study) -> str:
+    """The paper, or for a study that lacks a part of what it discusses, the sheet of tables and figures."""
+    needed = {f"{name}/{method}" for name in ("mnist", "cifar10") for method in METHODS}
+    needed |= {f"cifar10/{variant}" for variant in VARIANTS}
+    found = {f"{run.dataset}/{run.method}" for run in study.runs()}
+    whole = needed <= found and set(study.measurement.label_shares) >= SHARES
+    return "paper/paper.tex" if whole else "paper/sheet.tex"
+
+
+def environment(build: Path) -> dict[str, str]:
+    """The variables of a compilation: no search path, date or package folder of the user's."""
+    kept = {name: value for name, value in os.environ.items() if not FOREIGN.fullmatch(name)}
+    own = {name: str(build / "texmf") for name in ("TEXMFHOME", "TEXMFCONFIG", "TEXMFVAR")}
+    return kept | own | {"max_print_line": str(LOG_WIDTH)}
+
+
+def holes(log: str) -> list[str]:
+    """Citations and references that TeX's log calls undefined, and labels that are there twice."""
+    return list(dict.fromkeys(f"{kind.lower()} {name} is {what}" for kind, name, what in HOLE.findall(log)))
+
+
+def typeset(tex: Path, references: Path, out: Path) -> None:
+    """Compile to `out`. Raises Problem with TeX's own message, or with what is not defined."""
+    build = out.resolve().with_name("build")
+    shutil.rmtree(build, ignore_errors=True)
+    build.mkdir(parents=True)
+    for path in (tex, references):
+        shutil.copy(path, build)
+    try:
+        done = subprocess.run(
+            [*LATEXMK, tex.name],
+            cwd=build,
+            env=environment(build),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+        )
+    except FileNotFoundError:
+        raise Problem("latexmk: not found; install TeX (make tex), then run again") from None
+    print(done.stdout.decode(errors="replace"))
+    made = build / tex.with_suffix(".log").name
+    log = made.read_text(encoding="latin-1") if made.exists() else ""
+    if done.returncode:
+        first = re.search(r"^! .*(?:\n.*?)*?(?:^l\.\d+.*)", log, re.MULTILINE)
+        said = " ".join(first.group().split())[:400] if first else "see the output above"
+        raise Problem(f"{tex}: TeX stopped ({said}); mend the source, or what the results lack")
+    if found := holes(log):
+        raise Problem(f"{tex}: {', '.join(found)}; mend it there or in {references}")
+    record.write_bytes(out, (build / tex.with_suffix(".pdf").name).read_bytes())
+
+
+@cli.command
+def main() -> None:
+    options = cli.parser(__doc__, paths=("tex", "references", "out")).parse_args()
+    typeset(options.tex, options.references, options.out)
+
+
+if __name__ == "__main__":
+    main()

@@ -34,9 +34,9 @@ plan: $(ENVIRONMENT) ## what the study costs; NODES=8 for its time on a cluster
 
 # The data are brought into place, checked, by the study's own rule. Nothing else should run on the machine.
 bench: tex $(ENVIRONMENT) ## how fast training is here, beside the ordinary loop; an hour
-	$(SNAKEMAKE) --cores $(CORES) results/data/mnist.json results/data/cifar10.json
+	$(SNAKEMAKE) --cores $(CORES) results/data/mnist.json results/data/cifar10.json results/machine.json
 	.venv/bin/python -m latents.bench --final --config config/study.yaml --bench config/bench.yaml \
-	  --reference reference --out results/bench.json
+	  --machine results/machine.json --reference reference --out results/bench.json
 	.venv/bin/python -m latents.report.figures.speed --config config/study.yaml --results results \
 	  --out results/speed.pdf
 	.venv/bin/python -m latents.report.speed --bench results/bench.json --out results/speed

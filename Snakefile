@@ -34,11 +34,26 @@ rule data:
         "python -m latents.fetch --config {params.config:q} --dataset {wildcards.dataset}"
         " --out {output.manifest:q} > {log:q}"
 
+# -- Machine: with `precision: auto`, what it trains faster in; the study keeps to that choice
+
+rule machine:
+    output:
+        f"{OUT}/machine.json",
+    params:
+        config=settings,
+        begun=f"--begun {BEGUN}" if BEGUN.exists() else "",
+    log: f"{PRE}logs/machine.log"
+    threads: max(STUDY.threads, workflow.resource_settings.cores or 1)  # nothing runs beside it
+    resources: gpu=GPU
+    shell:
+        "python -m latents.machine --config {params.config:q} {params.begun} --out {output:q} > {log:q}"
+
 # -- Training: one job for each run, and one for the reference classifier of each data set
 
 rule train:
     input:
         manifest=f"{OUT}/data/{{dataset}}.json",
+        machine=MACHINE,
     output:
         weights=ensure(f"{STUDY.checkpoints}/{RUN}.safetensors", non_empty=True),
         trained=f"{OUT}/train/{RUN}.json",
@@ -46,12 +61,14 @@ rule train:
         timing=f"{OUT}/timing/{RUN}.train.json",
     params:
         config=settings,
-        digest=lambda w: digest(STUDY.training(run_of(w))),
+        machine=machine_option,
+        digest=lambda w: digest(settled_study().training(run_of(w))),
     log: f"{PRE}logs/train/{RUN}.log"
     threads: STUDY.threads
-    resources: gpu=GPU
+    priority: priority
+    resources: gpu=GPU, mem_mb=2500
     shell:
-        "python -m latents.train --config {params.config:q} --dataset {wildcards.dataset}"
+        "python -m latents.train --config {params.config:q} {params.machine} --dataset {wildcards.dataset}"
         " --method {wildcards.method} --seed {wildcards.seed}"
         " --out {output.weights:q} --record {output.trained:q} --curve {output.curve:q} --timing {output.timing:q}"
         " > {log:q}"
@@ -61,6 +78,7 @@ rule train:
 rule evaluate:
     input:
         manifest=f"{OUT}/data/{{dataset}}.json",
+        machine=MACHINE,
         weights=f"{STUDY.checkpoints}/{RUN}.safetensors",
         trained=f"{OUT}/train/{RUN}.json",
         classifier=lambda w: f"{STUDY.checkpoints}/{CLASSIFIERS[w.dataset]}.safetensors",
@@ -73,17 +91,20 @@ rule evaluate:
         timing=f"{OUT}/timing/{RUN}.evaluate.json",
     params:
         config=settings,
-        digest=lambda w: digest(STUDY.measuring(run_of(w))),
+        machine=machine_option,
+        progress=progress_command,
+        digest=lambda w: digest(settled_study().measuring(run_of(w))),
     log: f"{PRE}logs/evaluate/{RUN}.log"
     threads: STUDY.threads
-    resources: gpu=GPU
+    priority: priority
+    resources: gpu=GPU, mem_mb=3500
     shell:
-        "python -m latents.evaluate --final --config {params.config:q} --dataset {wildcards.dataset}"
-        " --method {wildcards.method} --seed {wildcards.seed}"
+        "python -m latents.evaluate --final --config {params.config:q} {params.machine}"
+        " --dataset {wildcards.dataset} --method {wildcards.method} --seed {wildcards.seed}"
         " --weights {input.weights:q} --trained {input.trained:q}"
         " --classifier {input.classifier:q} --classifier-trained {input.classifier_trained:q}"
         " --out {output.record:q} --codes {output.codes:q} --sample {output.sample:q} --pictures {output.pictures:q}"
-        " --timing {output.timing:q} > {log:q}"
+        " --timing {output.timing:q} > {log:q} {params.progress}"
 
 rule tsne:
     input:
@@ -97,6 +118,7 @@ rule tsne:
         digest=digest([STUDY.measurement, STUDY.threads]),
     log: f"{PRE}logs/tsne/{{dataset}}/{{method}}.log"
     threads: STUDY.threads
+    resources: mem_mb=2000
     shell:
         "python -m latents.tsne --config {params.config:q} --codes {input.codes:q}"
         " --out {output.points:q} --record {output.record:q} --timing {output.timing:q} > {log:q}"

@@ -8,7 +8,7 @@ ARCHIVE = f"archive/{STUDY.study}"
 # those of this study whose weights are not here; `make verify` takes none
 ARCHIVED = [
     run
-    for run in ([] if CONFIG.startswith("reference/") else finished(STUDY, Path(ARCHIVE)))
+    for run in ([] if CONFIG.startswith("reference/") else finished(settled_study(), Path(ARCHIVE)))
     if not Path(f"{STUDY.checkpoints}/{run}.safetensors").exists()
 ]
 

@@ -9,24 +9,37 @@ from snakemake.exceptions import WorkflowError
 
 from latents import record
 from latents.cli import Problem
-from latents.config import read
+from latents.config import read, settled
 from latents.plain import digest
-from latents.study import ALLOCATOR, Run
+from latents.study import ALLOCATOR, REFERENCE_CLASSIFIER, Run
 from latents.report.archive import BESIDE
 from latents.report.figures import FIGURES, caption, figure_inputs, figure_targets
 from latents.report.page import CAPTIONS, TABLES
 from latents.report.typeset import source as paper_source
 
-if not Path("Snakefile").exists() or not Path(workflow.basedir).samefile("."):
+if not Path("rules/common.smk").exists():
     raise WorkflowError(f"the study runs in its checkout: cd {workflow.basedir} and run snakemake there")
 if unknown := sorted(config.keys() - {"study", "results"}):
     raise WorkflowError(f"--config knows study= and results=reference, but was given {', '.join(unknown)}")
 if config.get("results", "reference") != "reference":
     raise WorkflowError("--config results= takes one value, reference")
 
+def memory():
+    """Bytes of memory here, or of this container."""
+    here = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    limit = Path("/sys/fs/cgroup/memory.max")
+    allowed = limit.read_text().strip() if limit.exists() else "max"
+    return min(here, int(allowed)) if allowed.isdigit() else here
+
+
 REFERENCE = "results" in config
 # reference/ was made with the configuration that lies there
 CONFIG = config.get("study", "reference/study.yaml" if REFERENCE else "config/study.yaml")
+if not isinstance(CONFIG, str) or not CONFIG:
+    raise WorkflowError("--config study= names a file, like study=config/demo.yaml")
+for name in ("LATENTS_DATA", "LATENTS_CHECKPOINTS"):
+    if os.environ.get(name, "").startswith("~") or set("{}") & set(os.environ.get(name, "")):
+        raise WorkflowError(f"{name}: {os.environ[name]!r} is no plain path; write it whole, without ~ {{ and }}")
 try:
     STUDY = read(CONFIG)
 except Problem as problem:
@@ -35,7 +48,15 @@ PRE = "from-reference/" if REFERENCE else STUDY.folder
 OUT = f"{PRE}results"  # where training and evaluation write; nothing writes to reference/
 R = "reference" if REFERENCE else OUT  # where figures, tables and the paper read
 NOTE = "from reference" if REFERENCE else STUDY.note
-GPU = 0 if STUDY.device == "cpu" else 1
+# a job asks for a GPU if it is to run on one: here there may be none, on another machine there is
+HAS_GPU = any(Path("/dev").glob("nvidia[0-9]*")) or Path("/dev/kfd").exists()
+GPU = int(STUDY.device == "cuda" or (STUDY.device == "auto" and (HAS_GPU or not workflow.local_exec)))
+if workflow.local_exec:  # as many jobs at once as cores and memory allow
+    workflow.global_resources.setdefault("mem_mb", int(0.9 * memory() / 1e6))
+
+# with `precision: auto`, the file that holds what was chosen; a study that was begun keeps to its choice
+MACHINE = ancient(f"{OUT}/machine.json") if STUDY.precision == "auto" else []
+BEGUN = Path(f"archive/{STUDY.study}/machine.json")
 
 RUN = "{dataset}/{method}/seed{seed}"  # any run, in wildcards
 RUNS = [str(run) for run in STUDY.runs()]
@@ -76,6 +97,35 @@ def settings(wildcards, input):
 
 def results(wildcards, input):
     return within(input[0], R)
+
+
+def settled_study():
+    """The study in its precision, once that is chosen: the digest of a run holds it."""
+    found = next((path for path in (Path(OUT) / "machine.json", BEGUN) if path.exists()), None)
+    return settled(STUDY, found) if found else STUDY
+
+
+def machine_option(wildcards, input):
+    return f"--machine {shlex.quote(str(input.machine))}" if MACHINE else ""
+
+
+def progress_command(wildcards, input, output):
+    """With `precision: auto`, prints what is done and left of the study after a run."""
+    if not MACHINE:
+        return ""
+    paths = {"config": CONFIG, "machine": str(input.machine), "results": within(output.record, OUT)}
+    options = " ".join(f"--{name} {shlex.quote(path)}" for name, path in paths.items())
+    cores = workflow.resource_settings.cores
+    return f"&& python -m latents.report.forecast {options} {f'--cores {cores}' if cores else ''} >&2"
+
+
+def priority(wildcards):
+    """First seeds of all methods come first, then further seeds, then sweeps."""
+    if wildcards.method == REFERENCE_CLASSIFIER:  # every evaluation needs it
+        return 100
+    if "." in wildcards.method:
+        return 1
+    return 99 - min(STUDY.dataset(wildcards.dataset).seeds.index(int(wildcards.seed)), 97)
 
 
 def run_of(wildcards):

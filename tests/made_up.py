@@ -26,6 +26,7 @@ def plain_study(folder: str = "") -> dict:
         sweeps[dataset]["autoencoder-plus"]["trade"]["seeds"] = [1]
         plain["datasets"][dataset] |= {"seeds": seeds, "sweeps": sweeps[dataset]}
     plain["measurement"]["tsne-points"] = 600
+    plain["precision"] = "bfloat16"
     return plain | ({"study": "demo", "folder": folder, "note": NOTE, "source": "stand-in"} if folder else {})
 
 

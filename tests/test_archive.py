@@ -4,6 +4,8 @@ import shutil
 from pathlib import Path
 
 import made_up
+import pytest
+import yaml
 from conftest import STUDY, counted, planned, run
 
 from latents import config, data, record
@@ -52,8 +54,10 @@ def archive_a_run(study: Study, folder: Path, one: Run) -> dict:
 
 
 def test_an_archived_run_is_taken_while_it_is_of_this_configuration_data_and_source(checkout):
-    study = config.read(ROOT / STUDY)
     folder = checkout / "archive/study"
+    machine = {"format": FORMAT, "processor": "A CPU", "precision": "float32"}
+    write_json(folder / "machine.json", machine)  # the study was begun in this precision
+    study = config.settled(config.read(ROOT / STUDY), folder / "machine.json")
     one = Run("mnist", "guided", 1)
     made = archive_a_run(study, folder, one)
     asked = ["results/records/mnist/guided/seed1.json", "results/tsne/mnist/guided.csv"]
@@ -66,10 +70,11 @@ def test_an_archived_run_is_taken_while_it_is_of_this_configuration_data_and_sou
     # another run is trained, with the reference classifier
     assert counted(planned(checkout, "results/records/mnist/supcon/seed1.json"))["train"] == 2
     shutil.rmtree(checkout / "results")
+    jobs = {"data": 1, "machine": 1, "train": 2, "evaluate": 1, "tsne": 1}
     for name in (*(f"{item}_sha256" for item in CHANGED), "trained_by"):
         write_json(folder / f"records/{one}.json", made | {name: {} if name == "trained_by" else "0" * 64})
         assert archive.finished(study, folder) == [], name
-    assert counted(planned(checkout, *asked)) == {"data": 1, "train": 2, "evaluate": 1, "tsne": 1}
+    assert counted(planned(checkout, *asked)) == jobs
 
 
 def test_an_archived_run_whose_files_do_not_belong_together_is_not_taken(tmp_path):
@@ -123,3 +128,15 @@ def test_archiving_copies_the_light_results_of_finished_runs_alone(tmp_path, cap
     assert archived == [one for one in runs[:-1] if one != Run("mnist", "pca", 1)]
     assert not list((folder / "archive").rglob("*.safetensors"))
     assert not list((folder / "archive").rglob("codes"))
+
+
+def test_archiving_takes_the_precision_along_that_a_study_keeps_to(tmp_path):
+    plain = made_up.plain_study() | {"folder": f"{tmp_path}/", "precision": "auto"}
+    folder = made_up.prepare(tmp_path, plain | {"precision": "float32"})
+    (folder / "study.yaml").write_text(yaml.safe_dump(plain))
+    with pytest.raises(SystemExit, match=r"machine\.json: missing; run snakemake again"):
+        made_up.call(archive, "--config", folder / "study.yaml", "--out", folder / "archive")
+    write_json(folder / "results/machine.json", {"format": FORMAT, "precision": "float32"})
+    made_up.call(archive, "--config", folder / "study.yaml", "--out", folder / "archive")
+    archived = record.read_json(folder / "archive" / plain["study"] / "machine.json")
+    assert archived["precision"] == "float32"

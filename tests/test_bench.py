@@ -383,6 +383,8 @@ def test_an_unknown_key_or_target_of_the_benchmark_is_refused_by_name(tmp_path: 
         "targets: speed is not a number of the benchmark": {"speed": {"at-least": 1.0}},
         "a target is at-least or at-most": {"peak_gib": {}},
     }
+    arguments += ["--machine", tmp_path / "machine.json"]
+    record.write_json(arguments[-1], {"format": record.FORMAT, "precision": "float32"})
     for message, targets in refused.items():
         path.write_text(yaml.safe_dump(yaml.safe_load(BENCH.read_text()) | {"targets": targets}))
         with pytest.raises(SystemExit, match=message):
@@ -390,10 +392,10 @@ def test_an_unknown_key_or_target_of_the_benchmark_is_refused_by_name(tmp_path: 
 
 
 def plain_study() -> dict[str, Any]:
-    """config/study.yaml as plain data, without sweeps."""
+    """config/study.yaml as plain data, without sweeps, its precision chosen."""
     plain = yaml.safe_load((record.ROOT / "config/study.yaml").read_text())
     del plain["sweeps"]
-    return plain
+    return plain | {"precision": "bfloat16"}
 
 
 def files(

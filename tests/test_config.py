@@ -754,8 +754,16 @@ def test_a_command_has_required_options_of_text_numbers_and_paths(capsys: pytest
         ("datasets.cifar10.test", 10001, "test: 10001 images, of which 10000 were published"),
         ("datasets.cifar10.methods.autoencoder-plus.code-size", 4000, "3072; lower it"),
         ("datasets.mnist.methods.contrastive.code-size", 785, "784; lower it"),
-        ("datasets.mnist.methods.guided.optimisation.learning-rate", float("inf"), "not a finite number"),
-        ("datasets.mnist.methods.guided.optimisation.weight-decay", float("nan"), "not a finite number"),
+        (
+            "datasets.mnist.methods.guided.optimisation.learning-rate",
+            float("inf"),
+            "not a finite decimal number",
+        ),
+        (
+            "datasets.mnist.methods.guided.optimisation.weight-decay",
+            float("nan"),
+            "not a finite decimal number",
+        ),
         ("datasets", {}, "datasets: none"),
         ("study", "../../x y", "study: '../../x y' cannot be part of a path"),
         ("study", "", "study: '' cannot be part of a path"),
@@ -765,6 +773,17 @@ def test_a_command_has_required_options_of_text_numbers_and_paths(capsys: pytest
         ("folder", "{run}/", "folder: '{run}/' has a part"),
         ("folder", "~/mine/", "folder: '~/mine/' has a part"),
         ("note", "two\nlines", "write it as one"),
+        ("note", "\u65e5\u672c", "note: TeX's fonts have no"),
+        ("note", "\u03c3 = 0.1", "note: TeX's fonts have no"),
+        ("folder", "/", "folder: '/' has a part"),
+        ("folder", "-x/", "folder: '-x/' has a part"),
+        ("folder", "<x>/", "folder: '<x>/' has a part"),
+        ("folder", "reference/", "folder: 'reference/' is a folder of the project"),
+        ("folder", ".git/x/", "folder: '.git/x/' is a folder of the project"),
+        ("sweeps", ["a"], "sweeps: ['a'] is not the name of a file"),
+        ("sweeps", "", "sweeps: '' is not the name of a file"),
+        ("measurement.tsne-perplexity", 0.1, "tsne-perplexity: 0.1 leaves no neighbour"),
+        ("encoder.widths", [16, 32, 10**9], "16384"),
     ],
 )
 def test_a_value_that_would_fail_hours_later_is_refused_at_once(
@@ -807,6 +826,19 @@ def test_an_empty_variable_is_as_one_that_is_not_set(monkeypatch: pytest.MonkeyP
     before = study.data, study.checkpoints
     monkeypatch.setenv(name, "")
     assert (study.data, study.checkpoints) == before
+
+
+@pytest.mark.parametrize("text", ["010", "1:30", "-007", "1:30.5"])
+def test_numbers_that_yaml_reads_in_two_ways_are_refused_with_their_line(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "number.yaml"
+    path.write_text(f"first: 1\nvalue: {text}\n")
+    with pytest.raises(Problem, match=rf"number\.yaml: not valid YAML: {text} .* line 2"):
+        load_yaml(path)
+
+
+def test_a_note_may_have_accents_dashes_and_every_sign_of_the_keyboard(tmp_path: Path) -> None:
+    note = "".join(map(chr, range(32, 127))) + " \u00fc \u00bd \u2013 \u201c \u2026 \u0141"
+    assert config.read(written(tmp_path, "note", note)).note == note
 
 
 def test_what_differs_between_two_configurations_is_named_with_both_values() -> None:

@@ -13,7 +13,9 @@ from torch import Tensor
 from latents import encode
 from latents.decode import decode
 from latents.methods import METHODS
+from latents.model import save_model
 from latents.settings import CODE_SIZE
+from latents.study import Run
 
 
 @pytest.fixture
@@ -154,6 +156,27 @@ def test_no_file_that_is_read_is_overwritten(runs: Runs, tmp_path: Path, images:
     assert {name: path.read_bytes() for name, path in files.items()} == before
 
 
+@pytest.mark.parametrize("which", ["folder", "device", "link"])
+def test_an_output_that_is_no_regular_file_is_refused_before_anything_is_read(
+    runs: Runs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, which: str
+) -> None:
+    files = {"folder": tmp_path, "device": Path("/dev/null"), "link": tmp_path / "link"}
+    files["link"].symlink_to("/dev/null")
+    monkeypatch.setattr(encode.record, "write_bytes", lambda *_: pytest.fail("written"))
+    given = "--config", runs.config, "--weights", tmp_path / "none", "--images", "cat.png"
+    with pytest.raises(SystemExit, match=rf"^error: {files[which]}: is not a regular file; give another"):
+        call(encode, *given, "--out", files[which])
+    assert Path("/dev/null").is_char_device() and files["link"].is_symlink()
+
+
+@pytest.mark.parametrize("option", ["config", "weights", "images", "out"])
+def test_an_empty_path_is_refused_before_anything_is_read(tmp_path: Path, option: str) -> None:
+    given = {"config": tmp_path / "none", "weights": tmp_path / "none", "out": tmp_path / "codes.npz"}
+    given |= {"images": "cat.png", option: ""}
+    with pytest.raises(SystemExit, match=rf"^error: --{option}: an empty path; give the path of a file$"):
+        call(encode, *(part for name, value in given.items() for part in (f"--{name}", value)))
+
+
 def test_the_help_says_what_becomes_of_transparency_and_of_black_on_white(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
@@ -175,6 +198,22 @@ def test_broken_weights_end_the_command_in_one_sentence(runs: Runs, tmp_path: Pa
     weights.write_bytes(runs.weights("guided").read_bytes()[:1000])
     with pytest.raises(SystemExit, match=r"^error: .*w\.safetensors: not a whole safetensors file; "):
         run(runs, tmp_path, tmp_path / "cat.png", weights=weights)
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_weights_whose_codes_are_no_numbers_are_named_and_nothing_is_written(
+    runs: Runs, tmp_path: Path, images: Tensor, value: float
+) -> None:
+    model = copy.deepcopy(runs.trained("guided").model)
+    with torch.no_grad():
+        for parameter in model.encoder.parameters():
+            parameter.fill_(value)
+    weights = tmp_path / "w.safetensors"
+    save_model(weights, model, runs.study.training(Run("mnist", "guided", 1)))
+    said = r"^error: .*w\.safetensors: gives codes that are not finite numbers; restore it from a copy, or"
+    with pytest.raises(SystemExit, match=said):
+        run(runs, tmp_path, *save(tmp_path, images[:2]), weights=weights)
     assert not (tmp_path / "out").exists()
 
 

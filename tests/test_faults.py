@@ -99,7 +99,9 @@ def test_fault_trials_that_are_stopped_leave_no_process_and_no_copy(
     tmp_path: Path, kind: signal.Signals
 ) -> None:
     (tmp_path / "copies").mkdir()
-    command = [sys.executable, "-m", "latents.faults", "--out", tmp_path / "t.json"]
+    # where the tests run in the background, SIGINT may be ignored, also by what they start
+    command = ["env", f"--default-signal={kind:d}", sys.executable, "-m", "latents.faults"]
+    command += ["--out", tmp_path / "t.json"]
     process = subprocess.Popen(
         [*command, "--folder", tmp_path / "copies"],
         env=environment(record.ROOT),

@@ -228,8 +228,8 @@ def test_a_damaged_file_is_named_before_the_download_and_kept_beside_the_publish
         fetch.fetch(tmp_path, made_up(dataset))
     kept = f"{name}.replaced-1"
     assert said == [
-        f"{tmp_path / name}: not the published file; it will be kept as {Path(kept).name}, "
-        "and the published one put in its place\n"
+        f"{tmp_path / name}: not the published file; once the published one is here, "
+        f"this one is kept as {Path(kept).name}\n"
     ]
     assert whole(tmp_path, list(CONTENT)) and (tmp_path / kept).read_bytes() == damaged
     assert files_below(tmp_path) == sorted([*CONTENT, kept])

@@ -235,7 +235,7 @@ def test_a_codes_file_that_is_not_whole_is_refused_by_name(tmp_path: Path, conte
 
 
 def test_a_missing_codes_file_is_refused_with_the_step_that_makes_it(tmp_path: Path) -> None:
-    with pytest.raises(Problem, match=r"absent\.npz: missing; run the step that makes it \(snakemake "):
+    with pytest.raises(Problem, match=r"absent\.npz: missing; run snakemake again"):
         read_codes(str(tmp_path / "absent.npz"), "test")
 
 

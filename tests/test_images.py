@@ -46,11 +46,15 @@ def raw_png(size: tuple[int, int], bits: int, colour: int, rows: list[bytes], *c
 
 
 def raw_tiff(numbers: np.ndarray, photometric: int = 1, bits: int | None = None, **tags: int) -> bytes:
-    """An uncompressed TIFF file of numbers [h, w] in their own type and byte order; `largest` is a tag."""
-    (height, width), content, kind = numbers.shape, numbers.tobytes(), numbers.dtype
+    """An uncompressed TIFF file of numbers [h, w] or [h, w, c] in their own type and byte order.
+
+    `largest` is a tag.
+    """
+    (height, width, *samples), content, kind = numbers.shape, numbers.tobytes(), numbers.dtype
     order = ">" if kind.byteorder == ">" else "<"
     sample = {"u": 1, "i": 2, "f": 3}[kind.kind]
-    entries = {256: width, 257: height, 258: bits or 8 * kind.itemsize, 259: 1, 262: photometric, 277: 1}
+    entries = {256: width, 257: height, 258: bits or 8 * kind.itemsize, 259: 1, 262: photometric}
+    entries |= {277: samples[0] if samples else 1}
     entries |= {278: height, 279: len(content), 339: sample}
     entries |= {281: tags["largest"]} if tags else {}
     entries[273] = 8 + 2 + 12 * (len(entries) + 1) + 4
@@ -114,6 +118,26 @@ def test_the_orientation_in_an_images_metadata_is_followed(
     image, path = Image.fromarray(np.ascontiguousarray(stored)), tmp_path / f"digit.{kind}"
     image.save(path, exif=exif, **{"webp": {"lossless": True}, "jpg": {"quality": 100}}.get(kind, {}))
     assert np.abs(read(path)[0].astype(int) - digit()).max() <= 8
+
+
+@pytest.mark.parametrize("mode", ["L", "P", "RGBA", "CMYK", "I;16"])
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_a_turned_tiff_that_is_not_square_is_read_as_the_same_png(
+    tmp_path: Path, mode: str, orientation: int
+) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    image = Image.fromarray(colour_picture()).resize((50, 41))
+    if mode == "I;16":
+        image = Image.fromarray(np.asarray(image.convert("L")).astype(np.uint16) * 257)
+    elif mode == "RGBA":
+        image.putalpha(image.getchannel("R"))
+    else:
+        image = image.convert(mode)
+    image.save(tmp_path / "a.tif", exif=exif)
+    (image.convert("RGB") if mode == "CMYK" else image).save(tmp_path / "a.png", exif=exif)
+    difference = read(tmp_path / "a.tif", "cifar10").astype(int) - read(tmp_path / "a.png", "cifar10")
+    assert np.abs(difference).max() <= 1
 
 
 def test_an_orientation_that_cannot_be_read_is_none(tmp_path: Path) -> None:
@@ -286,6 +310,8 @@ KNOWN = {
     "float.tif": lambda: raw_tiff((GREYS / 255).astype("<f4")),
     "float-big-endian.tif": lambda: raw_tiff((GREYS / 255).astype(">f4")),
     "float-white-is-zero.tif": lambda: raw_tiff((1 - GREYS / 255).astype("<f4"), photometric=0),
+    "float-rounded.tif": lambda: raw_tiff((GREYS / 255 * 1.0008 - 0.0004).astype("<f4")),
+    "float-beyond.tif": lambda: raw_tiff(np.where(GREYS > 0, GREYS / 255 * 1.0000002, -1e-8).astype("<f4")),
     "float.pfm": lambda: b"Pf\n28 28\n-1.0\n" + (GREYS[::-1] / 255).astype("<f4").tobytes(),
     "12.tif": lambda: raw_tiff_12(GREYS * 4095 // 255),
 }
@@ -321,6 +347,41 @@ def test_fewer_bits_stored_in_16_are_refused_where_nothing_says_so(tmp_path: Pat
             read(tmp_path / name)
 
 
+@pytest.mark.parametrize("colour", [4, 6])  # grey and RGB, with alpha
+def test_alpha_does_not_hide_that_fewer_than_16_bits_are_used(tmp_path: Path, colour: int) -> None:
+    for name, white in (("12.png", 4095), ("16.png", 65535)):
+        levels = np.repeat((GREYS * white // 255)[:, :, None], colour - 2, axis=2)
+        levels[:, :, -1] = 65535
+        rows = [row.astype(">u2").tobytes() for row in levels]
+        (tmp_path / name).write_bytes(raw_png((28, 28), 16, colour, rows))
+    with pytest.raises(Problem, match=r"12\.png: at most 14 of its 16 bits are used"):
+        read(tmp_path / "12.png")
+    assert np.array_equal(read(tmp_path / "16.png")[0], GREYS)
+
+
+@pytest.mark.parametrize("kind", ["<u2", ">u2"])
+@pytest.mark.parametrize(("photometric", "samples"), [(2, 3), (5, 4)])  # RGB, CMYK
+def test_colours_of_fewer_than_16_bits_are_refused_whatever_white_a_tiff_states(
+    tmp_path: Path, photometric: int, samples: int, kind: str
+) -> None:
+    levels = np.repeat(GREYS[:, :, None], samples, axis=2)
+    (tmp_path / "12.tif").write_bytes(raw_tiff((levels * 4095 // 255).astype(kind), photometric))
+    (tmp_path / "told.tif").write_bytes(raw_tiff((levels * 16).astype(kind), photometric, largest=4095))
+    (tmp_path / "16.tif").write_bytes(raw_tiff((levels * 257).astype(kind), photometric))
+    for name in ("12.tif", "told.tif"):
+        with pytest.raises(Problem, match=rf"{name}: at most 14 of its 16 bits are used"):
+            read(tmp_path / name)
+    assert read(tmp_path / "16.tif").shape == (1, 28, 28)
+
+
+def test_16_bits_of_colours_that_are_stored_one_after_the_other_are_refused(tmp_path: Path) -> None:
+    content = raw_tiff(np.repeat((GREYS * 257).astype("<u2")[:, :, None], 3, axis=2), 2)
+    content = content.replace(struct.pack("<HHII", 339, 4, 1, 1), struct.pack("<HHII", 284, 4, 1, 2))
+    (tmp_path / "a.tif").write_bytes(content)
+    with pytest.raises(Problem, match=r"a\.tif: its colours are stored one after the other in 16 bits; save"):
+        read(tmp_path / "a.tif")
+
+
 def test_colours_of_16_bits_are_read_by_their_upper_8(tmp_path: Path) -> None:
     rows = [(row.astype(int) * 257).astype(">u2").tobytes() for row in colour_picture().reshape(32, -1)]
     (tmp_path / "a.png").write_bytes(raw_png((32, 32), 16, 2, rows))
@@ -330,8 +391,10 @@ def test_colours_of_16_bits_are_read_by_their_upper_8(tmp_path: Path) -> None:
 UNKNOWN = {
     "32-bit": ((GREYS * 257).astype("<i4"), "nothing in it says which of its numbers is white; save it in 8"),
     "unsigned-32-bit": ((GREYS * 2**24).astype("<u4"), "nothing in it says which of its numbers is white"),
+    "signed-8-bit": ((GREYS // 2).astype("i1"), "its numbers are signed, so that black is unknown; save it"),
     "signed-16-bit": ((GREYS * 128).astype("<i2"), "nothing in it says which of its numbers is white"),
     "float-to-255": (GREYS.astype("<f4"), "its numbers are not all from 0 to 1, black to white; scale them"),
+    "float-just-above-1": (GREYS.astype("<f4") / 255 * 1.002, "its numbers are not all from 0 to 1"),
     "float-below-0": (GREYS.astype("<f4") / 255 - 0.5, "its numbers are not all from 0 to 1"),
     "nan": (np.where(GREYS > 0, np.nan, 0).astype("<f4"), "its numbers are not all from 0 to 1"),
     "infinite": (np.where(GREYS > 0, np.inf, 0).astype("<f4"), "its numbers are not all from 0 to 1"),

@@ -124,3 +124,13 @@ def test_a_loss_that_is_not_finite_ends_the_training_in_one_sentence() -> None:
     message = "mnist/x: the loss is not finite in epoch 1; lower its learning-rate"
     with pytest.raises(Problem, match=message):
         fit(task(module, lambda *_: module.weight.sum() * torch.inf, name="mnist/x"))
+
+
+def test_weights_that_the_last_step_spoilt_end_the_training_too() -> None:
+    module = nn.Linear(1, 1)
+
+    def validate(_: object) -> float:
+        return float("nan")  # the losses of the steps were finite, each before its step
+
+    with pytest.raises(Problem, match="mnist/x: the loss is not finite in epoch 1"):
+        fit(task(module, lambda *_: module.weight.sum(), validate, name="mnist/x"))

@@ -19,7 +19,6 @@ from latents.datasets import DATASETS
 from latents.device import device_of
 from latents.loop import Task
 from latents.model import build, load_model
-from latents.report import plan
 from latents.study import REFERENCE_CLASSIFIER, Run
 
 CPU = torch.device("cpu")
@@ -93,18 +92,6 @@ def test_the_flops_of_a_training_are_counted_and_leave_the_model_as_it_was(runs:
     assert flops == runs.trained("guided").facts["train_flops"] > 0
     assert same(state(model), before) and all(parameter.grad is None for parameter in model.parameters())
     assert [runs.trained(method).facts["train_flops"] for method in ("pca", "random")] == [0, 0]
-
-
-def test_the_plan_counts_the_operations_of_the_trainings_beforehand(runs: Runs) -> None:
-    chosen = runs.study.datasets["cifar10"]
-    sweeps = {method: chosen.sweeps[method] for method in ("guided", "contrastive")}
-    study = replace(runs.study, datasets={"cifar10": replace(chosen, seeds=[1], sweeps=sweeps)})
-    trained = {
-        run.method: runs.trained(run.method, run.seed, "cifar10").facts["train_flops"]
-        for run in [*study.runs(), *study.reference_classifiers().values()]
-    }
-    assert {"guided.labels.10pct", "contrastive.ablation.code-size-16"} < trained.keys()
-    assert plan.operations(study) == pytest.approx(sum(trained.values()), rel=0.001)
 
 
 # the command

@@ -107,9 +107,19 @@ def test_a_users_packages_variables_and_dates_have_no_part_in_it(
         ("openout_any", "r"),
         ("SOURCE_DATE_EPOCH", "1"),
         ("max_print_line", "20"),
+        ("error_line", "5"),
+        ("main_memory", "1"),
+        ("TFMFONTS", "/nowhere"),
+        ("PERL5OPT", "-MNoSuchModule"),
     ):
         monkeypatch.setenv(name, str(value))
     assert compiled(r"\tracingonline=0") == plain
+
+
+def test_an_error_of_bibtex_is_told_in_its_own_words(compiled, tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setitem(globals(), "REFERENCES", "@misc{known, author = {A. Author\n")
+    with pytest.raises(Problem, match=r"paper\.tex: TeX stopped \(.*---line \d+ of file refs\.bib"):
+        compiled()
 
 
 def test_what_an_earlier_build_left_has_no_part_in_it(compiled, tmp_path: Path) -> None:

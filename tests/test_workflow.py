@@ -6,6 +6,7 @@ import json
 import re
 import shutil
 import subprocess
+from pathlib import Path
 
 import pytest
 import yaml
@@ -113,6 +114,8 @@ def test_only_the_rule_evaluate_and_the_benchmark_pass_final_and_so_read_the_tes
         ("results=refrence", "takes one value, reference"),
         ("stduy=config/demo.yaml", "was given stduy"),
         ("study=config/nowhere.yaml", "config/nowhere.yaml: no such file in"),
+        ("study=", "--config study= names a file"),
+        ("study=5", "--config study= names a file"),
     ],
 )
 def test_a_misspelt_setting_stops_before_anything_runs(settings, sentence, checkout):
@@ -120,6 +123,14 @@ def test_a_misspelt_setting_stops_before_anything_runs(settings, sentence, check
     assert done.returncode != 0
     assert sentence in done.stdout
     assert not (checkout / "data").exists()
+
+
+@pytest.mark.parametrize("value", ["~/data", "/x/{y}"])
+@pytest.mark.parametrize("name", ["LATENTS_DATA", "LATENTS_CHECKPOINTS"])
+def test_a_variable_that_is_no_plain_path_stops_before_anything_runs(name, value, clone):
+    done = run(clone, SNAKEMAKE, "--dry-run", **{name: value})
+    assert done.returncode != 0
+    assert f"{name}: {value!r} is no plain path; write it whole" in done.stdout
 
 
 def test_from_another_folder_the_message_says_where_to_run(clone, tmp_path):
@@ -132,7 +143,10 @@ def test_from_another_folder_the_message_says_where_to_run(clone, tmp_path):
         assert f"the study runs in its checkout: cd {clone} and run snakemake there" in done.stdout
 
 
-UNQUOTED = {"params.dataset", "params.script", "params.strict", "params.run"}  # options and a name, no paths
+UNQUOTED = {  # options and a name; those that hold paths are quoted in rules/common.smk
+    *("params.dataset", "params.script", "params.strict", "params.run"),
+    *("params.machine", "params.begun", "params.progress"),
+}
 
 
 def test_every_path_in_a_shell_command_is_quoted():
@@ -192,6 +206,63 @@ def test_a_cluster_is_asked_for_the_memory_and_time_that_the_committed_run_neede
         assert timings
         assert 1.1 * max(one.get("peak_memory_bytes", 0) for one in timings) < asked["mem_mb"] * 1e6
         assert 2 * max(one["seconds"] for one in timings) < asked.get("runtime", 10**6) * 60
+
+
+@pytest.mark.skipif(not (ROOT / "reference/timing").exists(), reason="reference/ holds no finished run yet")
+def test_each_rule_states_the_memory_that_the_committed_run_needed():
+    for rule in ("train", "evaluate"):
+        stated = int(
+            re.search(rf"^rule {rule}:.*?mem_mb=(\d+)", text("Snakefile"), re.MULTILINE | re.DOTALL)[1]
+        )
+        timings = [record.read_json(path) for path in (ROOT / "reference/timing").rglob(f"*.{rule}.json")]
+        assert 1.1 * max(one.get("peak_memory_bytes", 0) for one in timings) < stated * 1e6
+
+
+def test_without_a_gpu_several_jobs_run_at_once_and_with_one_one_alone(checkout):
+    printed = run(checkout, SNAKEMAKE, "--dry-run", "--cores", "8", "--config", f"study={STUDY}").stdout
+    asked = re.findall(
+        r"^rule train:.*?resources: ([^\n]*)", printed.replace("localrule", "rule"), re.M | re.S
+    )
+    here = any(Path("/dev").glob("nvidia[0-9]*"))
+    assert asked and all(f"gpu={int(here)}" in one and "mem_mb=2500" in one for one in asked)
+    forced = text(STUDY).replace("device: auto", "device: cuda")
+    (checkout / "config/forced.yaml").write_text(forced)
+    printed = planned(checkout, "--config", "study=config/forced.yaml")
+    assert "gpu=1" in printed
+    limits = yaml.safe_load(text("profiles/default/profile.yaml"))
+    assert limits["resources"] == "gpu=1"
+
+
+def test_the_first_seeds_of_all_methods_come_before_further_seeds_and_these_before_sweeps(clone):
+    printed = planned_once(clone, "--config", f"study={STUDY}")
+    jobs = re.findall(r"results/records/(\S+?)\.json, .*?priority: (\d+)", printed, re.DOTALL)
+    priorities = {name: int(priority) for name, priority in jobs}
+    study = config.read(ROOT / STUDY)
+    rank = {
+        str(one): study.dataset(one.dataset).seeds.index(one.seed) if one.variant == "main" else 10
+        for one in study.runs()
+    }
+    assert priorities.keys() == rank.keys()
+    for name, one in rank.items():
+        assert all(priorities[name] > priorities[other] for other, later in rank.items() if later > one)
+
+
+def test_with_precision_auto_the_choice_is_a_part_of_what_decides_a_run(checkout):
+    wanted = "mine/results/train/mnist/pca/seed1.json"
+    mine = text(DEMO).replace("study: demo", "study: mine").replace("folder: demo/", "folder: mine/")
+    (checkout / "config/mine.yaml").write_text(mine.replace("precision: float32", "precision: auto"))
+    command = [SNAKEMAKE, "--cores", "2", "--config", "study=config/mine.yaml", "--", wanted]
+    done = run(checkout, *command)
+    assert done.returncode == 0, done.stdout[-3000:]
+    assert counted(done.stdout) == {"data": 1, "machine": 1, "train": 1}
+    made = record.read_json(checkout / "mine/results/machine.json")
+    assert record.read_json(checkout / wanted)["precision"] == made["precision"]
+    assert "Nothing to be done" in run(checkout, *command).stdout
+    other = {"float32": "bfloat16", "bfloat16": "float32"}[made["precision"]]
+    record.write_json(checkout / "mine/results/machine.json", made | {"precision": other})
+    done = run(checkout, *command)
+    assert counted(done.stdout) == {"train": 1}
+    assert record.read_json(checkout / wanted)["precision"] == other
 
 
 # -- Snakemake's report, of a made-up finished run: every output is there, a few bytes each

@@ -10,12 +10,19 @@ from typing import Any
 
 import msgspec
 
+from latents import record
 from latents.cli import Problem
 from latents.datasets import DATASETS
 from latents.methods import METHODS
 from latents.plain import converted, load_yaml, parse
 from latents.settings import Name
 from latents.study import SHOWN, DatasetSettings, Study, Sweep
+
+# folders that are not a study's
+OWN = {"archive", "config", "data", "docs", "figures", "from-reference", "paper", "profiles", "reference"}
+OWN |= {"logs", "results", "rules", "src", "tests", ".ci", ".git", ".github", ".snakemake", ".venv"}
+# what a note cannot hold: all but Latin letters, their punctuation and the signs that TeX's text fonts have
+PRINTED = r"[^ -~\u00a1-\u00ac\u00ae-\u017f\u2013\u2014\u2018-\u201a\u201c-\u201e\u2020-\u2022\u2026]"
 
 
 def read(path: str | Path) -> Study:
@@ -26,7 +33,9 @@ def read(path: str | Path) -> Study:
     content = load_yaml(path)
     beside = content.pop("sweeps", None) if isinstance(content, dict) else None
     if beside is not None:
-        file = Path(path).parent / str(beside)
+        if not isinstance(beside, str) or not beside:
+            raise Problem(f"{path}: sweeps: {beside!r} is not the name of a file; name one beside this file")
+        file = Path(path).parent / beside
         datasets = content.get("datasets")
         for name, sweeps in parse(file, dict[str, dict[str, dict[Name, Sweep]]]).items():
             if not isinstance(datasets, dict) or not isinstance(datasets.get(name), dict):
@@ -37,6 +46,20 @@ def read(path: str | Path) -> Study:
                 )
             datasets[name]["sweeps"] = msgspec.to_builtins(sweeps)
     return from_plain(path, content)
+
+
+def settled(study: Study, machine: str | Path | None) -> Study:
+    """The study, its precision `auto` replaced by what `latents.machine` chose. Raises Problem."""
+    if study.precision != "auto":
+        return study
+    if machine is None:
+        raise Problem(
+            "precision: auto needs --machine, a file of latents.machine; or set float32 or bfloat16"
+        )
+    chosen = record.read_json(machine).get("precision")
+    if chosen not in ("float32", "bfloat16"):
+        raise Problem(f"{machine}: names no precision; {record.again(machine)}")
+    return msgspec.structs.replace(study, precision=chosen)
 
 
 def from_plain(path: str | Path, content: Any) -> Study:
@@ -90,13 +113,17 @@ def check_places(path: str | Path, study: Study) -> None:
             f"{path}: folder: '' is that of the study named study, whose results would be overwritten; "
             f"give one of its own, like {study.study}/"
         )
-    if {"..", "."} & set(folder.split("/")) or re.search(r"[{}~*?\\\x00-\x1f\x7f]|//", folder):
+    if {"..", "."} & set(folder.split("/")) or re.search(r"[{}<>~*?\\\x00-\x1f\x7f]|//|^-|^/$", folder):
         raise Problem(
             f"{path}: folder: {folder!r} has a part that is no plain name; "
-            "use names without . and .. and without any of { } ~ * ? and \\"
+            "use names without . and .. and a - in front, and without any of { } < > ~ * ? and \\"
         )
-    if re.search(r"[\x00-\x1f\x7f]", study.note):
+    if not folder.startswith("/") and folder.partition("/")[0] in OWN:
+        raise Problem(f"{path}: folder: {folder!r} is a folder of the project; give another, like mine/")
+    if not study.note.isprintable():
         raise Problem(f"{path}: note: {study.note!r} is more than one line; write it as one")
+    if odd := re.search(PRINTED, study.note):
+        raise Problem(f"{path}: note: TeX's fonts have no {odd.group()!r}; write it with Latin letters")
 
 
 def check(place: str, name: str, dataset: DatasetSettings, study: Study) -> None:
@@ -148,6 +175,10 @@ def check_measurement(path: str | Path, study: Study) -> None:
     settings, place = study.measurement, f"{path}: measurement"
     for name, dataset in study.datasets.items():
         points = min(settings.tsne_points, dataset.test)
+        if 3 * min(settings.tsne_perplexity, points / 3) < 1:
+            raise Problem(
+                f"{place}.tsne-perplexity: {settings.tsne_perplexity:g} leaves no neighbour; take 5 to 50"
+            )
         if settings.tsne_neighbours >= points / 2:
             raise Problem(
                 f"{place}.tsne-neighbours: {settings.tsne_neighbours} is not less than half of the {points} "

@@ -94,6 +94,8 @@ def pins(study: Study, dataset: str) -> dict[str, str]:
     if study.source == "download":
         return published
     manifest = Path(study.data) / f"{dataset}.json"
+    if not manifest.exists():
+        raise Problem(f"{manifest}: missing; {spec.ANEW}")
     files = record.read_json(manifest).get("files")
     if not isinstance(files, dict) or set(files) != set(published):
         raise Problem(

@@ -49,7 +49,9 @@ def npz(**arrays: np.ndarray) -> bytes:
 
 
 def check_output(out: str, inputs: Sequence[str]) -> None:
-    """Raise Problem if `out` is one of the files that are read."""
+    """Raise Problem if `out` is a folder, a device or one of the files that are read."""
+    if os.path.exists(out) and not os.path.isfile(out):
+        raise Problem(f"{images.shown(out)}: is not a regular file; give another --out")
     for path in inputs:
         if os.path.exists(out) and os.path.exists(path) and os.path.samefile(out, path):
             raise Problem(f"{images.shown(path)}: is read, and --out would overwrite it; give another --out")
@@ -61,12 +63,20 @@ def main() -> None:
     parser.add_argument("--images", nargs="+", required=True, help="image files, such as PNG, JPEG or TIFF")
     parser.add_argument("--invert", action="store_true", help="MNIST: they are black on white")
     options = parser.parse_args()
+    for name, given in vars(options).items():
+        if given == "" or (name == "images" and "" in given):
+            raise Problem(f"--{name}: an empty path; give the path of a file")
     check_output(options.out, [*options.images, options.weights, options.config])
     study = config.read(options.config)
-    model, run, _ = load_model(options.weights, study)
+    model, run, training = load_model(options.weights, study)
     device = device_of(study)
     found = torch.from_numpy(images.read(options.images, run.dataset, invert=options.invert))
-    codes = encode(model.to(device).eval().encoder, found.to(device), study.precision)
+    codes = encode(model.to(device).eval().encoder, found.to(device), training["precision"])
+    if not torch.isfinite(codes).all():
+        raise Problem(
+            f"{images.shown(options.weights)}: gives codes that are not finite numbers; "
+            "restore it from a copy, or train it again"
+        )
     record.write_bytes(options.out, npz(codes=codes.cpu().numpy(), names=np.array(options.images)))
 
 

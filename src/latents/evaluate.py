@@ -147,8 +147,9 @@ def main() -> None:
     parser.add_argument(
         "--final", action="store_true", help="read the test split; set by the study's own rule alone"
     )
+    parser.add_argument("--machine", type=Path, help="the file of latents.machine; for precision: auto")
     options = parser.parse_args()
-    study = config.read(options.config)
+    study = config.settled(config.read(options.config), options.machine)
     run = Run(options.dataset, options.method, options.seed)
     model, classifier, trained = checked_models(study, options, run)
     facts, files, seconds = evaluate(study, run, model, classifier, final=options.final)

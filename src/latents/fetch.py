@@ -63,7 +63,7 @@ def provide(archive: Archive, lacking: Hashes, sources: Sequence[str], root: Pat
     """Put the lacking files below root, from what is there or else from a download; see `unpack`."""
     for path in (root / name for name in lacking):
         if os.path.lexists(path):
-            kept = f"it will be kept as {spare(path).name}, and the published one put in its place"
+            kept = f"once the published one is here, this one is kept as {spare(path).name}"
             print(f"{path}: not the published file; {kept}", file=sys.stderr)
     for path in candidates(archive, root):
         unpack(path, lacking, root)

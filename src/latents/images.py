@@ -23,7 +23,9 @@ from latents.datasets.spec import DatasetSpec
 GREY = 128  # behind transparent pixels: no cut-out vanishes in it, be it black or white
 SLENDER = 20  # an image this many times as long as wide shows nothing once it is square
 FLAT = 16  # grey levels: an image with fewer between its darkest and its brightest is as good as empty
-BITS, PHOTOMETRIC, LARGEST = 258, 262, 281  # tags of a TIFF
+BITS, PHOTOMETRIC, LARGEST, SAMPLE = 258, 262, 281, 339  # tags of a TIFF
+SIGNED = 2  # as SAMPLE, the kind of its numbers
+ROUNDING = 1e-3  # floats beyond black or white by this much are what resizing leaves
 WHITES = [2**bits - 1 for bits in range(8, 17)]  # as a TIFF's largest number; another is just its brightest
 GREYS = {"L;2": 85, "L;4": 17}  # a PNG's transparent grey, which Pillow does not scale with the pixels
 
@@ -78,7 +80,8 @@ def read_image(path: str, dataset: str, *, invert: bool = False) -> np.ndarray:
         check_file(Path(path))
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # Pillow's, of metadata and of size
-            with Image.open(path) as image:
+            # not by path: Pillow would map the file into memory, in which it scrambles a turned TIFF
+            with open(path, "rb") as file, Image.open(file) as image:
                 return pixels(image, DATASETS[dataset], invert)
     except Exception as error:  # a broken image can raise almost anything
         raise Problem(f"{shown(path)}: {reason(error)}") from None
@@ -137,8 +140,14 @@ def eight_bit(image: ImageFile, raw: str) -> Image.Image:
         if key is not None:
             grey.putalpha(Image.fromarray(np.where(values == key, 0, 255).astype(np.uint8)))
         return grey
-    if raw.startswith(("RGB", "LA")) and ";16" in raw and image.format != "PPM":
-        check_bits(256 * max(high for _, high in image.getextrema()))
+    bits, sample = tag(image, BITS), tag(image, SAMPLE)
+    if sample == SIGNED:
+        raise Unfit("its numbers are signed, so that black is unknown; save it in 8 bits without sign")
+    if bits > 8 and ";16" not in raw:  # each colour by itself, of which Pillow reads bytes as pixels
+        raise Unfit("its colours are stored one after the other in 16 bits; save it in 8 bits")
+    if raw.startswith(("RGB", "LA", "CMYK")) and ";16" in raw and image.format != "PPM":
+        ranges = zip(image.getbands(), image.getextrema(), strict=True)
+        check_bits(256 * max(high for band, (_, high) in ranges if band != "A"))
     if key is not None and raw in GREYS:
         image.info["transparency"] = key * GREYS[raw]
     if key is not None and raw.startswith("RGB;16"):
@@ -147,10 +156,14 @@ def eight_bit(image: ImageFile, raw: str) -> Image.Image:
     return image.convert(steps[image.mode]) if image.mode in steps else image
 
 
+def tag(image: ImageFile, number: int) -> int:
+    """The largest number in a tag of a TIFF; -1 without it, and in other files."""
+    return int(np.max(getattr(image, "tag_v2", {}).get(number, -1)))
+
+
 def scaled(values: np.ndarray, image: ImageFile) -> np.ndarray:
     """uint8 [h, w] of the floats or long numbers [h, w] of a file. Raises Unfit if white is not known."""
-    tags = getattr(image, "tag_v2", {})
-    bits, photometric, largest = (int(np.max(tags.get(tag, -1))) for tag in (BITS, PHOTOMETRIC, LARGEST))
+    bits, photometric, largest = (tag(image, number) for number in (BITS, PHOTOMETRIC, LARGEST))
     if image.mode == "F":
         white = 1
     elif bits == 12 or largest in WHITES:
@@ -159,11 +172,12 @@ def scaled(values: np.ndarray, image: ImageFile) -> np.ndarray:
         white = 2**16 - 1
     else:
         raise Unfit("nothing in it says which of its numbers is white; save it in 8 bits")
-    if not (values.min() >= 0 and values.max() <= white):  # NaN is not
+    beyond = ROUNDING if white == 1 else 0
+    if not (values.min() >= -beyond and values.max() <= white + beyond):  # NaN is not
         raise Unfit(f"its numbers are not all from 0 to {white:,}, black to white; scale them to this range")
     if white == 2**16 - 1 and image.format != "PPM":  # which always says its white
         check_bits(int(values.max()))
-    grey = np.rint(values * 255) if white == 1 else values.astype(np.uint32) * 255 // white
+    grey = np.rint(values.clip(0, 1) * 255) if white == 1 else values.astype(np.uint32) * 255 // white
     return (255 - grey if photometric == 0 else grey).astype(np.uint8)  # Pillow heeds it in 8 bits alone
 
 

@@ -153,17 +153,18 @@ def step(
 
 def end_epoch(task: Task, progress: Progress, epoch: int, rate: float, *, print_line: bool) -> None:
     """Add a line to the curve if one is due. Raises Problem if the loss is not finite."""
-    mean = progress.mean_loss
-    if not np.isfinite(mean):
+    mean, validation = progress.mean_loss, 0.0
+    if task.ends_line(epoch):
+        task.module.eval()
+        with torch.inference_mode():
+            validation = task.validate(generator(task.device, task.seed, 0, 1))
+    if not np.isfinite([mean, validation]).all():  # the last step may have spoilt the weights alone
         raise Problem(
             f"{task.name}: the loss is not finite in epoch {epoch + 1}; "
             "lower its learning-rate in the configuration"
         )
     if not task.ends_line(epoch):
         return
-    task.module.eval()
-    with torch.inference_mode():
-        validation = task.validate(generator(task.device, task.seed, 0, 1))
     progress.curve.append((epoch + 1, progress.step, mean, validation, rate))
     progress.total.zero_()
     if print_line:

@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -21,6 +22,8 @@ from latents.plain import differing
 from latents.settings import Widths
 from latents.study import REFERENCE_CLASSIFIER, Run, Study
 
+# keys of a run's settings that say how and where it is trained, not what its networks are
+ELSEWHERE = r"seed|source|device|precision|threads|split|method\.(optimisation|augmentation|corruption|label)"
 FITTED_ON = 5000  # training images that standardisation and whitening are fitted on
 
 
@@ -141,7 +144,8 @@ def load_model(path: str | Path, study: Study) -> tuple[Model, Run, dict[str, An
     except Problem as problem:
         raise Problem(f"{path}: weights of {run}: {problem}; use the configuration that made them") from None
     except RuntimeError:
-        keys = ", ".join(differing(training, study.training(run))) or "the version of the source"
+        found = [key for key in differing(training, study.training(run)) if not re.match(ELSEWHERE, key)]
+        keys = ", ".join(found) or "the version of the source"
         raise Problem(
             f"{path}: made for other networks (differing: {keys}); "
             "use the configuration and the version that made them"

@@ -15,9 +15,9 @@ Settings = TypeVar("Settings")
 
 
 class Loader(yaml.SafeLoader):
-    """YAML in which repeated keys of a mapping, infinity and NaN are errors, and 1e-3 is a number.
+    """YAML in which 1e-3 is a number, and repeated keys, infinity, NaN, 010 and 1:30 are errors.
 
-    PyYAML would take the last value of a repeated key.
+    PyYAML would take the last value of a repeated key, 8 and 90.
     """
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
@@ -31,15 +31,23 @@ class Loader(yaml.SafeLoader):
             seen.add(key.value)
         return super().construct_mapping(node, deep)
 
+    def construct_yaml_int(self, node: yaml.ScalarNode) -> int:
+        if re.match(r"[-+]?0[0-9_]|.*:", node.value):
+            raise yaml.constructor.ConstructorError(
+                None, None, f"{node.value} could be read as octal or in base 60", node.start_mark
+            )
+        return super().construct_yaml_int(node)
+
     def construct_yaml_float(self, node: yaml.ScalarNode) -> float:
         value = super().construct_yaml_float(node)
-        if not math.isfinite(value):
+        if not math.isfinite(value) or ":" in node.value:
             raise yaml.constructor.ConstructorError(
-                None, None, f"{node.value} is not a finite number", node.start_mark
+                None, None, f"{node.value} is not a finite decimal number", node.start_mark
             )
         return value
 
 
+Loader.add_constructor("tag:yaml.org,2002:int", Loader.construct_yaml_int)
 Loader.add_constructor("tag:yaml.org,2002:float", Loader.construct_yaml_float)
 
 # YAML 1.1, which PyYAML reads, requires a point and a sign in floats; users write 1e-3 and 1E5 as in YAML 1.2

@@ -8,6 +8,7 @@ import csv
 import hashlib
 import io
 import json
+import math
 import os
 import platform
 import secrets
@@ -28,6 +29,8 @@ ROOT = Path(__file__).resolve().parents[2]  # the checkout
 def write_bytes(path: str | Path, content: bytes) -> None:
     """Write a file atomically; folders are created as needed. Raises Problem if writing fails."""
     path = Path(path)
+    if path.exists() and not path.is_file():
+        raise Problem(f"{path}: is not a regular file; name another place")
     partial = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -85,7 +88,7 @@ def read_json(path: str | Path) -> dict[str, Any]:
     Raises Problem if it is missing, broken, changed or of another format version.
     """
     try:
-        content = json.loads(Path(path).read_bytes(), parse_constant=refuse_constant)
+        content = json.loads(Path(path).read_bytes(), parse_constant=refuse_constant, parse_float=finite)
     except FileNotFoundError:
         raise Problem(f"{path}: missing; {again(path)}") from None
     except OSError as error:
@@ -106,6 +109,13 @@ def refuse_constant(name: str) -> None:
     raise ValueError(f"it holds {name}, which is not a number")
 
 
+def finite(text: str) -> float:
+    """A number of a record. Raises ValueError where it is beyond the range of floats."""
+    if not math.isfinite(value := float(text)):
+        raise ValueError(f"it holds {text}, which is beyond the range of numbers")
+    return value
+
+
 def again(path: str | Path) -> str:
     """What to do about a result that is missing or broken: which step makes it, or how to restore it."""
     inside = Path(os.path.abspath(path))
@@ -116,7 +126,7 @@ def again(path: str | Path) -> str:
         if name.startswith("archive/"):
             return "restore it from a copy, or delete its run's files in archive/ and run again"
     if not inside.exists():
-        return f"run the step that makes it (snakemake {path})"
+        return "run snakemake again, with the same --config: it makes what is missing"
     return "delete it and run again, its step will be repeated"
 
 
@@ -140,7 +150,7 @@ def source_sha256() -> str:
     The data have hashes of their own.
     """
     core = ROOT / "src/latents"
-    apart = ("cli.py", "fetch.py", "images.py", "standin.py")
+    apart = ("cli.py", "fetch.py", "images.py", "machine.py", "standin.py")
     modules = [path for path in core.glob("*.py") if path.name not in apart]
     modules += [path for folder in ("methods", "datasets") for path in (core / folder).glob("*.py")]
     return tree_sha256([*modules, ROOT / "requirements.lock"])

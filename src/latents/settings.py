@@ -20,7 +20,8 @@ NonNegative = Annotated[float, Meta(ge=0)]
 Threads = Annotated[int, Meta(ge=1, le=1024)]
 Seed = Annotated[int, Meta(ge=0, lt=2**32)]  # the range of NumPy's and scikit-learn's generators
 Seeds = Annotated[list[Seed], Meta(min_length=1)]
-Widths = tuple[Positive, Positive, Positive]
+Width = Annotated[int, Meta(ge=1, le=2**14)]
+Widths = tuple[Width, Width, Width]
 Name = Annotated[str, Meta(pattern="^[a-z0-9][a-z0-9-]*$")]  # of a sweep; part of file names
 Variant = Annotated[str, Meta(pattern="^[a-z0-9][a-z0-9.-]*$")]  # of a variant; may contain decimal points
 

@@ -56,7 +56,7 @@ class Run(NamedTuple):
     @classmethod
     def parse(cls, text: str) -> Self:
         """The run with the path `text`. Raises Problem if it is not such a path."""
-        if not (found := re.fullmatch(r"([^/]+)/([^/]+)/seed(0|[1-9][0-9]*)", text)):
+        if not (found := re.fullmatch(r"([^/]+)/([^/]+)/seed(0|[1-9][0-9]{0,9})", text)):
             raise Problem(f"{text}: not a run; write <data set>/<method>/seed<k>, like mnist/guided/seed1")
         return cls(found[1], found[2], int(found[3]))
 
@@ -87,7 +87,7 @@ class DatasetSettings(Strict, frozen=True):
     sweeps: dict[str, dict[Name, Sweep]] = msgspec.field(default_factory=dict)
 
 
-class Study(Strict, frozen=True):
+class Study(Strict, frozen=True, kw_only=True):
     """A whole study, as returned by `read`.
 
     `study` is its name, part of paths. `folder` is where its outputs go, relative to the checkout: '' for the
@@ -99,7 +99,7 @@ class Study(Strict, frozen=True):
     note: str  # printed on every page and figure; '' for none
     source: Literal["download", "stand-in"]
     device: Literal["auto", "cpu", "cuda"]
-    precision: Literal["float32", "bfloat16"]
+    precision: Literal["auto", "float32", "bfloat16"] = "auto"  # auto: chosen by latents.machine
     threads: Threads
     encoder: Encoder
     probe: ProbeSettings

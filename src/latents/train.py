@@ -196,8 +196,9 @@ def main() -> None:
     parser = cli.parser(
         __doc__, "config", "dataset", "method", "seed", paths=("out", "record", "curve", "timing")
     )
+    parser.add_argument("--machine", type=Path, help="the file of latents.machine; for precision: auto")
     options = parser.parse_args()
-    study = config.read(options.config)
+    study = config.settled(config.read(options.config), options.machine)
     run = Run(options.dataset, options.method, options.seed)
     checkpoint = options.out.with_suffix(".checkpoint")
     trained = train(study, run, checkpoint)

@@ -88,6 +88,7 @@ def report(found: dict[str, Any], targets: dict[str, Target]) -> str:
 def main() -> None:
     parser = cli.parser(__doc__, "config", "bench", paths=("reference", "out"))
     parser.add_argument("--final", action="store_true", help="read the test split at the sprint's end")
+    parser.add_argument("--machine", type=Path, help="the file of latents.machine; for precision: auto")
     options = parser.parse_args()
     bench, reference, out = settings.read(options.bench), options.reference.resolve(), options.out
     if not reference.is_dir():
@@ -96,7 +97,7 @@ def main() -> None:
         )
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
-        paths = configurations(options.bench, bench, options.config, folder)
+        paths = configurations(options.bench, bench, options.config, options.machine, folder)
         study = config.read(paths["changes"])
         unfinished = Unfinished(out.with_suffix(".unfinished.json"), header(bench, study))
         commands = {

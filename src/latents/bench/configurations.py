@@ -14,12 +14,13 @@ from latents.plain import merge
 from latents.study import Study
 
 
-def configurations(file: str, bench: Bench, study: str, folder: Path) -> dict[str, str]:
+def configurations(file: str, bench: Bench, study: str, machine: Path | None, folder: Path) -> dict[str, str]:
     """Write every configuration to the folder; key of the benchmark's `file` that asks for it -> path.
 
+    `machine` is the file of latents.machine, for a study with `precision: auto`.
     Raises Problem where one of them cannot be measured; for that the largest numbers of images are loaded.
     """
-    plain = merge(msgspec.to_builtins(config.read(study)), bench.changes)
+    plain = merge(msgspec.to_builtins(config.settled(config.read(study), machine)), bench.changes)
     check(study, config.from_plain(f"{file}: changes", plain))
     paths = {}
     for number, (key, content) in enumerate(wanted(bench, plain).items()):

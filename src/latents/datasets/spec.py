@@ -60,17 +60,17 @@ class DatasetSpec:
         return {name: sha256 for archive in self.archives for name, sha256 in archive.files.items()}
 
 
+ANEW = "run again with `--forcerun data` behind the command, and the data will be put in place anew"
 Content = tuple[Path, bytes]  # of a file; the path is for messages
 
 
 def checked(root: Path, name: str, sha256: str) -> Content:
     """Read a file below root and check its SHA-256. Raises Problem."""
-    mend = "run again with `--forcerun data` behind the command, and the data will be put in place anew"
     path = root / name
     try:
         content = path.read_bytes()
     except OSError as error:
-        raise Problem(f"{path}: cannot be read ({error.strerror}); {mend}") from None
+        raise Problem(f"{path}: cannot be read ({error.strerror}); {ANEW}") from None
     if record.sha256(content) != sha256:
-        raise Problem(f"{path}: corrupt or truncated ({len(content)} bytes, the wrong SHA-256); {mend}")
+        raise Problem(f"{path}: corrupt or truncated ({len(content)} bytes, the wrong SHA-256); {ANEW}")
     return path, content

@@ -4,8 +4,8 @@ machine.
     python -m latents.report.archive --config config/study.yaml --out archive
 
 copies the light results of every finished run (all but weights and codes, some 0.6 MB) from the study's
-results/ to archive/<study>/. The workflow takes a run from there instead of training it, where
-configuration, data and source are still the same.
+results/ to archive/<study>/, with the precision that the study keeps to (machine.json). The workflow takes a
+run from there instead of training it, where configuration, data and source are still the same.
 """
 
 from collections.abc import Iterable
@@ -118,8 +118,10 @@ def main() -> None:
     options = cli.parser(__doc__, "config", paths=("out",)).parse_args()
     study = config.read(options.config)
     results, out = Path(f"{study.folder}results"), options.out / study.study
+    machine = ["machine.json"] if study.precision == "auto" else []
+    study = config.settled(study, results / "machine.json")
     runs = finished(study, results)
-    for name in (name for run in runs for name in files(study, run)):
+    for name in [*machine, *(name for run in runs for name in files(study, run))]:
         content = (results / name).read_bytes()
         if not (out / name).is_file() or (out / name).read_bytes() != content:
             record.write_bytes(out / name, content)

@@ -1,31 +1,30 @@
 """What a study will cost, before it is started: jobs, operations, hours, disk and download.
 
-    python -m latents.report.plan --config config/study.yaml [--nodes 8]
+    python -m latents.report.plan --config config/study.yaml [--cores 8] [--nodes 8]
 
-Hours are those that the committed run took (reference/timing). A job counts as recorded where one with
-the same settings, at any seed, was timed there; the others are named, not guessed. With --nodes: how long
-the recorded jobs take on that many nodes of the recorded kind. Takes some ten seconds: operations are
-counted on a few random images for each kind of training.
+Hours are a forecast for this machine (latents.report.forecast) from results/machine.json, which is made if it
+is missing, in half a minute. Of a study under way they are what is left. With --nodes: how long it takes on
+that many nodes like this one.
 """
 
+import os
 import shutil
-from math import ceil
+import sys
+from argparse import Namespace
 from pathlib import Path
-from statistics import fmean
-from typing import Any
-
-import msgspec
 
 from latents import cli, config, record
 from latents.cli import Problem
 from latents.datasets import DATASETS
+from latents.report import forecast
 from latents.report.figures import figure_targets
+from latents.report.forecast import Machine
+from latents.report.read import read_record
 from latents.report.schedule import Job, Seconds, on_nodes
 from latents.settings import CODE_SIZE
-from latents.study import Run, Study
+from latents.study import Study
 
-NAMED = 6  # runs without a time, at most
-FEW = 4  # images to count operations on
+JOB = 2.7e9  # bytes of memory of a job, at most, as recorded
 GB, MB, PETA = 1e9, 1e6, 1e15
 
 
@@ -34,6 +33,7 @@ def jobs(study: Study) -> dict[str, int]:
     n, runs = len(study.datasets), len(study.runs())
     return {
         "data": n,
+        **({"machine": 1} if study.precision == "auto" else {}),
         "train": runs + n,
         "evaluate": runs,
         "tsne": n * len(study.methods),
@@ -48,92 +48,44 @@ def jobs(study: Study) -> dict[str, int]:
     }
 
 
-def without_seed(settings: dict[str, Any]) -> dict[str, Any]:
-    """Plain settings as they stand in a record, the seed left out."""
-    plain = msgspec.json.decode(msgspec.json.encode(settings))
-    return {key: value for key, value in plain.items() if key != "seed"}
+def machine_of(study: Study, path: Path) -> Machine:
+    """What this machine can do, as the study's first job writes it; made here if it is missing."""
+    if not path.exists():
+        from latents.machine import choose, describe  # here: nothing else of the report needs torch
+
+        print("timing this machine, half a minute ...", file=sys.stderr)
+        made = describe(study)
+        record.write_json(path, made | choose(study, made["rates"], None))
+    return read_record(path, Machine)
 
 
-def recorded(study: Study, reference: Path) -> tuple[Seconds, set[str]]:
-    """Seconds of every training and evaluation (None where none such was timed), and the machines."""
-    measured = study.runs()
-    trained = [*measured, *study.reference_classifiers().values()]
-    steps = (("train", "train", study.training, trained), ("evaluate", "records", study.measuring, measured))
-    seconds: Seconds = {}
-    machines = set()
-    for step, folder, settings, runs in steps:
-        for run in runs:
-            wanted, times = without_seed(settings(run)), []
-            for path in sorted((reference / folder / run.dataset / run.method).glob("seed*.json")):
-                found = record.read_json(path)
-                if without_seed(found["config"]) != wanted:
-                    continue
-                timing = reference / "timing" / run.dataset / run.method / f"{path.stem}.{step}.json"
-                times.append(record.read_json(timing)["seconds"])
-                machines.add(f"{found['processor']}, {found['device']}, {found['threads']} threads")
-            seconds[Job(step, run)] = fmean(times) if times else None
-    return seconds, machines
-
-
-def hours(seconds: Seconds, machines: set[str]) -> list[str]:
-    """Lines on time: the sum of what was recorded, its longest job, and how many jobs are missing in it."""
-    known = {job: value for job, value in seconds.items() if value is not None}
-    if not known:
-        return ["not known: no job of these settings is in reference/timing"]
-    steps = {
-        step: sum(value for job, value in known.items() if job.step == step) for step in ("train", "evaluate")
+def hours(study: Study, seconds: Seconds, machine: Machine, options: Namespace) -> list[str]:
+    """Lines on time: how long it takes on all cores, the sum by step, the longest job, what is done."""
+    finished = forecast.done(study, Path(f"{study.folder}results"))
+    left = {job: spent for job, spent in seconds.items() if job not in finished}
+    at_once = forecast.workers(study, machine, options.cores)
+    total = {
+        step: sum(one for job, one in left.items() if job.step == step) for step in ("train", "evaluate")
     }
-    parts = ", ".join(f"{value / 3600:.2f} {step}" for step, value in steps.items())
-    step, run = max(known, key=known.__getitem__)
-    longest = f"{known[Job(step, run)] / 60:.0f} min ({step} {run.dataset}/{run.method})"
-    lines = [
-        f"{sum(known.values()) / 3600:.2f} ({parts}), one job after the other, as recorded on",
-        *sorted(machines),
-        f"longest job: {longest}; t-SNE, figures and paper take minutes more",
-    ]
-    missing = {f"{job.run.dataset}/{job.run.method}" for job, value in seconds.items() if value is None}
-    if missing:
-        names = sorted(missing, key=lambda name: ("." in name, name))
-        more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
-        lines.append(
-            f"not recorded, and not counted: {len(seconds) - len(known)} of {len(seconds)} jobs "
-            f"(of {', '.join(names[:NAMED])}{more})"
-        )
-    return lines
+    parts = ", ".join(f"{one / 3600:.2f} {step}" for step, one in total.items())
+    spent = forecast.elapsed(study, record.ROOT / "reference", left.items(), at_once)
+    precision = machine["precision"] if study.precision == "auto" else study.precision
+    where = f"{machine['processor']}, {machine['device']}, {study.threads} threads, {precision}"
+    alone = f"{sum(total.values()) / 3600:.2f} one after the other ({parts})"
+    lines = [f"{spent:.2f} with {at_once} jobs at once, {alone}"]
+    if left:
+        step, run = max(left, key=left.__getitem__)
+        lines.append(f"longest job: {left[Job(step, run)] / 60:.0f} min ({step} {run.dataset}/{run.method})")
+    if finished:
+        lines.append(f"done before: {len(finished)} of {len(seconds)} trainings and evaluations")
+    return [*lines, f"forecast for {where}; t-SNE, figures and paper are in the first number"]
 
 
-def operations(study: Study) -> float:
-    """FLOPs of all trainings, forward and backward, without the optimiser's.
-
-    Counted over FEW random images for each method and variant, and scaled.
-    """
-    total, counted = 0.0, {}
-    for run in [*study.runs(), *study.reference_classifiers().values()]:
-        if (run.dataset, run.method) not in counted:
-            counted[run.dataset, run.method] = operations_of(study, run)
-        total += counted[run.dataset, run.method]
-    return total
-
-
-def operations_of(study: Study, run: Run) -> float:
-    """FLOPs of one training; 0 where nothing is trained."""
-    settings, spec = study.settings(run.dataset, run.method), DATASETS[run.dataset]
-    if settings.optimisation is None:
-        return 0.0
-    import torch  # here: nothing else that the report does needs it
-    from torch.utils.flop_counter import FlopCounterMode
-
-    from latents.model import build
-
-    (height, width, channels), classes = spec.shape, len(spec.classes)
-    images, labels = torch.rand(FEW, channels, height, width), torch.arange(FEW)
-    with FlopCounterMode(display=False) as counter:
-        model = build(study, run)
-        model.objective(model.views(images, torch.Generator()), labels).backward()
-    # a share of the labels is rounded up in each class
-    items = classes * ceil(study.dataset(run.dataset).train * settings.labels / classes)
-    batch = min(settings.optimisation.batch_size, items)
-    return counter.get_total_flops() / FEW * (items // batch * batch) * settings.optimisation.epochs
+def memory(study: Study, machine: Machine, cores: int) -> str:
+    """What the jobs need at once, and what is here."""
+    here = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    at_once = forecast.workers(study, machine, cores)
+    return f"{at_once * JOB / GB:.1f} GB for {at_once} jobs at once; {here / GB:.0f} GB are here"
 
 
 def disk(study: Study) -> str:
@@ -170,19 +122,23 @@ def download(study: Study) -> str:
 @cli.command
 def main() -> None:
     parser = cli.parser(__doc__, "config")
+    parser.add_argument("--cores", type=int, default=len(os.sched_getaffinity(0)), help="of a machine")
     parser.add_argument("--nodes", type=int, help="also: how long on 1, 2, 4 ... up to this many nodes")
     options = parser.parse_args()
     if options.nodes is not None and options.nodes < 1:
         raise Problem(f"--nodes {options.nodes}: not a number of machines; give 1 or more")
     study, reference = config.read(options.config), record.ROOT / "reference"
-    kinds = jobs(study)
-    seconds, machines = recorded(study, reference)
-    work = f"{operations(study) / PETA:.3g} PFLOP of training, counted; without the optimiser, and measuring"
+    kinds, machine = jobs(study), machine_of(study, Path(f"{study.folder}results/machine.json"))
+    seconds = forecast.forecast(study, machine, reference)
+    trainings = [job.run for job in seconds if job.step == "train"]
+    operations = sum(machine["operations"][f"{run.dataset}/{run.method}"] for run in trainings)
+    work = f"{operations / PETA:.3g} PFLOP of training, counted; without the optimiser, and measuring"
     facts = {
         "study": [options.config],
         "jobs": [f"{sum(kinds.values())} ({', '.join(f'{n} {kind}' for kind, n in kinds.items())})"],
         "work": [work],
-        "hours": hours(seconds, machines),
+        "hours": hours(study, seconds, machine, options),
+        "memory": [memory(study, machine, options.cores)],
         "disk": [disk(study)],
         "download": [download(study)],
     }

@@ -9,7 +9,7 @@ from tabulate import tabulate
 from latents.datasets import DATASETS
 from latents.methods import METHODS
 from latents.metrics import PROBES, metric
-from latents.report import plan, schedule, speed, summarize
+from latents.report import schedule, speed, summarize
 from latents.report.facts import joined, processors, seconds
 from latents.report.summarize import Estimate, Estimates
 from latents.report.tex import half_width, rounded
@@ -83,7 +83,7 @@ def time_part(study: Study, reference: Path) -> str:
         f"On several such machines (`make plan CONFIG=reference/study.yaml NODES={NODES}`): training, "
         "measuring and t-SNE, then figures and paper, without waiting in a queue."
     )
-    nodes = schedule.on_nodes(study, reference, plan.recorded(study, reference)[0], NODES)
+    nodes = schedule.on_nodes(study, reference, schedule.recorded(study, reference), NODES)
     return "\n\n".join(["## Time", fill(took), fill(several), "\n".join(["```", *nodes, "```"])])
 
 

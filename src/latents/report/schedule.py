@@ -29,6 +29,13 @@ END = Job("end", Run("", "", 0))
 HEAD = ("nodes", "hours", "times as fast", "of each node used")
 
 
+def recorded(study: Study, results: Path) -> Seconds:
+    """The seconds of every training and evaluation of a finished study."""
+    jobs = [Job(step, run) for step in ("train", "evaluate") for run in study.runs()]
+    jobs += [Job("train", run) for run in study.reference_classifiers().values()]
+    return {job: record.read_json(results / f"timing/{job.run}.{job.step}.json")["seconds"] for job in jobs}
+
+
 def graph(study: Study, reference: Path, seconds: dict[Job, float]) -> Graph:
     """Every recorded job with what it needs; the end needs all."""
     classifiers = study.reference_classifiers()

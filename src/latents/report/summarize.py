@@ -213,7 +213,10 @@ def read_summary(path: Path) -> Estimates:
         low, high = (number(line[end]) if line[end] else None for end in ("ci95_low", "ci95_high"))
         return key, Estimate(number(line["mean"]), low, high, int(line["n"]), line["unit"])
 
-    return Estimates(read_csv(path, SUMMARY, read), path)
+    found = read_csv(path, SUMMARY, read)
+    if len(found) > len(dict(found)):
+        raise Problem(f"{path}: has two lines of one number; {again(path)}")
+    return Estimates(found, path)
 
 
 def probes_in(found: Estimates) -> list[str]:

@@ -17,10 +17,7 @@ from latents.cli import Problem
 from latents.study import Study
 
 LATEXMK = ("latexmk", "-norc", "-pdf", "-interaction=nonstopmode", "-halt-on-error")
-# of TeX, BibTeX and the search for their files: what a user has set, the paper does not depend on
-FOREIGN = re.compile(
-    r"(TEX|BIB|BST|MF|VARTEX|SELFAUTO)\w*|\w*TEXMF\w*|(FORCE_)?SOURCE_DATE_EPOCH|open(in|out)_any"
-)
+KEPT = ("PATH", "LD_LIBRARY_PATH", "TMPDIR")  # of the user's variables: TeX reads dozens of others
 LOG_WIDTH = 1000  # no line of TeX's log is broken
 # what paper.tex discusses whatever the study has; the rest of its text is conditional
 METHODS = ("pca", "random", "autoencoder", "autoencoder-plus", "guided", "contrastive", "supcon")
@@ -39,10 +36,20 @@ def source(study: Study) -> str:
 
 
 def environment(build: Path) -> dict[str, str]:
-    """The variables of a compilation: no search path, date or package folder of the user's."""
-    kept = {name: value for name, value in os.environ.items() if not FOREIGN.fullmatch(name)}
-    own = {name: str(build / "texmf") for name in ("TEXMFHOME", "TEXMFCONFIG", "TEXMFVAR")}
-    return kept | own | {"max_print_line": str(LOG_WIDTH)}
+    """The variables of a compilation: no search path, date, limit or package folder of the user's."""
+    kept = {name: os.environ[name] for name in KEPT if name in os.environ}
+    own = {name: str(build / "texmf") for name in ("HOME", "TEXMFHOME", "TEXMFCONFIG", "TEXMFVAR")}
+    return kept | own | {"LC_ALL": "C.UTF-8", "max_print_line": str(LOG_WIDTH)}
+
+
+def first_error(build: Path, name: str, printed: str) -> str:
+    """What TeX or BibTeX says of the first error, on one line; else the last line that was printed."""
+    for suffix, pattern in ((".log", r"^! .*(?:\n.*?)*?(?:^l\.\d+.*)"), (".blg", r"^.*---.*(?:\n : .*)*")):
+        path = (build / name).with_suffix(suffix)
+        text = path.read_text(encoding="latin-1") if path.exists() else ""
+        if found := re.search(pattern, text, re.MULTILINE):
+            return " ".join(found.group().split())[:400]
+    return (printed.strip().splitlines() or ["it printed nothing"])[-1]
 
 
 def holes(log: str) -> list[str]:
@@ -68,13 +75,12 @@ def typeset(tex: Path, references: Path, out: Path) -> None:
         )
     except FileNotFoundError:
         raise Problem("latexmk: not found; install TeX (make tex), then run again") from None
-    print(done.stdout.decode(errors="replace"))
-    made = build / tex.with_suffix(".log").name
-    log = made.read_text(encoding="latin-1") if made.exists() else ""
+    printed = done.stdout.decode(errors="replace")
+    print(printed)
     if done.returncode:
-        first = re.search(r"^! .*(?:\n.*?)*?(?:^l\.\d+.*)", log, re.MULTILINE)
-        said = " ".join(first.group().split())[:400] if first else "see the output above"
+        said = first_error(build, tex.name, printed)
         raise Problem(f"{tex}: TeX stopped ({said}); mend the source, or what the results lack")
+    log = (build / tex.with_suffix(".log").name).read_text(encoding="latin-1")
     if found := holes(log):
         raise Problem(f"{tex}: {', '.join(found)}; mend it there or in {references}")
     record.write_bytes(out, (build / tex.with_suffix(".pdf").name).read_bytes())

@@ -1,0 +1,187 @@
+"""What this machine is, and how fast it trains the study's methods in each precision.
+
+    python -m latents.machine --config config/study.yaml --out results/machine.json
+
+times a few training steps of every method on random images, for at most 20 seconds, and chooses the precision
+in which the whole study takes less time. A study with `precision: auto` keeps to that choice as long as the
+file is there, on other machines too. With --begun, which names such a file of the study's first part, the
+choice is that one's.
+"""
+
+import sys
+import time
+from collections.abc import Callable
+from math import ceil
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+
+from latents import cli, config, record
+from latents.datasets import DATASETS
+from latents.device import autocast, device_of, generator, to_float
+from latents.loop import Task, step
+from latents.model import build
+from latents.optimise import optimizers_for
+from latents.study import Run, Study
+
+PRECISIONS = ("float32", "bfloat16")
+LIMIT = 20.0  # seconds, for all methods and precisions together
+TURNS = 2  # timed steps of each method in each precision
+BATCH = 64  # images of a step, at most
+FEW = 4  # images to count operations on
+
+Rates = dict[str, dict[str, float]]  # data set/method -> precision -> images per second
+
+
+def kinds(study: Study) -> list[Run]:
+    """A run of every trained method on every data set, the most images first: these decide."""
+    seeds = {name: chosen.seeds[0] for name, chosen in study.datasets.items()}
+    runs = [Run(name, method, seeds[name]) for name in study.datasets for method in study.trained_methods]
+    return sorted(runs, key=lambda run: images(study, run), reverse=True)
+
+
+def images(study: Study, run: Run) -> int:
+    """How many images a run trains on, each as often as it is seen; 0 where nothing is trained."""
+    settings, classes = study.settings(run.dataset, run.method), len(DATASETS[run.dataset].classes)
+    if settings.optimisation is None:
+        return 0
+    # a share of the labels is rounded up in each class
+    items = classes * ceil(study.dataset(run.dataset).train * settings.labels / classes)
+    batch = min(settings.optimisation.batch_size, items)
+    return settings.optimisation.epochs * (items // batch) * batch
+
+
+def operations(study: Study, run: Run) -> float:
+    """FLOPs of one training, forward and backward, without the optimiser's; counted on a few images."""
+    if not (seen := images(study, run)):
+        return 0.0
+    (height, width, channels), classes = DATASETS[run.dataset].shape, len(DATASETS[run.dataset].classes)
+    pixels, labels = torch.rand(FEW, channels, height, width), torch.arange(FEW) % classes
+    with FlopCounterMode(display=False) as counter:
+        model = build(study, run)
+        model.objective(model.views(pixels, torch.Generator()), labels).backward()
+    return counter.get_total_flops() / FEW * seen
+
+
+def work(study: Study) -> dict[str, dict[str, float]]:
+    """Operations and images of each training, by `<data set>/<method or variant>`."""
+    one = {f"{run.dataset}/{run.method}": run for run in study.reference_classifiers().values()}
+    one |= {f"{run.dataset}/{run.method}": run for run in study.runs()}
+    return {
+        "operations": {kind: operations(study, run) for kind, run in one.items()},
+        "images": {kind: images(study, run) for kind, run in one.items()},
+    }
+
+
+def stepper(study: Study, run: Run, device: torch.device) -> Callable[[str], float]:
+    """A function that makes a training step of a run in a precision, and returns its seconds an image."""
+    settings, spec = study.settings(run.dataset, run.method), DATASETS[run.dataset]
+    height, width, channels = spec.shape
+    n, random = min(BATCH, settings.optimisation.batch_size), generator(device, run.seed)
+    shape, index = (n, channels, height, width), torch.arange(n, device=device)
+    pixels = torch.randint(256, shape, generator=random, device=device, dtype=torch.uint8)
+    labels = index % len(spec.classes)
+    model = build(study, run).to(device, memory_format=torch.channels_last)
+    optimizers = optimizers_for(model, settings.optimisation, settings.linear_rate)
+
+    def seconds(precision: str) -> float:
+        def loss(index: torch.Tensor, random: torch.Generator) -> torch.Tensor:
+            with autocast(device, precision):
+                return model.objective(model.views(to_float(pixels[index]), random), labels)
+
+        started = time.perf_counter()
+        task = Task(str(run), model, loss, n, settings.optimisation, run.seed, device)
+        step(task, optimizers, 0.0, index, random).item()
+        return (time.perf_counter() - started) / n
+
+    return seconds
+
+
+def measure(study: Study, device: torch.device, limit: float = LIMIT) -> Rates:
+    """Images per second of each kind of training in each precision, as far as the time allows.
+
+    The precisions take turns, and the fastest step of each counts: a busy neighbour slows both alike.
+    """
+    until, rates = time.perf_counter() + limit, {}
+    for run in kinds(study):
+        started, seconds = time.perf_counter(), stepper(study, run, device)
+        turns = [[seconds(precision) for precision in PRECISIONS] for _ in range(1 + TURNS)]
+        best = map(min, zip(*turns[1:], strict=True))  # the first turn warms up
+        rates[f"{run.dataset}/{run.method}"] = {
+            precision: round(1 / one, 1) for precision, one in zip(PRECISIONS, best, strict=True)
+        }
+        if 2 * time.perf_counter() - started > until:  # the next would take about as long
+            break
+    return rates
+
+
+def choice(study: Study, rates: Rates) -> str:
+    """The precision in which all timed trainings together take less time."""
+
+    def seconds(precision: str) -> float:
+        return sum(
+            images(study, run) / rates[kind][precision]
+            for run in kinds(study)
+            if (kind := f"{run.dataset}/{run.method}") in rates
+        )
+
+    return min(PRECISIONS, key=seconds)
+
+
+def instructions() -> list[str]:
+    """The processor's instructions that decide how fast each precision is."""
+    found = torch.cpu.get_capabilities()
+    return sorted(
+        name
+        for name, there in found.items()
+        if there is True and name.startswith(("avx", "amx", "sve", "bf"))
+    )
+
+
+def describe(study: Study) -> dict[str, Any]:
+    """The content of machine.json."""
+    started, device = time.perf_counter(), device_of(study)
+    rates = measure(study, device)
+    return {
+        "format": record.FORMAT,
+        "device": torch.cuda.get_device_name() if device.type == "cuda" else "cpu",
+        "instructions": instructions(),
+        "threads": study.threads,
+        "rates": rates,
+        **work(study),
+        "seconds": round(time.perf_counter() - started, 1),
+    } | record.environment()
+
+
+def choose(study: Study, rates: Rates, begun: Path | None) -> dict[str, str]:
+    """The precision, and of a study that was begun elsewhere, the processor on which it was chosen."""
+    if begun is None:
+        return {"precision": choice(study, rates)}
+    first = record.read_json(begun)
+    return {"precision": first["precision"], "begun_on": first.get("begun_on", first["processor"])}
+
+
+@cli.command
+def main() -> None:
+    parser = cli.parser(__doc__, "config", paths=("out",))
+    parser.add_argument("--begun", type=Path, help="machine.json of the part of the study that is done")
+    options = parser.parse_args()
+    study = config.read(options.config)
+    made = describe(study)
+    made |= choose(study, made["rates"], options.begun)
+    record.write_json(options.out, made)
+    fastest, where = choice(study, made["rates"]), f"{made['processor']}, {made['device']}"
+    if made["precision"] == fastest:
+        print(f"precision: {fastest}, the faster one on {where}", file=sys.stderr)
+    else:
+        print(
+            f"precision: {made['precision']}, in which the study was begun on {made['begun_on']}; "
+            f"on {where} {fastest} would be faster",
+            file=sys.stderr,
+        )
+
+
+if __name__ == "__main__":
+    main()

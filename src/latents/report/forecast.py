@@ -1,0 +1,147 @@
+"""How long a study takes on this machine: counted operations and measured parts of the committed run, scaled
+by what `latents.machine` measured here.
+
+    python -m latents.report.forecast --config config/study.yaml --machine results/machine.json \
+        --results results
+
+prints which share of a running study's operations is done, and the hours that are left. Takes a second.
+"""
+
+import os
+from collections.abc import Iterable
+from pathlib import Path
+from statistics import fmean, median
+from typing import TypedDict
+
+from latents import cli, config, record
+from latents.report.read import read_record
+from latents.report.schedule import Job, Seconds, graph, makespan
+from latents.study import Run, Study
+
+START = 4.0  # seconds of a job before its work: Python, torch, and the data
+
+
+class Machine(TypedDict):
+    """What is read of machine.json."""
+
+    processor: str
+    device: str
+    threads: int
+    precision: str
+    rates: dict[str, dict[str, float]]  # data set/method -> precision -> images per second
+    operations: dict[str, float]  # data set/method or variant -> FLOP of one training
+    images: dict[str, int]  # the same -> images of one training, each as often as it is seen
+
+
+class Part(TypedDict):
+    """What is read of a timing file."""
+
+    seconds: float
+    parts: dict[str, float]
+
+
+def speeds(machine: Machine, precision: str) -> dict[str, float]:
+    """FLOP/s of each kind of training that was timed, `<data set>/<method>`."""
+    return {
+        kind: rates[precision] * machine["operations"][kind] / machine["images"][kind]
+        for kind, rates in machine["rates"].items()
+    }
+
+
+def speed(found: dict[str, float], run: Run) -> float:
+    """FLOP/s of a run: of its method, else of its method on another data set, else of all that was timed."""
+    base = "guided" if run.base not in {kind.partition("/")[2] for kind in found} else run.base
+    same = [one for kind, one in found.items() if kind.partition("/")[2] == base]
+    return found.get(f"{run.dataset}/{base}") or (median(same) if same else median(found.values()))
+
+
+def recorded(reference: Path, step: str) -> dict[str, list[Part]]:
+    """`<data set>/<method>` -> the timings of its jobs in the committed run."""
+    found: dict[str, list[Part]] = {}
+    for path in sorted((reference / "timing").glob(f"*/*/seed*.{step}.json")):
+        found.setdefault(f"{path.parts[-3]}/{path.parts[-2]}", []).append(read_record(path, Part))
+    return found
+
+
+def slower(machine: Machine, precision: str, reference: Path) -> float:
+    """How many times as long this machine takes as that of the committed run, over the methods in both."""
+    timed = recorded(reference, "train")
+    ratios = []
+    for kind, rates in machine["rates"].items():
+        if found := [one["parts"]["training"] for one in timed.get(kind, ()) if one["parts"]["training"] > 0]:
+            trained = read_record(next((reference / "train" / kind).glob("*.json")), Trained)
+            here = machine["operations"][kind] / machine["images"][kind] * rates[precision]
+            ratios.append(trained["train_flops"] / fmean(found) / here)
+    return median(ratios) if ratios else 1.0
+
+
+class Trained(TypedDict):
+    """What is read of the record of a training."""
+
+    train_flops: float
+
+
+def forecast(study: Study, machine: Machine, reference: Path) -> Seconds:
+    """Seconds of every training and evaluation of the study on this machine."""
+    precision = machine["precision"] if study.precision == "auto" else study.precision
+    found, measured = speeds(machine, precision), study.runs()
+    scale, evaluated = slower(machine, precision, reference), recorded(reference, "evaluate")
+    everywhere = fmean(one["seconds"] for some in evaluated.values() for one in some) if evaluated else 60.0
+    seconds: Seconds = {}
+    for run in [*measured, *study.reference_classifiers().values()]:
+        operations = machine["operations"].get(f"{run.dataset}/{run.method}", 0.0)
+        seconds[Job("train", run)] = START + (operations / speed(found, run) if operations else 0.0)
+    for run in measured:
+        kinds = (f"{run.dataset}/{run.method}", f"{run.dataset}/{run.base}")
+        some = next((evaluated[kind] for kind in kinds if kind in evaluated), ())
+        seconds[Job("evaluate", run)] = scale * (
+            fmean(one["seconds"] for one in some) if some else everywhere
+        )
+    return seconds
+
+
+def done(study: Study, results: Path) -> set[Job]:
+    """The jobs of a study whose results are there."""
+    trained = [*study.runs(), *study.reference_classifiers().values()]
+    found = {Job("train", run) for run in trained if (results / f"train/{run}.json").is_file()}
+    return found | {
+        Job("evaluate", run) for run in study.runs() if (results / f"records/{run}.json").is_file()
+    }
+
+
+def elapsed(study: Study, reference: Path, seconds: Iterable[tuple[Job, float]], workers: int) -> float:
+    """Hours that jobs take, so many at once."""
+    return makespan(graph(study, reference, dict(seconds)), workers) / 3600
+
+
+def workers(study: Study, machine: Machine, cores: int) -> int:
+    """How many jobs of the study run at once on so many cores; on a GPU one."""
+    return 1 if machine["device"] != "cpu" else max(1, cores // study.threads)
+
+
+def progress(study: Study, machine: Machine, results: Path, cores: int) -> str:
+    """One line: the share of the study's operations that is done, and the hours that are left."""
+    reference = record.ROOT / "reference"
+    seconds, finished = forecast(study, machine, reference), done(study, results)
+    work = {
+        job: machine["operations"].get(f"{job.run.dataset}/{job.run.method}", 0.0)
+        for job in seconds
+        if job.step == "train"
+    }
+    share = sum(one for job, one in work.items() if job in finished) / (sum(work.values()) or 1.0)
+    left = [(job, spent) for job, spent in seconds.items() if job not in finished]
+    hours = elapsed(study, reference, left, workers(study, machine, cores)) if left else 0.0
+    return f"{100 * share:.0f} % of the training is done, about {hours:.1f} hours are left"
+
+
+@cli.command
+def main() -> None:
+    parser = cli.parser(__doc__, "config", paths=("machine", "results"))
+    parser.add_argument("--cores", type=int, default=len(os.sched_getaffinity(0)))
+    options = parser.parse_args()
+    machine = read_record(options.machine, Machine)
+    print(progress(config.read(options.config), machine, options.results, options.cores))
+
+
+if __name__ == "__main__":
+    main()

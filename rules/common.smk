@@ -10,6 +10,7 @@ from snakemake.exceptions import WorkflowError
 from latents import record
 from latents.cli import Problem
 from latents.config import read, settled
+from latents.host import has_gpu, memory
 from latents.plain import digest
 from latents.study import ALLOCATOR, REFERENCE_CLASSIFIER, Run
 from latents.report.archive import BESIDE
@@ -23,14 +24,6 @@ if unknown := sorted(config.keys() - {"study", "results"}):
     raise WorkflowError(f"--config knows study= and results=reference, but was given {', '.join(unknown)}")
 if config.get("results", "reference") != "reference":
     raise WorkflowError("--config results= takes one value, reference")
-
-def memory():
-    """Bytes of memory here, or of this container."""
-    here = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    limit = Path("/sys/fs/cgroup/memory.max")
-    allowed = limit.read_text().strip() if limit.exists() else "max"
-    return min(here, int(allowed)) if allowed.isdigit() else here
-
 
 REFERENCE = "results" in config
 # reference/ was made with the configuration that lies there
@@ -49,8 +42,7 @@ OUT = f"{PRE}results"  # where training and evaluation write; nothing writes to 
 R = "reference" if REFERENCE else OUT  # where figures, tables and the paper read
 NOTE = "from reference" if REFERENCE else STUDY.note
 # a job asks for a GPU if it is to run on one: here there may be none, on another machine there is
-HAS_GPU = any(Path("/dev").glob("nvidia[0-9]*")) or Path("/dev/kfd").exists()
-GPU = int(STUDY.device == "cuda" or (STUDY.device == "auto" and (HAS_GPU or not workflow.local_exec)))
+GPU = int(STUDY.device == "cuda" or (STUDY.device == "auto" and (has_gpu() or not workflow.local_exec)))
 if workflow.local_exec:  # as many jobs at once as cores and memory allow
     workflow.global_resources.setdefault("mem_mb", int(0.9 * memory() / 1e6))
 

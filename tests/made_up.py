@@ -154,8 +154,9 @@ def write_run(study, run, results, draw, originals, pixels) -> None:
         "probe_chosen_on_val": "mlp",
         "metrics": numbers(draw, run),
     }
-    hashes = {"split": "a1", "data": "b2", "source": "c3", "weights": "d4", "codes": "e5"}
+    hashes = {"split": "a1", "data": "b2", "source": "c3", "weights": "d4"}
     content |= {f"{name}_sha256": 32 * byte for name, byte in hashes.items()}
+    content["codes_sha256"] = record.sha256(str(run).encode())
     content |= each_image(study.datasets[run.dataset].test, content["metrics"])
     trained = run.base in study.trained_methods
     noise = 0.02 * draw.standard_normal(12)
@@ -191,6 +192,8 @@ def write_tsne(study, dataset, results, draw) -> None:
         table = results / "tsne" / dataset / f"{method}.csv"
         record.write_csv(table, ("index", "label", "x", "y"), lines)
         trust = {"trustworthiness": 0.9 + 0.01 * place, "points_sha256": record.sha256(table)}
+        first = Run(dataset, method, study.datasets[dataset].seeds[0])
+        trust["codes_sha256"] = record.sha256(str(first).encode())
         record.write_json(table.with_suffix(".json"), {"format": record.FORMAT} | trust)
 
 

@@ -1,6 +1,7 @@
 """Every command of the report names a missing, broken or foreign input in one line, and writes nothing."""
 
 import contextlib
+import csv
 import importlib
 import json
 import shutil
@@ -209,3 +210,55 @@ def test_a_bad_input_ends_a_command_with_status_1_and_one_line_on_stderr(folder:
         done = subprocess.run(program, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout, done.stderr.count("\n")) == (1, "", 1)
     assert done.stderr.startswith(f"error: {folder}/results/bench.json: not the record that belongs there")
+
+
+SWAPPED = {  # of one method in another's place: the figure or step that reads it, and what it says
+    "pictures/mnist/{}/seed1.npz": ("figures.reconstructions", "not the file that its record describes"),
+    "curves/mnist/{}/seed1.csv": ("figures.curves", "not the file that its record describes"),
+    "records/mnist/{}/seed1.json": ("figures.curves", "is the record of another run"),
+    "tsne/mnist/{}.csv": ("figures.tsne", "not the file that its record describes"),
+}
+
+
+@pytest.mark.parametrize("name", SWAPPED)
+def test_no_figure_shows_one_methods_results_under_anothers_name(
+    folder: Path, tmp_path: Path, name: str
+) -> None:
+    shutil.copytree(folder, tmp_path / "copy")
+    results = tmp_path / "copy/results"
+    shutil.copy(results / name.format("supcon"), results / name.format("guided"))
+    script, said = SWAPPED[name]
+    options = ("--config", tmp_path / "copy/study.yaml", "--results", results, "--dataset", "mnist")
+    out = tmp_path / "out.pdf"
+    with pytest.raises(SystemExit, match=f"^error: .*guided.*{said}"):
+        call(importlib.import_module(f"latents.report.{script}"), *options, "--out", out)
+    assert not out.exists()
+
+
+def test_a_t_sne_of_another_methods_codes_is_refused(folder: Path, tmp_path: Path) -> None:
+    shutil.copytree(folder, tmp_path / "copy")
+    results = tmp_path / "copy/results"
+    for kind in ("csv", "json"):
+        shutil.copy(results / f"tsne/mnist/supcon.{kind}", results / f"tsne/mnist/guided.{kind}")
+    options = ("--config", tmp_path / "copy/study.yaml", "--results", results, "--dataset", "mnist")
+    with pytest.raises(
+        SystemExit, match=r"guided\.json: is the t-SNE of other codes than those of mnist/guided"
+    ):
+        call(importlib.import_module("latents.report.figures.tsne"), *options, "--out", tmp_path / "out.pdf")
+
+
+@pytest.mark.parametrize("column", ["mean", "ci95_high"])
+def test_a_summary_that_was_edited_is_refused_by_the_tables(
+    folder: Path, tmp_path: Path, column: str
+) -> None:
+    shutil.copytree(folder, tmp_path / "copy")
+    path = tmp_path / "copy/results/summary.csv"
+    with path.open(newline="") as file:
+        lines = list(csv.DictReader(file))
+    edited = next(line for line in lines if line["metric"] == "accuracy_mlp" and line["ci95_high"])
+    edited[column] = repr(float(edited[column]) + 0.3)
+    record.write_csv(path, list(lines[0]), [list(line.values()) for line in lines])
+    options = ("--config", tmp_path / "copy/study.yaml", "--results", tmp_path / "copy/results")
+    with pytest.raises(SystemExit, match=r"summary\.csv: .*accuracy_mlp.* is not that of the records"):
+        call(importlib.import_module("latents.report.tables"), *options, "--out", tmp_path / "out")
+    assert not (tmp_path / "out").exists()

@@ -13,7 +13,7 @@ import sys
 from argparse import Namespace
 from pathlib import Path
 
-from latents import cli, config, record
+from latents import cli, config, host, record
 from latents.cli import Problem
 from latents.datasets import DATASETS
 from latents.report import forecast
@@ -83,9 +83,8 @@ def hours(study: Study, seconds: Seconds, machine: Machine, options: Namespace) 
 
 def memory(study: Study, machine: Machine, cores: int) -> str:
     """What the jobs need at once, and what is here."""
-    here = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     at_once = forecast.workers(study, machine, cores)
-    return f"{at_once * JOB / GB:.1f} GB for {at_once} jobs at once; {here / GB:.0f} GB are here"
+    return f"{at_once * JOB / GB:.1f} GB for {at_once} jobs at once; {host.memory() / GB:.0f} GB are here"
 
 
 def disk(study: Study) -> str:

@@ -24,6 +24,7 @@ from latents.cli import Problem
 from latents.datasets import DATASETS
 from latents.methods import METHODS
 from latents.record import again
+from latents.report import summarize
 from latents.report.read import read_npz
 from latents.report.summarize import Estimate
 from latents.study import Run, Study
@@ -143,11 +144,12 @@ def read_pictures(
 ) -> list[dict[str, np.ndarray]]:
     """The pictures of each method's first seed, two arrays of the same shape [..., h, w, c].
 
-    Raises Problem where one is missing or of another shape, or where `shared`, which depends on the test
-    images alone, is not the same in all.
+    Raises Problem where one is missing, of another shape or of another run, or where `shared`, which depends
+    on the test images alone, is not the same in all.
     """
     first = study.dataset(dataset).seeds[0]
-    paths = [results / "pictures" / f"{Run(dataset, method, first)}.npz" for method in study.methods]
+    runs = [Run(dataset, method, first) for method in study.methods]
+    paths = [results / "pictures" / f"{run}.npz" for run in runs]
     found = [read_npz(path, shared, own) for path in paths]
     for path, pictures in zip(paths, found, strict=True):
         shape = pictures[shared].shape
@@ -155,6 +157,8 @@ def read_pictures(
             raise Problem(f"{path}: {shared} and {own} are no pictures of {dataset}; {again(path)}")
         if not np.array_equal(pictures[shared], found[0][shared]):
             raise Problem(f"{path}: shows other test images than {paths[0]}; delete both and run again")
+    for run in runs:
+        summarize.check_beside(run, results, "pictures/{}.npz")
     return found
 
 

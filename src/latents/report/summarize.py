@@ -8,6 +8,7 @@ as <method>.<sweep>.<variant>. Both are byte-identical for the same records. Tak
 """
 
 from collections.abc import Iterable, Iterator, Sequence
+from math import isclose
 from pathlib import Path
 from statistics import fmean, stdev
 from typing import Any, NamedTuple, TypedDict
@@ -58,6 +59,7 @@ class Record(TypedDict):
     correct: dict[str, str]  # probe -> a bit for each test image, in base64
     probe_chosen_on_val: str
     data_sha256: str
+    codes_sha256: str
     split_sha256: str
     source_sha256: str
     versions: dict[str, str]
@@ -72,6 +74,7 @@ class Embedding(TypedDict):
 
     trustworthiness: float
     points_sha256: str
+    codes_sha256: str
 
 
 class Value(NamedTuple):
@@ -127,14 +130,25 @@ def values_of(made: Record) -> list[Value]:
     return [Value(*place, one["metric"], one["split"], one["value"], one["unit"]) for one in made["metrics"]]
 
 
+def record_of(run: Run, results: Path) -> Record:
+    """A run's record. Raises Problem on a missing or foreign one."""
+    path = results / "records" / f"{run}.json"
+    made = read_record(path, Record)
+    if (made["dataset"], made["run"], made["seed"]) != run:
+        raise Problem(f"{path}: is the record of another run; {again(path)}")
+    return made
+
+
+def check_beside(run: Run, results: Path, name: str) -> None:
+    """Raises Problem where a file of BESIDE is not the one that the run's record describes."""
+    check(results / name.format(run), record_of(run, results), BESIDE[name])
+
+
 def records(study: Study, results: Path) -> Iterator[Record]:
     """Every run's record, in the order of the study. Raises Problem on a missing, foreign or mixed one."""
     first: dict[str, Record] = {}
     for run in study.runs():
-        path = results / "records" / f"{run}.json"
-        made = read_record(path, Record)
-        if (made["dataset"], made["run"], made["seed"]) != run:
-            raise Problem(f"{path}: is the record of another run; {again(path)}")
+        path, made = results / "records" / f"{run}.json", record_of(run, results)
         for key in SHARED:
             if made.get(key) != first.setdefault(run.dataset, made).get(key):
                 raise Problem(
@@ -144,11 +158,13 @@ def records(study: Study, results: Path) -> Iterator[Record]:
         yield made
 
 
-def trustworthiness(results: Path, dataset: str, method: str) -> float:
-    """That of a method's t-SNE, from its record. Raises Problem where its points are not those on disk."""
+def trustworthiness(results: Path, dataset: str, method: str, seed: int) -> float:
+    """That of a method's t-SNE, of its first seed. Raises Problem where points or codes are not its own."""
     path = results / "tsne" / dataset / f"{method}.json"
     found = read_record(path, Embedding)
     check(path.with_suffix(".csv"), found, "points_sha256")
+    if found["codes_sha256"] != record_of(Run(dataset, method, seed), results)["codes_sha256"]:
+        raise Problem(f"{path}: is the t-SNE of other codes than those of {dataset}/{method}; {again(path)}")
     return found["trustworthiness"]
 
 
@@ -167,10 +183,19 @@ def gather(study: Study, results: Path) -> list[Value]:
             check(results / place.format(run), made, key)
         values += values_of(made)
         if run.method in study.methods and run.seed == study.dataset(run.dataset).seeds[0]:
-            trusted = trustworthiness(results, run.dataset, run.method)
+            trusted = trustworthiness(results, *run)
             place = made["dataset"], made["method"], made["variant"], made["seed"]
             values.append(Value(*place, "tsne_trustworthiness", "test", trusted, ""))
     return values
+
+
+def check_summary(found: Estimates, study: Study, results: Path) -> None:
+    """Raises Problem where means or intervals are not those of the records."""
+    made = estimates([value for one in records(study, results) for value in values_of(one)])
+    for key, estimate in made.items():
+        ends = zip(estimate[:3], found[key][:3], strict=True)
+        if not all(a == b if None in (a, b) else isclose(a, b, rel_tol=1e-9) for a, b in ends):
+            raise Problem(f"{found.path}: {'/'.join(key)} is not that of the records; {again(found.path)}")
 
 
 def read_runs(path: Path) -> list[Value]:

@@ -193,6 +193,7 @@ def main() -> None:
     options = cli.parser(__doc__, "config", paths=("results", "out")).parse_args()
     study, results = config.read(options.config), options.results
     found = summarize.read_summary(results / "summary.csv")
+    summarize.check_summary(found, study, results)
     records = list(summarize.records(study, results))
     times = seconds(study, results)
     tables = {

@@ -47,6 +47,9 @@ class FigureTarget(NamedTuple):
 
 
 SUMMARY = ("summary.csv",)
+PICTURES = ("pictures/{first_run}.npz", "records/{first_run}.json")
+POINTS = ("tsne/{method}.csv", "tsne/{method}.json", "records/{first_run}.json")
+CURVES = ("curves/{trained_run}.csv", "records/{trained_run}.json")
 FIGURES = {  # script: figure, in the order of the gallery
     "accuracy": FigureSpec("Accuracy", SUMMARY),
     "few_labels": FigureSpec("Accuracy", SUMMARY, shows=lambda study: study.measurement.label_shares),
@@ -55,14 +58,16 @@ FIGURES = {  # script: figure, in the order of the gallery
     "similarity": FigureSpec("Geometry of the codes", ("similarity/{dataset}.csv",)),
     "sweeps": FigureSpec("Variants", SUMMARY, shows=swept),
     "speed": FigureSpec("Benchmark", ("bench.json",)),
-    "reconstructions": FigureSpec("Reconstruction", ("pictures/{first_run}.npz",), per_dataset=True),
+    "reconstructions": FigureSpec("Reconstruction", PICTURES, per_dataset=True),
     "tsne": FigureSpec(
-        "Geometry of the codes", ("tsne/{method}.csv", "tsne/{method}.json"), per_dataset=True
+        "Geometry of the codes",
+        POINTS,
+        per_dataset=True,
     ),
-    "interpolations": FigureSpec("Reconstruction", ("pictures/{first_run}.npz",), per_dataset=True),
+    "interpolations": FigureSpec("Reconstruction", PICTURES, per_dataset=True),
     "curves": FigureSpec(
         "Training",
-        ("curves/{trained_run}.csv",),
+        CURVES,
         per_dataset=True,
         shows=lambda study: study.trained_methods,
     ),

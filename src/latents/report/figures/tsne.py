@@ -88,7 +88,8 @@ def draw(study: Study, results: Path, dataset: str) -> Figure:
     colors = style.class_colors(len(style.class_names(study, dataset)))
     for axes, method in zip(grid, study.methods, strict=False):
         points, labels = read_points(results / "tsne" / dataset / f"{method}.csv")
-        trusted = trustworthiness(results, dataset, method)  # and the points are whole
+        first = study.dataset(dataset).seeds[0]
+        trusted = trustworthiness(results, dataset, method, first)  # and the points are whole
         scatter(axes, points, labels, colors)
         axes.set_title(f"{style.name(method)}, $T = {trusted:.3f}$")
     for axes in grid[len(study.methods) :]:

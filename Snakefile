@@ -17,7 +17,7 @@ rule all:
         [] if REFERENCE else f"{OUT}/summary.csv",
 
 include: "rules/archive.smk"  # runs that an interrupted study had finished
-include: "rules/machine.smk"  # the paper's numbers of the benchmark and of the fault trials
+include: "rules/machine.smk"  # the precision for this machine; the benchmark and the fault trials
 include: "rules/verify.smk"  # make verify
 include: "rules/report.smk"  # make report
 
@@ -34,20 +34,6 @@ rule data:
         "python -m latents.fetch --config {params.config:q} --dataset {wildcards.dataset}"
         " --out {output.manifest:q} > {log:q}"
 
-# -- Machine: with `precision: auto`, what it trains faster in; the study keeps to that choice
-
-rule machine:
-    output:
-        f"{OUT}/machine.json",
-    params:
-        config=settings,
-        begun=f"--begun {BEGUN}" if BEGUN.exists() else "",
-    log: f"{PRE}logs/machine.log"
-    threads: max(STUDY.threads, workflow.resource_settings.cores or 1)  # nothing runs beside it
-    resources: gpu=GPU
-    shell:
-        "python -m latents.machine --config {params.config:q} {params.begun} --out {output:q} > {log:q}"
-
 # -- Training: one job for each run, and one for the reference classifier of each data set
 
 rule train:
@@ -60,8 +46,7 @@ rule train:
         curve=f"{OUT}/curves/{RUN}.csv",
         timing=f"{OUT}/timing/{RUN}.train.json",
     params:
-        config=settings,
-        machine=machine_option,
+        config=settings, machine=machine_option,
         digest=lambda w: digest(settled_study().training(run_of(w))),
     log: f"{PRE}logs/train/{RUN}.log"
     threads: STUDY.threads
@@ -69,9 +54,8 @@ rule train:
     resources: gpu=GPU, mem_mb=2500
     shell:
         "python -m latents.train --config {params.config:q} {params.machine} --dataset {wildcards.dataset}"
-        " --method {wildcards.method} --seed {wildcards.seed}"
-        " --out {output.weights:q} --record {output.trained:q} --curve {output.curve:q} --timing {output.timing:q}"
-        " > {log:q}"
+        " --method {wildcards.method} --seed {wildcards.seed} --out {output.weights:q}"
+        " --record {output.trained:q} --curve {output.curve:q} --timing {output.timing:q} > {log:q}"
 
 # -- Evaluation: codes, probes, reconstruction, geometry, interpolation. No other rule reads the test split.
 
@@ -90,9 +74,7 @@ rule evaluate:
         pictures=f"{OUT}/pictures/{RUN}.npz",
         timing=f"{OUT}/timing/{RUN}.evaluate.json",
     params:
-        config=settings,
-        machine=machine_option,
-        progress=progress_command,
+        config=settings, machine=machine_option, progress=progress_command,
         digest=lambda w: digest(settled_study().measuring(run_of(w))),
     log: f"{PRE}logs/evaluate/{RUN}.log"
     threads: STUDY.threads
@@ -118,7 +100,6 @@ rule tsne:
         digest=digest([STUDY.measurement, STUDY.threads]),
     log: f"{PRE}logs/tsne/{{dataset}}/{{method}}.log"
     threads: STUDY.threads
-    resources: mem_mb=2000
     shell:
         "python -m latents.tsne --config {params.config:q} --codes {input.codes:q}"
         " --out {output.points:q} --record {output.record:q} --timing {output.timing:q} > {log:q}"

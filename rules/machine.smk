@@ -1,3 +1,19 @@
+# What the study and the paper take from a machine.
+
+# With `precision: auto`: what this machine trains faster in. The study keeps to that choice.
+
+rule machine:
+    output:
+        f"{OUT}/machine.json",
+    params:
+        config=settings,
+        begun=f"--begun {BEGUN}" if BEGUN.exists() else "",
+    log: f"{PRE}logs/machine.log"
+    threads: max(STUDY.threads, workflow.resource_settings.cores or 1)  # nothing runs beside it
+    resources: gpu=GPU
+    shell:
+        "python -m latents.machine --config {params.config:q} {params.begun} --out {output:q} > {log:q}"
+
 # What the paper reports of a machine and of the workflow, not of a study: the committed benchmark and fault
 # trials (`make bench` and `make fault-trials` make others).
 

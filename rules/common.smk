@@ -94,7 +94,10 @@ def results(wildcards, input):
 def settled_study():
     """The study in its precision, once that is chosen: the digest of a run holds it."""
     found = next((path for path in (Path(OUT) / "machine.json", BEGUN) if path.exists()), None)
-    return settled(STUDY, found) if found else STUDY
+    try:
+        return settled(STUDY, found) if found else STUDY
+    except Problem as problem:
+        raise WorkflowError(str(problem)) from None
 
 
 def machine_option(wildcards, input):

@@ -49,7 +49,14 @@ def test_a_fresh_clone_plans_every_run_once_and_the_plan_counts_the_same_jobs(na
 def test_one_figure_asks_for_just_what_it_needs(finished):
     printed = planned_once(finished, "--cores", "1", "figures/tsne_cifar10.pdf")
     n = len(config.read(ROOT / STUDY).methods)
-    assert counted(printed) == {"data": 1, "train": n + 1, "evaluate": n, "tsne": n, "figure": 1}
+    assert counted(printed) == {
+        "data": 1,
+        "machine": 1,
+        "train": n + 1,
+        "evaluate": n,
+        "tsne": n,
+        "figure": 1,
+    }
     curves = planned_once(finished, "figures/curves_mnist.pdf")
     assert counted(curves).keys() == {"data", "train", "figure"}
     assert counted(curves)["figure"] == 1

@@ -63,6 +63,8 @@ def finish(folder: Path, environment: dict[str, str]) -> None:
     for name in outputs:
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_text("a stub, for timing a no-op\n")
+    # the one result that the workflow itself reads
+    record.write_json(folder / "results/machine.json", {"format": record.FORMAT, "precision": "float32"})
     timed(SNAKEMAKE, "--cores", "1", "--touch", folder=folder, environment=environment)
     done = subprocess.run(
         [SNAKEMAKE, "--dry-run"],

@@ -214,8 +214,7 @@ def test_a_bad_input_ends_a_command_with_status_1_and_one_line_on_stderr(folder:
 
 SWAPPED = {  # of one method in another's place: the figure or step that reads it, and what it says
     "pictures/mnist/{}/seed1.npz": ("figures.reconstructions", "not the file that its record describes"),
-    "curves/mnist/{}/seed1.csv": ("figures.curves", "not the file that its record describes"),
-    "records/mnist/{}/seed1.json": ("figures.curves", "is the record of another run"),
+    "records/mnist/{}/seed1.json": ("figures.reconstructions", "is the record of another run"),
     "tsne/mnist/{}.csv": ("figures.tsne", "not the file that its record describes"),
 }
 

@@ -58,7 +58,7 @@ def test_one_figure_asks_for_just_what_it_needs(finished):
         "figure": 1,
     }
     curves = planned_once(finished, "figures/curves_mnist.pdf")
-    assert counted(curves).keys() == {"data", "train", "figure"}
+    assert counted(curves).keys() == {"data", "machine", "train", "figure"}
     assert counted(curves)["figure"] == 1
 
 

@@ -49,7 +49,7 @@ class FigureTarget(NamedTuple):
 SUMMARY = ("summary.csv",)
 PICTURES = ("pictures/{first_run}.npz", "records/{first_run}.json")
 POINTS = ("tsne/{method}.csv", "tsne/{method}.json", "records/{first_run}.json")
-CURVES = ("curves/{trained_run}.csv", "records/{trained_run}.json")
+CURVES = ("curves/{trained_run}.csv",)
 FIGURES = {  # script: figure, in the order of the gallery
     "accuracy": FigureSpec("Accuracy", SUMMARY),
     "few_labels": FigureSpec("Accuracy", SUMMARY, shows=lambda study: study.measurement.label_shares),

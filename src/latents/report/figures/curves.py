@@ -17,7 +17,7 @@ from matplotlib.ticker import MaxNLocator
 from latents.cli import Problem
 from latents.methods import METHODS
 from latents.record import again
-from latents.report import style, summarize
+from latents.report import style
 from latents.report.read import number, read_csv
 from latents.study import Run, Study
 
@@ -60,9 +60,8 @@ def draw(study: Study, results: Path, dataset: str) -> Figure:
     panels = grid.ravel()
     for axes, method in zip(panels, methods, strict=False):
         for seed in study.dataset(dataset).seeds:
-            run = Run(dataset, method, seed)
-            plot(axes, read_curve(results / "curves" / f"{run}.csv"), METHODS[method].color)
-            summarize.check_beside(run, results, "curves/{}.csv")
+            path = results / "curves" / f"{Run(dataset, method, seed)}.csv"
+            plot(axes, read_curve(path), METHODS[method].color)
         axes.set_title(style.name(method))
         axes.xaxis.set_major_locator(MaxNLocator(4, integer=True))
         axes.set_xlabel("epoch")

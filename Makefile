@@ -30,7 +30,8 @@ test: tex $(ENVIRONMENT) ## the whole suite; ARGS="-k name" for a part of it
 	.venv/bin/python -m pytest -n 2 --dist loadfile -rs $(ARGS)
 
 plan: $(ENVIRONMENT) ## what the study costs; NODES=8 for its time on a cluster
-	@.venv/bin/python -m latents.report.plan --config "$(CONFIG)" $(if $(NODES),--nodes $(NODES))
+	@.venv/bin/python -m latents.report.plan --config "$(CONFIG)" $(if $(NODES),--nodes $(NODES)) \
+	  $(if $(filter command,$(firstword $(origin CORES))),--cores $(CORES))
 
 # The data are brought into place, checked, by the study's own rule. Nothing else should run on the machine.
 bench: tex $(ENVIRONMENT) ## how fast training is here, beside the ordinary loop; an hour

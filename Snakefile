@@ -85,8 +85,8 @@ rule evaluate:
         " --dataset {wildcards.dataset} --method {wildcards.method} --seed {wildcards.seed}"
         " --weights {input.weights:q} --trained {input.trained:q}"
         " --classifier {input.classifier:q} --classifier-trained {input.classifier_trained:q}"
-        " --out {output.record:q} --codes {output.codes:q} --sample {output.sample:q} --pictures {output.pictures:q}"
-        " --timing {output.timing:q} > {log:q} {params.progress}"
+        " --out {output.record:q} --codes {output.codes:q} --sample {output.sample:q}"
+        " --pictures {output.pictures:q} --timing {output.timing:q} > {log:q} {params.progress}"
 
 rule tsne:
     input:
@@ -159,8 +159,8 @@ rule figure:
         caption=lambda wildcards, input: caption(figure_script(wildcards)),
     log: f"{PRE}logs/figures/{{name}}.log"
     shell:
-        "python -m latents.report.figures.{params.script} --config {params.config:q} --results {params.results:q}"
-        " {params.dataset} --note={params.note:q} --out {output.pdf:q} > {log:q}"
+        "python -m latents.report.figures.{params.script} --config {params.config:q}"
+        " --results {params.results:q} {params.dataset} --note={params.note:q} --out {output.pdf:q} > {log:q}"
 
 # -- Paper: tables and number macros, then TeX; no number is typed into the prose
 
@@ -202,8 +202,8 @@ rule claims:
     log: f"{PRE}logs/claims.log"
     shell:
         "python -m latents.report.claims --config {params.config:q} --claims {input.claims:q}"
-        " --results {params.results:q} --out {output.macros:q} --table {output.table:q} --record {output.record:q}"
-        " {params.strict} > {log:q}"
+        " --results {params.results:q} --out {output.macros:q} --table {output.table:q}"
+        " --record {output.record:q} {params.strict} > {log:q}"
 
 rule paper:
     input:

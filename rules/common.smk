@@ -32,7 +32,8 @@ if not isinstance(CONFIG, str) or not CONFIG:
     raise WorkflowError("--config study= names a file, like study=config/demo.yaml")
 for name in ("LATENTS_DATA", "LATENTS_CHECKPOINTS"):
     if os.environ.get(name, "").startswith("~") or set("{}") & set(os.environ.get(name, "")):
-        raise WorkflowError(f"{name}: {os.environ[name]!r} is no plain path; write it whole, without ~ {{ and }}")
+        said = "is no plain path; write it whole, without ~ { and }"
+        raise WorkflowError(f"{name}: {os.environ[name]!r} {said}")
 try:
     STUDY = read(CONFIG)
 except Problem as problem:

@@ -119,6 +119,23 @@ def test_the_plan_prints_work_hours_memory_disk_and_download_from_the_file_of_th
     assert all(f"\n{name:10}" in printed for name in ("jobs", "work", "hours", "memory", "disk", "download"))
 
 
+def test_the_plan_keeps_the_precision_of_a_study_that_was_begun_and_times_methods_that_are_new(
+    tmp_path, monkeypatch
+):
+    study = msgspec.structs.replace(config.read(ROOT / STUDY), study="begun")
+    made = {"format": FORMAT} | machine(study)
+    monkeypatch.setattr("latents.machine.describe", lambda _: made)
+    monkeypatch.setattr("latents.machine.choice", lambda *_: "float32")
+    monkeypatch.chdir(tmp_path)
+    first = tmp_path / "archive/begun/machine.json"
+    write_json(first, made | {"precision": "bfloat16"})
+    assert plan.machine_of(study, tmp_path / "machine.json")["precision"] == "bfloat16"
+    first.unlink()
+    write_json(tmp_path / "machine.json", made | {"precision": "bfloat16", "operations": {}})
+    again = plan.machine_of(study, tmp_path / "machine.json")
+    assert again["precision"] == "bfloat16" and again["operations"] == made["operations"]
+
+
 def test_the_plan_on_nodes_says_how_many_jobs_it_covers(tmp_path):
     study = config.read(ROOT / STUDY)
     write_json(tmp_path / "bench.json", {"format": FORMAT, "workflow": {"paper": {"median": 3600.0}}})

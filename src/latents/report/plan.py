@@ -49,13 +49,20 @@ def jobs(study: Study) -> dict[str, int]:
 
 
 def machine_of(study: Study, path: Path) -> Machine:
-    """What this machine can do, as the study's first job writes it; made here if it is missing."""
-    if not path.exists():
+    """What this machine can do, as the study's first job writes it; made here if it is missing or older.
+
+    A study that was begun keeps to its precision.
+    """
+    kinds = {f"{run.dataset}/{run.method}" for run in study.runs()}
+    found = read_record(path, Machine) if path.exists() else None
+    if found is None or not kinds <= found["operations"].keys():
         from latents.machine import choose, describe  # here: nothing else of the report needs torch
 
         print("timing this machine, half a minute ...", file=sys.stderr)
+        begun = (path, Path(f"archive/{study.study}/machine.json"))
+        first = next((one for one in begun if one.exists()), None)
         made = describe(study)
-        record.write_json(path, made | choose(study, made["rates"], None))
+        record.write_json(path, made | choose(study, made["rates"], first))
     return read_record(path, Machine)
 
 

@@ -4,6 +4,7 @@ All functions take float images [n, c, h, w] in [0, 1]. Parameters are drawn for
 generator. Amplitudes follow torchvision's transforms; the tests compare the results image by image.
 """
 
+import functools
 import math
 
 import torch
@@ -18,6 +19,12 @@ TO_YIQ = torch.tensor(
     [[0.299, 0.587, 0.114], [0.595716, -0.274453, -0.321263], [0.211456, -0.522591, 0.311135]]
 )
 FROM_YIQ = torch.linalg.inv(TO_YIQ)
+
+
+@functools.cache
+def constants(device: torch.device) -> tuple[Tensor, Tensor, Tensor]:
+    """LUMA, TO_YIQ and FROM_YIQ on a device, brought there once: a step must not wait for the host."""
+    return torch.tensor(LUMA, device=device), TO_YIQ.to(device), FROM_YIQ.to(device)
 
 
 def uniform(n: int, low: float, high: float, generator: Generator) -> Tensor:
@@ -87,7 +94,7 @@ def geometry(images: Tensor, settings: Augmentation, generator: Generator) -> Te
         x = x + uniform(n, -1, 1, generator) * 2 * settings.pad_crop / width
         y = y + uniform(n, -1, 1, generator) * 2 * settings.pad_crop / height
     angle = uniform(n, -settings.rotate, settings.rotate, generator).deg2rad()
-    sign = torch.where(flip, -1.0, 1.0)
+    sign = 1 - 2 * flip.float()
     cos, sin = angle.cos(), angle.sin()
     matrix = torch.stack(
         [torch.stack([sign * w * cos, -h * sin, x], 1), torch.stack([sign * w * sin, h * cos, y], 1)], 1
@@ -101,13 +108,14 @@ def colour_matrix(brightness: Tensor, saturation: Tensor, hue: Tensor) -> Tensor
     Brightness and saturation are factors [n]; hue is a rotation [n], as a share of a full turn.
     """
     n, device = len(brightness), brightness.device
-    luma = torch.tensor(LUMA, device=device).expand(3, 3)
-    saturate = saturation.view(n, 1, 1) * torch.eye(3, device=device) + (1 - saturation).view(n, 1, 1) * luma
+    luma, to_yiq, from_yiq = constants(device)
+    keep = saturation.view(n, 1, 1) * torch.eye(3, device=device)
+    saturate = keep + (1 - saturation).view(n, 1, 1) * luma.expand(3, 3)
     cos, sin = (2 * math.pi * hue).cos(), (2 * math.pi * hue).sin()
     turn = torch.zeros(n, 3, 3, device=device)
     turn[:, 0, 0] = 1
     turn[:, 1, 1], turn[:, 1, 2], turn[:, 2, 1], turn[:, 2, 2] = cos, -sin, sin, cos
-    rotate = FROM_YIQ.to(device) @ turn @ TO_YIQ.to(device)
+    rotate = from_yiq @ turn @ to_yiq
     return brightness.view(n, 1, 1) * (rotate @ saturate)
 
 
@@ -124,7 +132,7 @@ def recolour(images: Tensor, brightness: Tensor, contrast: Tensor, saturation: T
         matrix = (brightness * contrast).view(n, 1, 1)
         offset = ((1 - contrast).view(n, 1) * luma).view(n, 1, 1)
     else:
-        luma = brightness * (mean @ torch.tensor(LUMA, device=images.device))
+        luma = brightness * (mean @ constants(images.device)[0])
         matrix = contrast.view(n, 1, 1) * colour_matrix(brightness, saturation, hue)
         # saturation and hue leave a grey offset unchanged
         offset = ((1 - contrast) * luma).view(n, 1, 1).expand(n, 3, 1)
@@ -148,7 +156,7 @@ def colour(images: Tensor, settings: Augmentation, generator: Generator) -> Tens
         images = recolour(images, b, c, s, h)
     if settings.grayscale and images.shape[1] == 3:
         grey = chance(n, settings.grayscale, generator)
-        luma = torch.einsum("nchw,c->nhw", images, torch.tensor(LUMA, device=images.device)).unsqueeze(1)
+        luma = torch.einsum("nchw,c->nhw", images, constants(images.device)[0]).unsqueeze(1)
         images = torch.where(grey.view(n, 1, 1, 1), luma, images)
     return images
 

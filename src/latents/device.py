@@ -13,7 +13,8 @@ from latents.study import Study
 def device_of(study: Study) -> torch.device:
     """The configured device; 'auto' is the GPU if there is one. Raises Problem if 'cuda' is not available.
 
-    Also sets the number of threads and deterministic algorithms.
+    Also sets the number of threads, deterministic algorithms, and on a GPU a stream of this process's own: on
+    the default one, no step could be captured (latents.loop).
     """
     available = torch.cuda.is_available()
     if study.device == "cuda" and not available:
@@ -24,13 +25,21 @@ def device_of(study: Study) -> torch.device:
     torch.backends.cudnn.allow_tf32 = False  # full float32, not TF32
     # a debugging aid that takes a tenth of the time of a step
     torch.utils.deterministic.fill_uninitialized_memory = False
-    return torch.device("cuda" if available and study.device != "cpu" else "cpu")
+    if not available or study.device == "cpu":
+        return torch.device("cpu")
+    if torch.cuda.current_stream() == torch.cuda.default_stream():
+        torch.cuda.set_stream(torch.cuda.Stream())
+    return torch.device("cuda")
+
+
+def seed_of(*key: int) -> int:
+    """A generator's seed, determined by a tuple of integers."""
+    return int(np.random.SeedSequence(key).generate_state(1, np.uint64)[0]) >> 1
 
 
 def generator(device: torch.device, *key: int) -> Generator:
     """A generator whose stream is determined by a tuple of integers."""
-    seed = np.random.SeedSequence(key).generate_state(1, np.uint64)[0]
-    return Generator(device).manual_seed(int(seed) >> 1)
+    return Generator(device).manual_seed(seed_of(*key))
 
 
 def autocast(device: torch.device, precision: str) -> torch.autocast:

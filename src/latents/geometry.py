@@ -19,7 +19,7 @@ def silhouette(codes: Tensor, labels: Tensor) -> float:
 def scatter_ratio(codes: Tensor, labels: Tensor) -> float:
     """Between-class over within-class scatter, as traces of Fisher's two scatter matrices.
 
-    0 when all class means are equal.
+    0 when all class means are equal, and when all codes are.
     """
     codes = codes.double()
     mean = codes.mean(0)
@@ -29,7 +29,7 @@ def scatter_ratio(codes: Tensor, labels: Tensor) -> float:
         centre = members.mean(0)
         between += len(members) * (centre - mean).square().sum().item()
         within += (members - centre).square().sum().item()
-    return between / within
+    return between / within if within else 0.0
 
 
 def nearest(queries: Tensor, keys: Tensor, k: int, *, same: bool = False) -> Iterator[tuple[Tensor, Tensor]]:

@@ -19,11 +19,12 @@ from tqdm import tqdm
 
 from latents.checkpoint import Checkpoint, stop_signals
 from latents.cli import Problem
-from latents.device import generator
+from latents.device import generator, seed_of
 from latents.optimise import optimizers_for
 from latents.settings import Optimisation
 
 CURVE = ("epoch", "step", "loss", "val_loss", "lr")
+EAGER = 3  # steps before one is captured, in which libraries and optimisers set themselves up
 MOST_LINES = 25  # of a curve; with more, many short epochs would spend most of their time on validation
 
 Curve = list[tuple[Any, ...]]  # values of CURVE for each epoch or every few epochs
@@ -99,24 +100,26 @@ def fit(task: Task, checkpoint: Checkpoint | None = None) -> tuple[Curve, float]
     state = checkpoint.read(task.device) if checkpoint else None
     if state:
         restore(state, task.module, optimizers, progress)
+    random = Generator(task.device)
+    step = Step(task, optimizers, random)
     with (
         stop_signals() if checkpoint else contextlib.nullcontext([]) as caught,
         bar_of(task, progress) as bar,
     ):
 
-        def save(random: Generator) -> None:
+        def save() -> None:
             checkpoint.write(state_of(task.module, optimizers, progress) | {"random": random.get_state()})
 
         for epoch in range(progress.step // task.steps_per_epoch, task.settings.epochs):
             task.module.train()
-            random = generator(task.device, task.seed, epoch)
+            random.manual_seed(seed_of(task.seed, epoch))
             order = torch.randperm(task.items, generator=random, device=task.device)
             done = progress.step % task.steps_per_epoch
             if state and done:
                 random.set_state(state["random"].cpu())
             for index in order.split(task.batch)[done : task.steps_per_epoch]:
                 if caught:
-                    save(random)
+                    save()
                     print(
                         f"{task.name}: stopped by {caught[0].name} after step {progress.step} "
                         f"of {task.steps}; the same command goes on from there",
@@ -124,7 +127,7 @@ def fit(task: Task, checkpoint: Checkpoint | None = None) -> tuple[Curve, float]
                     )
                     sys.exit(128 + caught[0])
                 rate = rate_at(progress.step, task.steps, task.settings)
-                value = step(task, optimizers, rate, index, random)
+                value = step(rate, index)
                 progress.total += value
                 progress.step += 1
                 bar.update()
@@ -132,23 +135,72 @@ def fit(task: Task, checkpoint: Checkpoint | None = None) -> tuple[Curve, float]
                     bar.set_postfix(loss=f"{value.item():.4f}")
             end_epoch(task, progress, epoch, rate, print_line=checkpoint is not None)
             if checkpoint:
-                save(random)
+                save()
     task.module.eval()
     return progress.curve, progress.seconds
 
 
-def step(
-    task: Task, optimizers: list[torch.optim.Optimizer], rate: float, index: Tensor, random: Generator
-) -> Tensor:
-    """One step of gradient descent on the items at `index`; returns the loss."""
+class Step:
+    """Takes training steps, each on the items at `index` and at a learning rate; returns the loss.
+
+    On a GPU the first steps are launched operation by operation, as on a CPU. Then one is captured as a CUDA
+    graph, which the host launches as a whole: these networks are small, and launching their hundreds of
+    operations would take longer than computing them. Operations and random numbers are the same.
+    """
+
+    def __init__(self, task: Task, optimizers: list[torch.optim.Optimizer], random: Generator) -> None:
+        self.task, self.optimizers, self.random = task, optimizers, random
+        self.taken, self.graph = 0, None
+
+    def __call__(self, rate: float, index: Tensor) -> Tensor:
+        set_rate(self.optimizers, rate)
+        self.taken += 1
+        if self.task.device.type != "cuda" or self.taken <= EAGER:
+            return self.descend(index)
+        if self.graph is None:
+            self.index = index.clone()
+            self.graph, self.loss = captured(lambda: self.descend(self.index), self.random, self.task.name)
+        self.index.copy_(index)
+        self.graph.replay()
+        return self.loss
+
+    def descend(self, index: Tensor) -> Tensor:
+        """One step of gradient descent."""
+        loss = self.task.loss(index, self.random)
+        self.task.module.zero_grad(set_to_none=True)
+        loss.backward()
+        for optimizer in self.optimizers:
+            optimizer.step()
+        return loss.detach()
+
+
+def set_rate(optimizers: list[torch.optim.Optimizer], rate: float) -> None:
+    """Set the learning rate of all groups, each to its share of it."""
     for group in itertools.chain(*(optimizer.param_groups for optimizer in optimizers)):
-        group["lr"] = rate * group["share"]
-    loss = task.loss(index, random)
-    task.module.zero_grad(set_to_none=True)
-    loss.backward()
-    for optimizer in optimizers:
-        optimizer.step()
-    return loss.detach()
+        if isinstance(group["lr"], Tensor):
+            group["lr"].fill_(rate * group["share"])
+        else:
+            group["lr"] = rate * group["share"]
+
+
+def captured(
+    call: Callable[[], Tensor], random: Generator, name: str
+) -> tuple[torch.cuda.CUDAGraph, Tensor]:
+    """A call on the GPU as a CUDA graph, not yet run, and the tensor in which each replay leaves its result.
+
+    `random` is the generator that the call draws from. Raises Problem if the call cannot be captured.
+    """
+    graph = torch.cuda.CUDAGraph()
+    graph.register_generator_state(random)
+    try:
+        with torch.cuda.graph(graph, stream=torch.cuda.current_stream()):
+            result = call()
+    except RuntimeError as error:
+        raise Problem(
+            f"{name}: cannot be captured as a CUDA graph ({str(error).splitlines()[0]}); "
+            "a step must read nothing back from the GPU, and bring nothing there"
+        ) from error
+    return graph, result
 
 
 def end_epoch(task: Task, progress: Progress, epoch: int, rate: float, *, print_line: bool) -> None:

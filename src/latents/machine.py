@@ -21,7 +21,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from latents import cli, config, record
 from latents.datasets import DATASETS
 from latents.device import autocast, device_of, generator, to_float
-from latents.loop import Task, step
+from latents.loop import Step, Task
 from latents.model import build
 from latents.optimise import optimizers_for
 from latents.study import Run, Study
@@ -29,7 +29,8 @@ from latents.study import Run, Study
 PRECISIONS = ("float32", "bfloat16")
 LIMIT = 20.0  # seconds, for all methods and precisions together
 TURNS = 2  # timed steps of each method in each precision
-BATCH = 64  # images of a step, at most
+BATCH = 64  # images of a step on a CPU, at most
+STEPS_GPU = 20  # in the place of one on a CPU
 FEW = 4  # images to count operations on
 
 Rates = dict[str, dict[str, float]]  # data set/method -> precision -> images per second
@@ -75,26 +76,41 @@ def work(study: Study) -> dict[str, dict[str, float]]:
     }
 
 
-def stepper(study: Study, run: Run, device: torch.device) -> Callable[[str], float]:
-    """A function that makes a training step of a run in a precision, and returns its seconds an image."""
-    settings, spec = study.settings(run.dataset, run.method), DATASETS[run.dataset]
-    height, width, channels = spec.shape
-    n, random = min(BATCH, settings.optimisation.batch_size), generator(device, run.seed)
-    shape, index = (n, channels, height, width), torch.arange(n, device=device)
+def random_images(run: Run, n: int, random: torch.Generator) -> tuple[torch.Tensor, torch.Tensor]:
+    """Noise in the shape of a run's data set, uint8 [n, c, h, w], and labels [n], on the generator's device."""
+    (height, width, channels), classes = DATASETS[run.dataset].shape, len(DATASETS[run.dataset].classes)
+    shape, device = (n, channels, height, width), random.device
     pixels = torch.randint(256, shape, generator=random, device=device, dtype=torch.uint8)
-    labels = index % len(spec.classes)
+    return pixels, torch.arange(n, device=device) % classes
+
+
+def stepper(study: Study, run: Run, device: torch.device) -> Callable[[str], float]:
+    """A function that trains a run for a moment in a precision, and returns its seconds an image."""
+    settings, random = study.settings(run.dataset, run.method), generator(device, run.seed)
+    n, steps = settings.optimisation.batch_size, STEPS_GPU
+    if device.type == "cpu":
+        n, steps = min(BATCH, n), 1
+    index, (pixels, labels) = torch.arange(n, device=device), random_images(run, n, random)
     model = build(study, run).to(device, memory_format=torch.channels_last)
     optimizers = optimizers_for(model, settings.optimisation, settings.linear_rate)
 
-    def seconds(precision: str) -> float:
+    def step_in(precision: str) -> Step:
         def loss(index: torch.Tensor, random: torch.Generator) -> torch.Tensor:
             with autocast(device, precision):
                 return model.objective(model.views(to_float(pixels[index]), random), labels)
 
+        return Step(
+            Task(str(run), model, loss, n, settings.optimisation, run.seed, device), optimizers, random
+        )
+
+    step = {precision: step_in(precision) for precision in PRECISIONS}
+
+    def seconds(precision: str) -> float:
         started = time.perf_counter()
-        task = Task(str(run), model, loss, n, settings.optimisation, run.seed, device)
-        step(task, optimizers, 0.0, index, random).item()
-        return (time.perf_counter() - started) / n
+        for _ in range(steps):
+            loss = step[precision](0.0, index)
+        loss.item()  # waits for a GPU
+        return (time.perf_counter() - started) / (steps * n)
 
     return seconds
 

@@ -12,27 +12,41 @@ ITERATIONS = 5
 LINEAR_PATH, ADAMW, MUON = "linear path", "adamw", "muon"
 
 
-def orthogonalised(matrix: Tensor) -> Tensor:
-    """A matrix [r, c] with its singular values moved close to 1, by Newton-Schulz iteration.
+def orthogonalised(matrices: list[Tensor]) -> list[Tensor]:
+    """Matrices with their singular values moved close to 1, by Newton-Schulz iteration.
 
     Each step multiplies x by a polynomial of x x^T (Jordan et al. 2024). Since these polynomials commute, the
     iteration works on the Gram matrix x x^T of the smaller side alone, and x is multiplied once, by their
-    product (Gram Newton-Schulz, Zhang et al. 2026). This needs float32.
+    product (Gram Newton-Schulz, Zhang et al. 2026). This needs float32. The smaller sides of all matrices
+    must have the same length: their iterations are one batch.
     """
+    wide = [one.float() if one.shape[0] <= one.shape[1] else one.float().T for one in matrices]
+    wide = [one / (one.norm() + 1e-7) for one in wide]
+    products = newton_schulz(wide[0] @ wide[0].T)[None] if len(wide) == 1 else newton_schulz(grams(wide))
+    found = [product @ one for product, one in zip(products, wide, strict=True)]
+    return [
+        (one if matrix.shape[0] <= matrix.shape[1] else one.T).to(matrix.dtype)
+        for one, matrix in zip(found, matrices, strict=True)
+    ]
+
+
+def grams(matrices: list[Tensor]) -> Tensor:
+    """Gram matrices [k, r, r] of k matrices with r rows."""
+    return torch.stack([one @ one.T for one in matrices])
+
+
+def newton_schulz(gram: Tensor) -> Tensor:
+    """The product of the iteration's polynomials of one Gram matrix [r, r] or of several [k, r, r]."""
     a, b, c = COEFFICIENTS
-    x = matrix.float()
-    tall = x.shape[0] > x.shape[1]
-    x = x.T if tall else x
-    x = x / (x.norm() + 1e-7)
-    gram, product = x @ x.T, None
+    add_product = torch.addmm if gram.ndim == 2 else torch.baddbmm
+    product = None
     for number in range(ITERATIONS):
-        step = torch.addmm(gram, gram, gram, beta=b, alpha=c)
-        step.diagonal().add_(a)
+        step = add_product(gram, gram, gram, beta=b, alpha=c)
+        step.diagonal(dim1=-2, dim2=-1).add_(a)
         product = step if product is None else step @ product
         if number < ITERATIONS - 1:
             gram = step @ gram @ step
-    x = product @ x
-    return (x.T if tall else x).to(matrix.dtype)
+    return product
 
 
 class Muon(torch.optim.Optimizer):
@@ -40,24 +54,45 @@ class Muon(torch.optim.Optimizer):
 
     A convolution's filters are flattened to a matrix. The step is scaled to the size of AdamW's and weight
     decay is decoupled (Liu et al. 2025, arXiv 2502.16982), so that both can use the same learning rate.
-    torch's own Muon does not accept convolution filters.
+    torch's own Muon does not accept convolution filters. On a GPU, matrices whose smaller sides have the same
+    length are one batch; on a CPU that does not pay.
     """
 
-    def __init__(self, groups: list[dict], rate: float, decay: float) -> None:
+    def __init__(self, groups: list[dict], rate: float | Tensor, decay: float) -> None:
         super().__init__(groups, {"lr": rate, "weight_decay": decay})
 
     @torch.no_grad()
     def step(self) -> None:
         for group in self.param_groups:
-            for weight in group["params"]:
-                state = self.state[weight]
-                if not state:
-                    state["momentum"] = torch.zeros_like(weight)
-                momentum = state["momentum"].lerp_(weight.grad, 1 - MOMENTUM)
-                update = orthogonalised(weight.grad.lerp(momentum, MOMENTUM).flatten(1))  # Nesterov momentum
-                size = 0.2 * max(update.shape) ** 0.5
-                weight.mul_(1 - group["lr"] * group["weight_decay"])
-                weight.add_(update.view(weight.shape), alpha=-group["lr"] * size)
+            weights = group["params"]
+            gradients = [weight.grad for weight in weights]
+            for weight in weights:
+                if weight not in self.state:
+                    self.state[weight]["momentum"] = torch.zeros_like(weight)
+            momenta = [self.state[weight]["momentum"] for weight in weights]
+            torch._foreach_lerp_(momenta, gradients, 1 - MOMENTUM)
+            updates = torch._foreach_lerp(gradients, momenta, MOMENTUM)  # Nesterov momentum
+            updates = self.directions([update.flatten(1) for update in updates])
+            torch._foreach_mul_(updates, [0.2 * max(update.shape) ** 0.5 for update in updates])
+            torch._foreach_mul_(updates, group["lr"])
+            torch._foreach_mul_(weights, 1 - group["lr"] * group["weight_decay"])
+            shaped = [update.view(weight.shape) for update, weight in zip(updates, weights, strict=True)]
+            torch._foreach_sub_(weights, shaped)
+
+    @staticmethod
+    def directions(updates: list[Tensor]) -> list[Tensor]:
+        """All matrices orthogonalised, in their order."""
+        if not updates[0].is_cuda:
+            return [orthogonalised([update])[0] for update in updates]
+        sides: dict[int, list[int]] = {}
+        for place, update in enumerate(updates):
+            sides.setdefault(min(update.shape), []).append(place)
+        found = dict(
+            pair
+            for places in sides.values()
+            for pair in zip(places, orthogonalised([updates[place] for place in places]), strict=True)
+        )
+        return [found[place] for place in range(len(updates))]
 
 
 def mark(module: nn.Module, group: str) -> nn.Module:
@@ -99,18 +134,25 @@ def optimizers_for(
     """
     found = parameters_by_group(module)
     rate, decay = settings.learning_rate, settings.weight_decay
+    on_gpu = next(module.parameters()).is_cuda
+
+    def group(parameters: list[Tensor], share: float = 1.0) -> dict:
+        # on a GPU the rate is a number there, which a captured step reads (latents.loop)
+        first = torch.tensor(share * rate, device=parameters[0].device) if on_gpu else share * rate
+        return {"params": parameters, "share": share, "lr": first}
 
     def groups(parameters: list[Tensor]) -> list[dict]:
         parts = ((parameters, 1.0), (found[LINEAR_PATH], linear_rate))
-        return [{"params": part, "share": share, "lr": share * rate} for part, share in parts if part]
+        return [group(part, share) for part, share in parts if part]
+
+    def adamw(parameters: list[Tensor], decay: float) -> torch.optim.Optimizer:
+        options = {"weight_decay": decay, "fused": True, "capturable": on_gpu}
+        return torch.optim.AdamW(groups(parameters), rate, **options)
 
     match settings.optimizer:
         case "sgd":
             options = {"momentum": 0.9, "nesterov": True, "weight_decay": decay, "fused": True}
             return [torch.optim.SGD(groups(found[ADAMW] + found[MUON]), rate, **options)]
         case "adamw":
-            return [
-                torch.optim.AdamW(groups(found[ADAMW] + found[MUON]), rate, weight_decay=decay, fused=True)
-            ]
-    muon = Muon([{"params": found[MUON], "share": 1.0}], rate, decay)
-    return [muon, torch.optim.AdamW(groups(found[ADAMW]), rate, weight_decay=0.0, fused=True)]
+            return [adamw(found[ADAMW] + found[MUON], decay)]
+    return [Muon([group(found[MUON])], rate, decay), adamw(found[ADAMW], 0.0)]

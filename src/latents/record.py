@@ -166,8 +166,14 @@ def build_files() -> list[Path]:
 
 
 def environment() -> dict[str, Any]:
-    """Versions of packages and Python, and the processor, for a record."""
-    versions = {name: metadata.version(name) for name in PACKAGES} | {"python": platform.python_version()}
+    """Versions of packages and Python, and the processor, for a record.
+
+    A package that is not installed, as this one where it runs from its folder, has none.
+    """
+    versions = {"python": platform.python_version()}
+    for name in PACKAGES:
+        with contextlib.suppress(metadata.PackageNotFoundError):
+            versions[name] = metadata.version(name)
     return {"versions": versions, "processor": processor()}
 
 

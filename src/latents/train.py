@@ -69,9 +69,8 @@ def prepare(
     val_images, val_labels = (
         torch.from_numpy(part[:VAL_IMAGES]).to(device) for part in (split.val.images, split.val.labels)
     )
-    model = build(study, run)
-    model.fit(torch.from_numpy(split.train.images))
-    model.to(device, memory_format=memory_format)
+    model = build(study, run).to(device, memory_format=memory_format)
+    model.fit(images)
 
     def views(pixels: Tensor, random: Generator) -> Views:
         with autocast(device, study.precision):

@@ -28,14 +28,14 @@ class PCA(nn.Module):
         The sums of products are exact: over 256 images each is an integer below 2^24.
         """
         pixels = images.flatten(1)
-        total = torch.zeros(pixels.shape[1], dtype=torch.float64)
-        products = torch.zeros(len(total), len(total), dtype=torch.float64)
+        total = torch.zeros(pixels.shape[1], dtype=torch.float64, device=pixels.device)
+        products = total.new_zeros(len(total), len(total))
         for part in pixels.split(256):
             part = part.float()
             total += part.sum(0)
             products += part.T @ part
         mean = total / len(pixels)
-        covariance = products / len(pixels) - mean.outer(mean)
+        covariance = (products / len(pixels) - mean.outer(mean)).cpu()
         last = len(covariance) - 1
         chosen = [last + 1 - len(self.components), last]
         vectors = scipy.linalg.eigh(covariance.numpy(), subset_by_index=chosen)[1]

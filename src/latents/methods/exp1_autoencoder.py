@@ -76,7 +76,7 @@ class ImprovedAutoencoder(Model):
         1; its reconstructions and its geometry are those of PCA.
         """
         pca = PCA((*images.shape[2:], images.shape[1]), self.settings.code_size)
-        pca.fit(images)
+        pca.to(images.device).fit(images)
         scale = torch.cat([pca(part.float().div(255)) for part in images.split(5000)])
         scale = scale.std(0).square().mean().sqrt()
         into, out = self.encoder.linear.layer, self.decoder.linear[0].layer

@@ -3,7 +3,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help demo test plan bench study from-reference report reference archive targets verify verify-quick \
+.PHONY: help demo test plan bench gpu-check study from-reference report reference archive targets verify verify-quick \
 	own-results fault-trials slurm-test image-test lint clean tex
 
 PYTHON := $(shell command -v python3.11 || command -v python3)
@@ -29,8 +29,9 @@ demo: tex $(ENVIRONMENT) ## the whole chain on data that need no download, in mi
 test: tex $(ENVIRONMENT) ## the whole suite; ARGS="-k name" for a part of it
 	.venv/bin/python -m pytest -n 2 --dist loadfile -rs $(ARGS)
 
-plan: $(ENVIRONMENT) ## what the study costs; NODES=8 for its time on a cluster
+plan: $(ENVIRONMENT) ## what the study costs; NODES=8 on a cluster, MACHINE=FILE on another machine
 	@.venv/bin/python -m latents.report.plan --config "$(CONFIG)" $(if $(NODES),--nodes $(NODES)) \
+	  $(if $(MACHINE),--machine "$(MACHINE)") \
 	  $(if $(filter command,$(firstword $(origin CORES))),--cores $(CORES))
 
 # The data are brought into place, checked, by the study's own rule. Nothing else should run on the machine.
@@ -41,6 +42,13 @@ bench: tex $(ENVIRONMENT) ## how fast training is here, beside the ordinary loop
 	.venv/bin/python -m latents.report.figures.speed --config config/study.yaml --results results \
 	  --out results/speed.pdf
 	.venv/bin/python -m latents.report.speed --bench results/bench.json --out results/speed
+
+# The record belongs to the project as reference/bench/<the GPU's name>.json.
+DEVICE := cuda
+gpu-check: $(ENVIRONMENT) ## a GPU: same results as a CPU, same bytes again, speed; six minutes
+	$(SNAKEMAKE) --cores $(CORES) results/data/mnist.json results/data/cifar10.json
+	.venv/bin/python -m latents.bench.gpu --config config/study.yaml --large config/large.yaml \
+	  --small config/demo.yaml --reference reference --device $(DEVICE) --out results/gpu.json
 
 study: tex $(ENVIRONMENT) ## the study, or CONFIG=config/large.yaml
 	$(SNAKEMAKE) --cores $(CORES) --config "study=$(CONFIG)"

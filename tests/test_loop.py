@@ -6,11 +6,12 @@ from collections.abc import Callable
 import pytest
 import torch
 from msgspec.structs import replace
-from tiny import Runs
+from tiny import Runs, pictures, same, state
 from torch import Tensor, nn
 
 from latents import loop
 from latents.cli import Problem
+from latents.device import device_of, to_float
 from latents.loop import Task, fit, rate_at
 from latents.model import build
 from latents.optimise import optimizers_for
@@ -134,3 +135,41 @@ def test_weights_that_the_last_step_spoilt_end_the_training_too() -> None:
 
     with pytest.raises(Problem, match="mnist/x: the loss is not finite in epoch 1"):
         fit(task(module, lambda *_: module.weight.sum(), validate, name="mnist/x"))
+
+
+# on a GPU
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+@pytest.mark.parametrize("optimizer", ["sgd", "adamw", "muon"])
+def test_steps_of_a_captured_graph_are_those_launched_one_by_one(
+    runs: Runs, monkeypatch: pytest.MonkeyPatch, optimizer: str
+) -> None:
+    device = device_of(replace(runs.study, device="cuda"))
+    settings = replace(SGD, optimizer=optimizer, learning_rate=0.01)
+
+    def trained(eager: int) -> dict[str, Tensor]:
+        monkeypatch.setattr(loop, "EAGER", eager)
+        model = build(runs.study, Run("mnist", "guided", 1)).to(device)
+        pixels = torch.from_numpy(pictures("mnist", ITEMS, 1)[0]).to(device)
+        labels = torch.arange(ITEMS, device=device) % 10
+
+        def loss(index: Tensor, random: torch.Generator) -> Tensor:
+            return model.objective(model.views(to_float(pixels[index]), random), labels[index])
+
+        fit(Task("test", model, loss, ITEMS, settings, 1, device))
+        return state(model)
+
+    assert same(trained(loop.EAGER), trained(STEPS))
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+def test_a_loss_that_reads_a_value_back_from_the_gpu_is_refused_in_one_sentence(runs: Runs) -> None:
+    device = device_of(replace(runs.study, device="cuda"))
+    module = nn.Linear(1, 1).to(device)
+
+    def loss(*_: object) -> Tensor:
+        return module.weight.sum() * module.weight.sum().item()
+
+    with pytest.raises(Problem, match=r"^test: cannot be captured as a CUDA graph .* read nothing back"):
+        fit(Task("test", module, loss, ITEMS, SGD, 1, device))

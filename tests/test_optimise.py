@@ -6,7 +6,7 @@ from tiny import Runs
 from torch import nn
 
 from latents.model import build
-from latents.optimise import COEFFICIENTS, Muon, optimizers_for, orthogonalised
+from latents.optimise import COEFFICIENTS, Muon, directions, optimizers_for, orthogonalised
 from latents.settings import Optimisation
 from latents.study import Run
 
@@ -19,6 +19,10 @@ def spectrum(shape: tuple[int, int]) -> torch.Tensor:
     matrix = torch.randn(shape, generator=torch.Generator().manual_seed(1))
     left, _, right = torch.linalg.svd(matrix, full_matrices=False)
     return left @ torch.diag(torch.logspace(-1, 1, min(shape))) @ right
+
+
+def one(matrix: torch.Tensor) -> torch.Tensor:
+    return orthogonalised([matrix])[0]
 
 
 def as_published(matrix: torch.Tensor) -> torch.Tensor:
@@ -34,9 +38,9 @@ def as_published(matrix: torch.Tensor) -> torch.Tensor:
 @pytest.mark.parametrize("shape", [(1, 7), (8, 8), (6, 40), (40, 6), (256, 2304)])
 def test_on_the_gram_matrix_the_iteration_gives_what_it_gives_on_the_whole(shape: tuple[int, int]) -> None:
     matrix = spectrum(shape)
-    assert (orthogonalised(matrix) - as_published(matrix)).norm() < 1e-3 * as_published(matrix).norm()
+    assert (one(matrix) - as_published(matrix)).norm() < 1e-3 * as_published(matrix).norm()
     rank_one = matrix[:, :1] @ matrix[:1]  # of all other directions, rounding alone
-    assert (orthogonalised(rank_one) - as_published(rank_one)).norm() < 1e-3 * as_published(rank_one).norm()
+    assert (one(rank_one) - as_published(rank_one)).norm() < 1e-3 * as_published(rank_one).norm()
 
 
 @pytest.mark.parametrize("shape", [(8, 8), (6, 40), (40, 6)])
@@ -45,11 +49,19 @@ def test_orthogonalising_keeps_the_directions_and_brings_every_singular_value_ne
 ) -> None:
     matrix = spectrum(shape)
     left, _, right = torch.linalg.svd(matrix, full_matrices=False)
-    inner = left.T @ orthogonalised(matrix) @ right.T  # diagonal where the directions are kept
+    inner = left.T @ one(matrix) @ right.T  # diagonal where the directions are kept
     assert inner.diagonal().min() > 0.6 and inner.diagonal().max() < 1.3
     assert (inner - torch.diag(inner.diagonal())).abs().max() < 0.1
     # the size does not count
-    assert torch.allclose(orthogonalised(1024 * matrix), orthogonalised(matrix), atol=0.02)
+    assert torch.allclose(one(1024 * matrix), one(matrix), atol=0.02)
+
+
+def test_matrices_in_one_batch_come_out_as_alone_each_in_its_place() -> None:
+    matrices = [spectrum(shape) for shape in [(8, 8), (6, 40), (40, 6), (8, 30), (6, 9)]]
+    alone, batched = (directions(matrices, together=together) for together in (False, True))
+    for matrix, a, b in zip(matrices, alone, batched, strict=True):
+        assert a.shape == b.shape == matrix.shape and torch.allclose(a, b, atol=1e-4)
+        assert torch.equal(a, one(matrix))
 
 
 def test_a_step_of_muon_has_the_size_of_adamws_and_decays_the_weight() -> None:
@@ -70,7 +82,7 @@ def test_muon_with_momentum_follows_its_definition() -> None:
         weight.grad = gradient
         optimizer.step()
         momentum = 0.95 * momentum + 0.05 * gradient
-        expected -= 0.1 * 0.2 * 3 * orthogonalised(0.05 * gradient + 0.95 * momentum)
+        expected -= 0.1 * 0.2 * 3 * one(0.05 * gradient + 0.95 * momentum)
     assert torch.allclose(weight, expected, atol=2e-3)
 
 

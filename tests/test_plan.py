@@ -10,6 +10,7 @@ from latents import config
 from latents.plain import load_yaml
 from latents.record import FORMAT, ROOT, write_json
 from latents.report import forecast, plan, schedule
+from latents.report.read import read_record
 from latents.report.schedule import Job
 from latents.study import Run
 
@@ -95,11 +96,60 @@ def test_the_progress_counts_operations_that_are_done_and_hours_that_are_left(tm
     )
 
 
-@pytest.mark.parametrize(("device", "at_once"), [("cpu", 4), ("NVIDIA H100", 1)])
-def test_without_a_gpu_as_many_jobs_run_at_once_as_cores_allow(device, at_once):
+@pytest.mark.parametrize(("device", "at_once"), [("cpu", 4), ("NVIDIA H100", forecast.ON_GPU)])
+def test_as_many_jobs_run_at_once_as_cores_allow_and_on_a_gpu_three(device, at_once):
     study = msgspec.structs.replace(config.read(ROOT / STUDY), threads=2)
     assert forecast.workers(study, machine(study, device=device), cores=8) == at_once
     assert forecast.workers(study, machine(study, device=device), cores=1) == 1
+
+
+def gpu_record(path):
+    """The record of a GPU: an evaluation takes 7 s, three jobs at once take 2.5 times as long as one."""
+    whole = {"seconds": {"training": 50.0, "evaluation, probe": 4.0, "evaluation, load": 3.0}}
+    jobs = {
+        "1": {"seconds": 30.0, "parts": [{"training": 20.0, "preparing": 1.0}]},
+        "3": {"seconds": 75.0, "parts": []},
+    }
+    found = {"format": FORMAT, "guided": whole, "contrastive": whole, "jobs": jobs}
+    write_json(path / "bench/nvidia-x.json", found)
+
+
+def test_on_a_gpu_jobs_start_and_evaluations_take_as_long_as_recorded_and_slow_each_other_down(tmp_path):
+    study = config.read(ROOT / STUDY)
+    write_json(tmp_path / "bench.json", {"format": FORMAT, "workflow": {"paper": {"median": 0.0}}})
+    gpu_record(tmp_path)
+    here = machine(study, device="NVIDIA X")
+    seconds = forecast.forecast(study, here, tmp_path)
+    assert seconds[Job("train", Run("cifar10", "guided", 1))] == pytest.approx(10 + 1000 / RATE)
+    assert seconds[Job("evaluate", Run("mnist", "pca", 1))] == pytest.approx(10 + 7)
+    some = [(Job("train", Run("mnist", "guided", seed)), 3600.0) for seed in range(1, 7)]
+    hours = [forecast.elapsed(study, here, tmp_path, some, cores * study.threads) for cores in (1, 2, 3, 9)]
+    assert hours == pytest.approx([6, 3 * 1.75, 2 * 2.5, 2 * 2.5])
+    without = forecast.elapsed(study, machine(study), tmp_path, some, 3 * study.threads)
+    assert without == pytest.approx(2)
+
+
+def test_the_plan_for_another_machine_takes_its_flops_per_second_and_this_studys_operations(
+    tmp_path, monkeypatch
+):
+    study = msgspec.structs.replace(config.read(ROOT / STUDY), precision="float32")
+    mine = machine(study)
+    twice = {kind: 2 * one for kind, one in mine["operations"].items()}
+    monkeypatch.setattr("latents.machine.work", lambda _: {"operations": twice, "images": mine["images"]})
+    write_json(tmp_path / "machine.json", {"format": FORMAT} | mine)
+    found = plan.another(study, tmp_path / "machine.json")
+    assert forecast.speeds(found, "float32") == pytest.approx(forecast.speeds(mine, "float32"))
+    assert found["operations"] == twice
+    assert found["rates"]["cifar10/guided"]["bfloat16"] == pytest.approx(RATE)
+
+
+@pytest.mark.parametrize("study", ["config/study.yaml", "reference/study.yaml"])
+def test_on_the_gpu_of_the_committed_record_the_study_takes_half_an_hour(study):
+    read, found = config.read(ROOT / study), sorted((ROOT / "reference/bench").glob("nvidia-*.json"))
+    here = read_record(found[0], forecast.Machine)
+    seconds = forecast.forecast(read, here, ROOT / "reference")
+    hours = forecast.elapsed(read, here, ROOT / "reference", seconds.items(), forecast.ON_GPU * read.threads)
+    assert 0.1 < hours < 0.6
 
 
 def test_the_plan_prints_work_hours_memory_disk_and_download_from_the_file_of_the_machine(

@@ -21,7 +21,8 @@ def device_of(study: Study) -> torch.device:
         raise Problem("device: cuda is configured, but torch sees no GPU; set device: cpu or auto")
     torch.set_num_threads(study.threads)
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
-    torch.use_deterministic_algorithms(True)
+    # as use_deterministic_algorithms(True), which imports the compiler first: seconds of every job
+    torch.set_deterministic_debug_mode("error")
     torch.backends.cudnn.allow_tf32 = False  # full float32, not TF32
     # a debugging aid that takes a tenth of the time of a step
     torch.utils.deterministic.fill_uninitialized_memory = False

@@ -183,9 +183,7 @@ def set_rate(optimizers: list[torch.optim.Optimizer], rate: float) -> None:
             group["lr"] = rate * group["share"]
 
 
-def captured(
-    call: Callable[[], Tensor], random: Generator, name: str
-) -> tuple[torch.cuda.CUDAGraph, Tensor]:
+def captured(call: Callable[[], Tensor], random: Generator, name: str) -> tuple[torch.cuda.CUDAGraph, Tensor]:
     """A call on the GPU as a CUDA graph, not yet run, and the tensor in which each replay leaves its result.
 
     `random` is the generator that the call draws from. Raises Problem if the call cannot be captured.

@@ -77,7 +77,7 @@ def work(study: Study) -> dict[str, dict[str, float]]:
 
 
 def random_images(run: Run, n: int, random: torch.Generator) -> tuple[torch.Tensor, torch.Tensor]:
-    """Noise in the shape of a run's data set, uint8 [n, c, h, w], and labels [n], on the generator's device."""
+    """Noise as images uint8 [n, c, h, w] of a run's data set, and labels [n], on the generator's device."""
     (height, width, channels), classes = DATASETS[run.dataset].shape, len(DATASETS[run.dataset].classes)
     shape, device = (n, channels, height, width), random.device
     pixels = torch.randint(256, shape, generator=random, device=device, dtype=torch.uint8)

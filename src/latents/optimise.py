@@ -72,27 +72,25 @@ class Muon(torch.optim.Optimizer):
             momenta = [self.state[weight]["momentum"] for weight in weights]
             torch._foreach_lerp_(momenta, gradients, 1 - MOMENTUM)
             updates = torch._foreach_lerp(gradients, momenta, MOMENTUM)  # Nesterov momentum
-            updates = self.directions([update.flatten(1) for update in updates])
+            updates = directions([update.flatten(1) for update in updates], together=weights[0].is_cuda)
             torch._foreach_mul_(updates, [0.2 * max(update.shape) ** 0.5 for update in updates])
             torch._foreach_mul_(updates, group["lr"])
             torch._foreach_mul_(weights, 1 - group["lr"] * group["weight_decay"])
             shaped = [update.view(weight.shape) for update, weight in zip(updates, weights, strict=True)]
             torch._foreach_sub_(weights, shaped)
 
-    @staticmethod
-    def directions(updates: list[Tensor]) -> list[Tensor]:
-        """All matrices orthogonalised, in their order."""
-        if not updates[0].is_cuda:
-            return [orthogonalised([update])[0] for update in updates]
-        sides: dict[int, list[int]] = {}
-        for place, update in enumerate(updates):
-            sides.setdefault(min(update.shape), []).append(place)
-        found = dict(
-            pair
-            for places in sides.values()
-            for pair in zip(places, orthogonalised([updates[place] for place in places]), strict=True)
-        )
-        return [found[place] for place in range(len(updates))]
+
+def directions(matrices: list[Tensor], *, together: bool) -> list[Tensor]:
+    """All matrices `orthogonalised`; `together`: those with smaller sides of one length as one batch."""
+    if not together:
+        return [orthogonalised([matrix])[0] for matrix in matrices]
+    places: dict[int, list[int]] = {}
+    for place, matrix in enumerate(matrices):
+        places.setdefault(min(matrix.shape), []).append(place)
+    found: dict[int, Tensor] = {}
+    for some in places.values():
+        found |= zip(some, orthogonalised([matrices[place] for place in some]), strict=True)
+    return [found[place] for place in range(len(matrices))]
 
 
 def mark(module: nn.Module, group: str) -> nn.Module:

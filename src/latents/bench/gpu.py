@@ -1,25 +1,21 @@
 """What a GPU makes of the study: the results of a CPU, the same bytes every time, and how fast.
 
-    python -m latents.bench.gpu --config config/study.yaml --large config/large.yaml --small config/demo.yaml \
-        --reference reference --device cuda --out results/gpu.json
+    python -m latents.bench.gpu --config config/study.yaml --large config/large.yaml \
+        --small config/demo.yaml --reference reference --out results/gpu.json
 
 measures part after part (PARTS) and writes the record after each, so that the same command goes on where one
-was interrupted. It reads the published data, but no test split. With `--device cpu` it does the same on the
-processor, which for studies as large as these takes hours.
+was interrupted. Small trainings are those of the third study with fewer images and epochs. It reads the data
+of the study, but no test split. Some six minutes on an H200. With `--device cpu` it does the same on the
+processor, which takes hours with these studies.
 """
 
-import concurrent.futures
-import contextlib
-import io
-import multiprocessing
+import itertools
 import os
-import signal
 import subprocess
 import sys
-import threading
 import time
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from statistics import median
 from typing import Any, NamedTuple
@@ -27,28 +23,24 @@ from typing import Any, NamedTuple
 import msgspec
 import torch
 from torch import Generator, Tensor
-from torch.nn import functional
 
 from latents import cli, config, evaluate, loop, machine, record, train
+from latents.bench import agreement
+from latents.bench.agreement import kinds, on_val, shrunk, waited
 from latents.bench.compare import say
-from latents.bench.loops import flops_of_convolution
-from latents.checkpoint import Checkpoint
+from latents.bench.loops import convolver, flops_of_convolution
 from latents.cli import Problem
-from latents.datasets import DATASETS
-from latents.device import autocast, device_of, generator, to_float
+from latents.device import autocast, device_of, to_float
 from latents.model import build
 from latents.optimise import optimizers_for
-from latents.report.verify_numbers import Seeds, compare_numbers
+from latents.plain import digest
 from latents.study import ALLOCATOR, Run, Study
 
-STEPS = 20  # of which the losses are compared
-# of the first loss and of the largest difference to the CPU, relative: in twenty steps rounding grows to 0.018
-# between two memory layouts on one CPU
-FIRST, LARGEST = 1e-4, 0.05
-SEEDS = (1, 2, 3)  # of the CPU's small trainings, beside which one on the GPU is put
+# channels in and out, pixels a side, images
 CONVOLUTIONS = [(64, 64, 32, 1024), (256, 256, 16, 1024), (256, 256, 8, 2048), (512, 512, 8, 2048)]
 COPY = 2**30  # bytes whose copying is timed
 JOBS = 3  # trainings at once on one GPU, beside one alone
+WRITTEN = ("out", "record", "curve", "timing")  # by a training job
 
 Facts = dict[str, Any]
 
@@ -62,22 +54,6 @@ class Check(NamedTuple):
     device: torch.device
     reference: Path  # results of a finished study
     folder: Path  # for what is not kept
-
-
-def kinds(study: Study) -> list[Run]:
-    """The first seed of every trained method on every data set."""
-    return [
-        Run(name, method, chosen.seeds[0])
-        for name, chosen in study.datasets.items()
-        for method in study.trained_methods
-    ]
-
-
-def waited(device: torch.device) -> float:
-    """The time once all work is done."""
-    if device.type == "cuda":
-        torch.cuda.synchronize()
-    return time.perf_counter()
 
 
 def seconds_of(call: Callable[[], Any], device: torch.device, least: float = 0.2) -> float:
@@ -101,23 +77,12 @@ def seconds_of(call: Callable[[], Any], device: torch.device, least: float = 0.2
 def peaks(check: Check) -> Facts:
     """The fastest 3x3 convolutions, forward and backward, in FLOP/s, and the bytes/s of copying."""
     convolutions, small = {}, check.device.type == "cpu"
-    for inputs, outputs, side, batch in CONVOLUTIONS:
-        shape = (inputs, outputs, side, batch // 32 if small else batch)
+    for *shape, batch in CONVOLUTIONS:
+        whole = (*shape, batch // 32 if small else batch)
         for precision in machine.PRECISIONS:
-            kind = getattr(torch, precision)
-
-            def random(*sizes: int, kind: torch.dtype = kind) -> Tensor:
-                return torch.randn(*sizes, device=check.device).to(kind, memory_format=torch.channels_last)
-
-            x, weight = random(shape[3], inputs, side, side), random(outputs, inputs, 3, 3)
-            x.requires_grad_(), weight.requires_grad_()
-            gradient = random(shape[3], outputs, side, side)
-
-            def step(x: Tensor = x, weight: Tensor = weight, gradient: Tensor = gradient) -> Any:
-                return torch.autograd.grad(functional.conv2d(x, weight, padding=1), (x, weight), gradient)
-
-            spent = seconds_of(step, check.device)
-            convolutions[f"{precision} {' '.join(map(str, shape))}"] = flops_of_convolution(shape) / spent
+            convolve = convolver(whole, getattr(torch, precision), check.device)
+            speed = flops_of_convolution(whole) / seconds_of(convolve, check.device)
+            convolutions[f"{precision} {' '.join(map(str, whole))}"] = speed
     source = torch.zeros(COPY // 64 if small else COPY, dtype=torch.uint8, device=check.device)
     target = torch.empty_like(source)
     copied = 2 * len(source) / seconds_of(lambda: target.copy_(source), check.device)
@@ -147,11 +112,6 @@ def whole(check: Check, study: Study, run: Run) -> Facts:
     }
 
 
-def on_val(metrics: list[dict[str, Any]]) -> dict[str, float]:
-    """The metrics of a record that are of val."""
-    return {one["metric"]: one["value"] for one in metrics if one["split"] == "val"}
-
-
 def guided(check: Check) -> Facts:
     """`guided` on CIFAR-10, whole."""
     return whole(check, check.study, Run("cifar10", "guided", 1))
@@ -165,147 +125,6 @@ def contrastive(check: Check) -> Facts:
 def large_guided(check: Check) -> Facts:
     """`guided` of the large study on CIFAR-10, whole."""
     return whole(check._replace(reference=check.folder), check.large, Run("cifar10", "guided", 1))
-
-
-def same_bytes(check: Check) -> dict[str, Facts]:
-    """Whether small trainings of every kind give the same bytes: again, and after a stop and a resumption."""
-    return {str(run): same_bytes_of(check, run) for run in kinds(check.small)}
-
-
-def same_bytes_of(check: Check, run: Run) -> Facts:
-    settings = check.small.settings(run.dataset, run.method)
-    prepared = train.prepare(check.small, run, check.device)
-    first = {name: value.clone() for name, value in prepared.model.state_dict().items()}
-    task = loop.Task(
-        name=str(run),
-        module=prepared.model,
-        loss=prepared.loss,
-        items=len(prepared.split.train.labels),
-        settings=msgspec.structs.replace(settings.optimisation, epochs=2),
-        seed=run.seed,
-        device=check.device,
-        validate=prepared.validate,
-        linear_rate=settings.linear_rate,
-    )
-
-    def trained(checkpoint: Checkpoint | None = None) -> dict[str, str]:
-        """Hashes of the weights after a training that begins with the same ones."""
-        prepared.model.load_state_dict(first)
-        with contextlib.redirect_stdout(io.StringIO()):
-            loop.fit(task, checkpoint)
-        return {
-            name: record.sha256(value.cpu().contiguous().numpy().tobytes())
-            for name, value in prepared.model.state_dict().items()
-        }
-
-    once = trained()
-    started = waited(check.device)
-    again = trained()
-    spent = waited(check.device) - started
-    stopped = False
-    checkpoint = Checkpoint(check.folder / "stopped.checkpoint", "bytes")
-    with signalled(0.6 * spent):
-        try:
-            resumed = trained(checkpoint)
-        except SystemExit:
-            stopped = True
-            resumed = trained(checkpoint)
-    checkpoint.path.unlink(missing_ok=True)
-    return {
-        "again": again == once,
-        "stopped": stopped,
-        "resumed": resumed == once,
-        "differing": [name for name in once if not once[name] == again[name] == resumed[name]][:5],
-        "seconds": spent,
-    }
-
-
-@contextlib.contextmanager
-def signalled(after: float) -> Iterator[None]:
-    """This process gets SIGTERM after some seconds, which ends nothing but a training that waits for it."""
-    before = signal.signal(signal.SIGTERM, lambda *_: None)
-    timer = threading.Timer(after, os.kill, (os.getpid(), signal.SIGTERM))
-    timer.start()
-    try:
-        yield
-    finally:
-        timer.cancel()
-        timer.join()
-        signal.signal(signal.SIGTERM, before)
-
-
-def first_losses(check: Check) -> dict[str, Facts]:
-    """The losses of the first steps in float32, beside the CPU's on the same views."""
-    return {str(run): first_losses_of(check, run) for run in kinds(check.small)}
-
-
-def first_losses_of(check: Check, run: Run) -> Facts:
-    settings = check.small.settings(run.dataset, run.method)
-    cpu, losses, sides = torch.device("cpu"), {}, {}
-    study = msgspec.structs.replace(check.small, precision="float32")
-    for name, device in (("cpu", cpu), ("gpu", check.device)):
-        prepared = train.prepare(study, run, device)
-        prepared.model.train()
-        losses[name] = []
-        sides[name] = device, prepared, optimizers_for(
-            prepared.model, settings.optimisation, settings.linear_rate
-        )
-    steps = settings.optimisation.epochs * study.dataset(run.dataset).train // settings.optimisation.batch_size
-    random = generator(cpu, run.seed)
-    order = torch.randperm(len(sides["cpu"][1].split.train.labels), generator=random)
-    batches = order.split(settings.optimisation.batch_size)
-    for number in range(STEPS):
-        views, labels = sides["cpu"][1].batch(batches[number % (len(batches) - 1)], random)
-        for name, (device, prepared, optimizers) in sides.items():
-            loop.set_rate(optimizers, loop.rate_at(number, steps, settings.optimisation))
-            loss = prepared.objective(tuple(view.to(device) for view in views), labels.to(device))
-            prepared.model.zero_grad(set_to_none=True)
-            loss.backward()
-            for optimizer in optimizers:
-                optimizer.step()
-            losses[name].append(loss.item())
-    apart = [abs(a - b) / abs(a) for a, b in zip(losses["cpu"], losses["gpu"], strict=True)]
-    return {"first": apart[0], "largest": max(apart), "within": apart[0] <= FIRST and max(apart) <= LARGEST} | losses
-
-
-def seeds_explain(check: Check) -> Facts:
-    """Small trainings of every kind, measured on val, beside those of the CPU in float32."""
-    on_cpu = msgspec.structs.replace(check.small, device="cpu", precision="float32", threads=1)
-    jobs = [(on_cpu, run._replace(seed=seed)) for run in kinds(on_cpu) for seed in SEEDS]
-    context = multiprocessing.get_context("spawn")
-    with concurrent.futures.ProcessPoolExecutor(max(1, len(os.sched_getaffinity(0))), context) as pool:
-        waiting = [pool.submit(measured, *job) for job in jobs]
-        own = numbers([(run, measured(check.small, run)) for run in kinds(check.small)])
-        cpu = numbers([(run, one.result()) for (_, run), one in zip(jobs, waiting, strict=True)])
-    compared = compare_numbers(cpu, own)
-    return {
-        "compared": len(compared),
-        "off": [one for one in compared if one["verdict"] == "off"],
-        "numbers": [
-            {key: one[key] for key in ("dataset", "method", "metric", "published", "own", "verdict")}
-            for one in compared
-            if one["metric"] in ("accuracy_linear", "accuracy_head", "mae")
-        ],
-    }
-
-
-def measured(study: Study, run: Run) -> dict[str, float]:
-    """Train a run and measure it on val."""
-    path = Path(f"{study.checkpoints}/gpu-check-{os.getpid()}.checkpoint")
-    with contextlib.redirect_stdout(io.StringIO()):
-        trained = train.train(study, run, path)
-        facts, *_ = evaluate.evaluate(study, run, trained.model, trained.model, final=False)
-    path.unlink(missing_ok=True)
-    return on_val(facts["metrics"])
-
-
-def numbers(found: list[tuple[Run, dict[str, float]]]) -> dict[tuple, Seeds]:
-    """By data set, method, metric and split, the values of all seeds."""
-    made: dict[tuple, Seeds] = {}
-    for run, values in found:
-        for name, value in values.items():
-            made.setdefault((run.dataset, run.method, name, "val"), {})[run.seed] = value
-    return made
 
 
 def speed(check: Check) -> dict[str, dict[str, Facts]]:
@@ -361,7 +180,7 @@ def speed_of(check: Check, study: Study, run: Run) -> Facts:
         else:
             spent[name] = seconds_of(call, device)
     ends = list(spent.values())
-    parts = dict(zip(spent, [ends[0], *(b - a for a, b in zip(ends, ends[1:], strict=False))], strict=True))
+    parts = dict(zip(spent, [ends[0], *(b - a for a, b in itertools.pairwise(ends))], strict=True))
     flops = machine.operations(study, run) / machine.images(study, run) * n
     return {
         "batch": n,
@@ -379,43 +198,66 @@ def jobs(check: Check) -> Facts:
     found = {}
     for at_once in (1, JOBS):
         started = time.perf_counter()
-        processes = [
-            subprocess.Popen(
-                [sys.executable, "-m", "latents.train", "--config", str(path), "--dataset", "cifar10"]
-                + ["--method", "guided", "--seed", str(seed)]
-                + [
-                    word
-                    for name in ("out", "record", "curve", "timing")
-                    for word in (f"--{name}", str(check.folder / f"job{seed}.{name}"))
-                ],
-                env=os.environ | ALLOCATOR,
-                stdout=subprocess.DEVNULL,
-            )
-            for seed in range(1, at_once + 1)
+        outs = [
+            {name: str(check.folder / f"job{seed}.{name}") for name in WRITTEN} for seed in range(at_once)
         ]
-        if any(process.wait() for process in processes):
-            raise Problem("a training job failed; its error is above")
-        found[str(at_once)] = {
-            "seconds": time.perf_counter() - started,
-            "parts": [
-                record.read_json(check.folder / f"job{seed}.timing")["parts"]
-                for seed in range(1, at_once + 1)
-            ],
-        }
+        for process in [train_job(path, seed, files) for seed, files in enumerate(outs, 1)]:
+            if process.wait():
+                raise Problem("a training job failed; its error is above")
+        spent = time.perf_counter() - started
+        parts = [record.read_json(files["timing"])["parts"] for files in outs]
+        found[str(at_once)] = {"seconds": spent, "parts": parts}
     return found
 
 
+def train_job(path: Path, seed: int, files: dict[str, str]) -> subprocess.Popen:
+    """Start the training command of `guided` on CIFAR-10, as the study's rule does."""
+    run = {"config": str(path), "dataset": "cifar10", "method": "guided", "seed": str(seed)}
+    options = [word for name, value in (run | files).items() for word in (f"--{name}", value)]
+    command = [sys.executable, "-m", "latents.train", *options]
+    return subprocess.Popen(command, env=os.environ | ALLOCATOR, stdout=subprocess.DEVNULL)
+
+
+# what matters most comes first, since a machine may be lent for minutes
 PARTS: dict[str, Callable[[Check], Facts]] = {
     "guided": guided,
-    "same_bytes": same_bytes,
-    "first_losses": first_losses,
+    "same_bytes": lambda check: agreement.same_bytes(check.small, check.device, check.folder),
+    "first_losses": lambda check: agreement.first_losses(check.small, check.device),
     "peaks": peaks,
     "speed": speed,
     "contrastive": contrastive,
     "jobs": jobs,
-    "seeds_explain": seeds_explain,
     "large_guided": large_guided,
+    "seeds_explain": lambda check: agreement.seeds_explain(check.small),
 }
+
+
+def lines(found: Facts) -> list[str]:
+    """What the record says, in some lines for the terminal."""
+    said = []
+    for name in ("guided", "contrastive", "large_guided"):
+        one = found[name]
+        better, of_cpu = one["val"]["accuracy_best"], one["val_of_committed_runs"].get("accuracy_best", [])
+        beside = f" (committed runs: {', '.join(f'{value:.1f}' for value in of_cpu)})" if of_cpu else ""
+        seconds = one["seconds"]["training"]
+        said.append(f"{name}: trained in {seconds:.1f} s; better probe on val {better:.1f} %{beside}")
+    same = [one["again"] and one["resumed"] for one in found["same_bytes"].values()]
+    said.append(f"same bytes again, and after a stop: {sum(same)} of {len(same)} kinds of training")
+    near = [one["within"] for one in found["first_losses"].values()]
+    said.append(f"first losses as on the CPU: {sum(near)} of {len(near)}")
+    off = found["seeds_explain"]["off"]
+    said.append(f"off by more than seeds explain: {len(off)} of {found['seeds_explain']['compared']} numbers")
+    fastest = max(found["peaks"]["convolutions"].values())
+    for study, kinds_of in found["speed"].items():
+        for kind, one in kinds_of.items():
+            share = one["flops_per_second"] / fastest
+            said.append(
+                f"{study} {kind}: {one['images_per_second']:.0f} images/s, {100 * share:.0f} % of the "
+                f"fastest convolution, {(one['peak_gpu_bytes'] or 0) / 1e9:.2f} GB"
+            )
+    alone, together = (found["jobs"][str(n)]["seconds"] for n in (1, JOBS))
+    said.append(f"one training job {alone:.0f} s, {JOBS} at once {together:.0f} s")
+    return said
 
 
 # -- The record
@@ -441,13 +283,14 @@ def hardware(device: torch.device) -> Facts:
     }
 
 
-def begin(path: Path, study: Study, device: torch.device) -> Facts:
-    """The record so far, if it is of this device, source and study, else its beginning."""
+def begin(path: Path, studies: list[Study], device: torch.device) -> Facts:
+    """The record so far, if it is of this device, source and studies, else its beginning."""
     wanted = {
         "hardware": hardware(device),
         "source_sha256": record.source_sha256(),
-        "check_sha256": record.sha256(Path(__file__)),
+        "studies_sha256": digest(studies),
     }
+    study = studies[0]
     if path.exists():
         found = record.read_json(path)
         if all(found.get(key) == value for key, value in wanted.items()):
@@ -461,19 +304,20 @@ def main() -> None:
     parser = cli.parser(__doc__, "config", "large", "small", paths=("reference", "out"))
     parser.add_argument("--device", choices=("cuda", "cpu"), default="cuda")
     options = parser.parse_args()
-    study, large, small = (
+    studies = [
         msgspec.structs.replace(config.read(path), device=options.device)
         for path in (options.config, options.large, options.small)
-    )
+    ]
+    study, large, small = studies
     device = device_of(study)
-    found = begin(options.out, study, device)
+    found = begin(options.out, studies, device)
     record.write_json(options.out, found)
     say(f"{found['device']}: {found['precision']}")
     settled = {"precision": found["precision"]}
     check = Check(
         msgspec.structs.replace(study, **settled),
         msgspec.structs.replace(large, **settled),
-        msgspec.structs.replace(small, **settled, source=study.source),
+        shrunk(msgspec.structs.replace(small, **settled, source=study.source)),
         device,
         options.reference,
         Path(study.checkpoints) / "gpu-check",
@@ -493,6 +337,7 @@ def main() -> None:
         say(f"{name}: {time.perf_counter() - started:.0f} s")
     if failed:
         raise Problem(f"{', '.join(failed)}: failed, see above; the same command tries again")
+    print("\n".join([*lines(found), f"written: {options.out}"]))
 
 
 if __name__ == "__main__":

@@ -162,9 +162,23 @@ def convolution(path: str, shape: tuple[int, int, int, int], seconds: float) -> 
     shape: channels in, channels out, pixels a side, images.
     """
     study = study_at(path)
-    device = device_of(study)
-    inputs, outputs, side, batch = shape
     kind = torch.bfloat16 if study.precision == "bfloat16" else torch.float32
+    convolve = convolver(shape, kind, device_of(study))
+
+    def steps(k: int) -> float:
+        started = time.perf_counter()
+        for _ in range(k):
+            convolve()
+        return time.perf_counter() - started
+
+    return rate(steps, flops_of_convolution(shape), seconds)
+
+
+def convolver(
+    shape: tuple[int, int, int, int], kind: torch.dtype, device: torch.device
+) -> Callable[[], tuple[Tensor, ...]]:
+    """A 3x3 convolution of this shape, forward and backward, channels last, on random numbers."""
+    inputs, outputs, side, batch = shape
 
     def random(*sizes: int) -> Tensor:
         return torch.randn(*sizes, device=device).to(kind, memory_format=torch.channels_last)
@@ -173,13 +187,10 @@ def convolution(path: str, shape: tuple[int, int, int, int], seconds: float) -> 
     weight = random(outputs, inputs, 3, 3).requires_grad_()
     gradient = random(batch, outputs, side, side)
 
-    def steps(k: int) -> float:
-        started = time.perf_counter()
-        for _ in range(k):
-            torch.autograd.grad(functional.conv2d(x, weight, padding=1), (x, weight), gradient)
-        return time.perf_counter() - started
+    def convolve() -> tuple[Tensor, ...]:
+        return torch.autograd.grad(functional.conv2d(x, weight, padding=1), (x, weight), gradient)
 
-    return rate(steps, flops_of_convolution(shape), seconds)
+    return convolve
 
 
 def flops_of_convolution(shape: tuple[int, int, int, int]) -> int:

@@ -4,17 +4,17 @@ import concurrent.futures
 import contextlib
 import multiprocessing
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Self
 
 from latents.study import ALLOCATOR
 
 
 @contextlib.contextmanager
-def allocator(*, tuned: bool) -> Iterator[None]:
-    """Inside, the environment has the settings of ALLOCATOR (`tuned`) or none of them."""
-    before = {name: os.environ.pop(name, None) for name in ALLOCATOR}
-    os.environ.update(ALLOCATOR if tuned else {})
+def variables(wanted: dict[str, str], without: Iterable[str] = ()) -> Iterator[None]:
+    """Inside, the environment has these variables, and lacks others."""
+    before = {name: os.environ.pop(name, None) for name in (*wanted, *without)}
+    os.environ.update(wanted)
     try:
         yield
     finally:
@@ -39,5 +39,7 @@ class Worker:
 
     def __call__(self, function: Callable[..., Any], *arguments: Any, **keywords: Any) -> Any:
         """What the function returns in that process."""
-        with allocator(tuned=self.tuned):  # the first call starts the process
+        with variables(
+            *((ALLOCATOR,) if self.tuned else ({}, ALLOCATOR))
+        ):  # the first call starts the process
             return self.pool.submit(function, *arguments, **keywords).result()

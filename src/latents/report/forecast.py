@@ -18,7 +18,8 @@ from latents.report.read import read_record
 from latents.report.schedule import Job, Seconds, graph, makespan
 from latents.study import Run, Study
 
-START = 4.0  # seconds of a job before its work: Python, torch, and the data
+START = 4.0  # seconds of a job on a CPU before its work: Python, torch, and the data
+ON_GPU = 3  # jobs at once on one GPU: the limit in profiles/default
 
 
 class Machine(TypedDict):
@@ -38,6 +39,33 @@ class Part(TypedDict):
 
     seconds: float
     parts: dict[str, float]
+
+
+class Whole(TypedDict):
+    """What is read of a whole training and evaluation on a GPU."""
+
+    seconds: dict[str, float]  # by part
+
+
+class AtOnce(TypedDict):
+    """What is read of training jobs at once on a GPU."""
+
+    seconds: float
+    parts: list[dict[str, float]]
+
+
+class Gpu(TypedDict):
+    """What is read of the record of latents.bench.gpu."""
+
+    guided: Whole
+    contrastive: Whole
+    jobs: dict[str, AtOnce]  # how many at once
+
+
+def gpu_of(reference: Path) -> Gpu:
+    """The committed record of a GPU. Raises Problem if there is none."""
+    found = sorted((reference / "bench").glob("nvidia-*.json"))
+    return read_record(found[0] if found else reference / "bench/nvidia.json", Gpu)
 
 
 def speeds(machine: Machine, precision: str) -> dict[str, float]:
@@ -82,22 +110,37 @@ class Trained(TypedDict):
 
 
 def forecast(study: Study, machine: Machine, reference: Path) -> Seconds:
-    """Seconds of every training and evaluation of the study on this machine."""
+    """Seconds of every training and evaluation of the study, each alone on this machine."""
     precision = machine["precision"] if study.precision == "auto" else study.precision
     found, measured = speeds(machine, precision), study.runs()
-    scale, evaluated = slower(machine, precision, reference), recorded(reference, "evaluate")
-    everywhere = fmean(one["seconds"] for some in evaluated.values() for one in some) if evaluated else 60.0
+    if machine["device"] == "cpu":
+        start, evaluations = START, on_cpu(study, slower(machine, precision, reference), reference)
+    else:
+        gpu = gpu_of(reference)
+        alone = gpu["jobs"]["1"]
+        start = alone["seconds"] - alone["parts"][0]["training"]
+        spent = [
+            sum(seconds for part, seconds in gpu[method]["seconds"].items() if part.startswith("evaluation"))
+            for method in ("guided", "contrastive")
+        ]
+        evaluations = dict.fromkeys(measured, start + fmean(spent))
     seconds: Seconds = {}
     for run in [*measured, *study.reference_classifiers().values()]:
         operations = machine["operations"].get(f"{run.dataset}/{run.method}", 0.0)
-        seconds[Job("train", run)] = START + (operations / speed(found, run) if operations else 0.0)
-    for run in measured:
+        seconds[Job("train", run)] = start + (operations / speed(found, run) if operations else 0.0)
+    return seconds | {Job("evaluate", run): one for run, one in evaluations.items()}
+
+
+def on_cpu(study: Study, scale: float, reference: Path) -> dict[Run, float]:
+    """Seconds of every evaluation on a CPU that takes `scale` times as long as that of the committed run."""
+    evaluated = recorded(reference, "evaluate")
+    everywhere = fmean(one["seconds"] for some in evaluated.values() for one in some) if evaluated else 60.0
+    found = {}
+    for run in study.runs():
         kinds = (f"{run.dataset}/{run.method}", f"{run.dataset}/{run.base}")
         some = next((evaluated[kind] for kind in kinds if kind in evaluated), ())
-        seconds[Job("evaluate", run)] = scale * (
-            fmean(one["seconds"] for one in some) if some else everywhere
-        )
-    return seconds
+        found[run] = scale * (fmean(one["seconds"] for one in some) if some else everywhere)
+    return found
 
 
 def done(study: Study, results: Path) -> set[Job]:
@@ -109,14 +152,21 @@ def done(study: Study, results: Path) -> set[Job]:
     }
 
 
-def elapsed(study: Study, reference: Path, seconds: Iterable[tuple[Job, float]], workers: int) -> float:
-    """Hours that jobs take, so many at once."""
-    return makespan(graph(study, reference, dict(seconds)), workers) / 3600
+def elapsed(
+    study: Study, machine: Machine, reference: Path, seconds: Iterable[tuple[Job, float]], cores: int
+) -> float:
+    """Hours that jobs take on so many cores. On a GPU they slow each other down, as recorded."""
+    at_once, slowed = workers(study, machine, cores), 1.0
+    if machine["device"] != "cpu" and at_once > 1:
+        alone, together = (gpu_of(reference)["jobs"][str(n)]["seconds"] for n in (1, ON_GPU))
+        slowed += (together / alone - 1) * (at_once - 1) / (ON_GPU - 1)
+    return makespan(graph(study, reference, {job: slowed * one for job, one in seconds}), at_once) / 3600
 
 
 def workers(study: Study, machine: Machine, cores: int) -> int:
-    """How many jobs of the study run at once on so many cores; on a GPU one."""
-    return 1 if machine["device"] != "cpu" else max(1, cores // study.threads)
+    """How many jobs of the study run at once on so many cores."""
+    most = cores // study.threads
+    return max(1, most if machine["device"] == "cpu" else min(most, ON_GPU))
 
 
 def progress(study: Study, machine: Machine, results: Path, cores: int) -> str:
@@ -130,7 +180,7 @@ def progress(study: Study, machine: Machine, results: Path, cores: int) -> str:
     }
     share = sum(one for job, one in work.items() if job in finished) / (sum(work.values()) or 1.0)
     left = [(job, spent) for job, spent in seconds.items() if job not in finished]
-    hours = elapsed(study, reference, left, workers(study, machine, cores)) if left else 0.0
+    hours = elapsed(study, machine, reference, left, cores) if left else 0.0
     return f"{100 * share:.0f} % of the training is done, about {hours:.1f} hours are left"
 
 

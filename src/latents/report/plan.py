@@ -1,10 +1,11 @@
 """What a study will cost, before it is started: jobs, operations, hours, disk and download.
 
-    python -m latents.report.plan --config config/study.yaml [--cores 8] [--nodes 8]
+    python -m latents.report.plan --config config/study.yaml [--cores 8] [--nodes 8] [--machine FILE]
 
 Hours are a forecast for this machine (latents.report.forecast) from results/machine.json, which is made if it
-is missing, in half a minute. Of a study under way they are what is left. With --nodes: how long it takes on
-that many nodes like this one.
+is missing, in half a minute. Of a study under way they are what is left. With --machine: for the machine of
+that file, which latents.machine or latents.bench.gpu wrote. With --nodes: how long it takes on that many
+nodes like it.
 """
 
 import os
@@ -66,6 +67,21 @@ def machine_of(study: Study, path: Path) -> Machine:
     return read_record(path, Machine)
 
 
+def another(study: Study, path: Path) -> Machine:
+    """The machine of a file, which may be of another study: this one's operations at the same FLOP/s."""
+    found = read_record(path, Machine)
+    from latents.machine import work  # here, as above
+
+    print("counting the operations of this study ...", file=sys.stderr)
+    mine, rates = work(study), {}
+    for kind, precisions in found["rates"].items():
+        if mine["operations"].get(kind):
+            a_piece = found["operations"][kind] / found["images"][kind]
+            scale = a_piece / (mine["operations"][kind] / mine["images"][kind])
+            rates[kind] = {precision: scale * rate for precision, rate in precisions.items()}
+    return found | mine | {"rates": rates}
+
+
 def hours(study: Study, seconds: Seconds, machine: Machine, options: Namespace) -> list[str]:
     """Lines on time: how long it takes on all cores, the sum by step, the longest job, what is done."""
     finished = forecast.done(study, Path(f"{study.folder}results"))
@@ -75,7 +91,7 @@ def hours(study: Study, seconds: Seconds, machine: Machine, options: Namespace) 
         step: sum(one for job, one in left.items() if job.step == step) for step in ("train", "evaluate")
     }
     parts = ", ".join(f"{one / 3600:.2f} {step}" for step, one in total.items())
-    spent = forecast.elapsed(study, record.ROOT / "reference", left.items(), at_once)
+    spent = forecast.elapsed(study, machine, record.ROOT / "reference", left.items(), options.cores)
     precision = machine["precision"] if study.precision == "auto" else study.precision
     where = f"{machine['processor']}, {machine['device']}, {study.threads} threads, {precision}"
     alone = f"{sum(total.values()) / 3600:.2f} one after the other ({parts})"
@@ -129,12 +145,17 @@ def download(study: Study) -> str:
 def main() -> None:
     parser = cli.parser(__doc__, "config")
     parser.add_argument("--cores", type=int, default=len(os.sched_getaffinity(0)), help="of a machine")
+    parser.add_argument("--machine", type=Path, help="forecast for the machine of this file")
     parser.add_argument("--nodes", type=int, help="also: how long on 1, 2, 4 ... up to this many nodes")
     options = parser.parse_args()
     if options.nodes is not None and options.nodes < 1:
         raise Problem(f"--nodes {options.nodes}: not a number of machines; give 1 or more")
     study, reference = config.read(options.config), record.ROOT / "reference"
-    kinds, machine = jobs(study), machine_of(study, Path(f"{study.folder}results/machine.json"))
+    here = Path(f"{study.folder}results/machine.json")
+    kinds, machine = (
+        jobs(study),
+        another(study, options.machine) if options.machine else machine_of(study, here),
+    )
     seconds = forecast.forecast(study, machine, reference)
     trainings = [job.run for job in seconds if job.step == "train"]
     operations = sum(machine["operations"][f"{run.dataset}/{run.method}"] for run in trainings)

@@ -3,6 +3,7 @@ Markdown."""
 
 import textwrap
 from pathlib import Path
+from typing import TypedDict
 
 from tabulate import tabulate
 
@@ -11,11 +12,13 @@ from latents.methods import METHODS
 from latents.metrics import PROBES, metric
 from latents.report import schedule, speed, summarize
 from latents.report.facts import joined, processors, seconds
+from latents.report.read import read_record
 from latents.report.summarize import Estimate, Estimates
 from latents.report.tex import half_width, rounded
 from latents.study import Study
 
 NODES = 16  # of the table of nodes, at most
+STAGES = ("data", "forward", "backward", "optimizer")  # of a training step
 WIDTH = 110  # characters of a line of text
 SHORT = ("accuracy_best", "mae_frozen")  # metrics of the README's table
 
@@ -106,6 +109,48 @@ def speed_part(reference: Path) -> str:
     return "\n\n".join(["## Speed", fill(made), table(heads, lines), fill(sprint)])
 
 
+class Kind(TypedDict):
+    """What is read of one kind of training on a GPU."""
+
+    images_per_second: float
+    flops_per_second: float
+    parts: dict[str, float]  # seconds of a step
+
+
+class Gpu(TypedDict):
+    """What is read of the record of latents.bench.gpu."""
+
+    device: str
+    precision: str
+    peaks: TypedDict("Peaks", {"convolutions": dict[str, float]})
+    speed: dict[str, dict[str, Kind]]  # study -> run -> its speed
+    guided: TypedDict("Trained", {"seconds": dict[str, float], "val": dict[str, float]})
+
+
+def gpu_part(path: Path) -> str:
+    """What the check of a GPU found: the parts of each kind of step of the study, and a whole training."""
+    found = read_record(path, Gpu)
+    fastest = max(found["peaks"]["convolutions"].values())
+    heads = ["training", "images/s", *(f"{name}, ms" for name in STAGES), "without a graph, ms", "share (%)"]
+    lines = []
+    for run, one in found["speed"]["study"].items():
+        parts = {name: 1000 * spent for name, spent in one["parts"].items()}
+        share = 100 * one["flops_per_second"] / fastest
+        launched = sum(parts.values())
+        cells = [f"{one['images_per_second']:.0f}", *(f"{parts[name]:.2f}" for name in STAGES)]
+        lines.append([f"`{run.rpartition('/')[0]}`", *cells, f"{launched:.1f}", f"{share:.0f}"])
+    made = (
+        f"`make gpu-check` on {found['device']}, {found['precision']}: the parts of a training step of the "
+        "study, captured as one CUDA graph; the same step, each of its operations launched by Python; the "
+        f"share of the fastest convolution there ({fastest / 1e12:.0f} TFLOP/s) that the step reaches."
+    )
+    whole = (
+        f"`guided` on CIFAR-10 trains in {found['guided']['seconds']['training']:.1f} s there and reaches "
+        f"{found['guided']['val']['accuracy_head']:.1f} % on val (one seed)."
+    )
+    return "\n\n".join(["## On a GPU", fill(made), table(heads, lines), fill(whole)])
+
+
 def results_page(study: Study, reference: Path) -> str:
     """docs/results.md."""
     summary = summarize.read_summary(reference / "summary.csv")
@@ -116,7 +161,8 @@ def results_page(study: Study, reference: Path) -> str:
     )
     tables = [dataset_part(study, dataset, summary) for dataset in study.datasets]
     speeds = speed_part(reference)  # checks the benchmark, which the time on several nodes is computed with
-    parts = ["# Results", fill(opening), *tables, time_part(study, reference), speeds]
+    gpus = [gpu_part(path) for path in sorted((reference / "bench").glob("nvidia-*.json"))]
+    parts = ["# Results", fill(opening), *tables, time_part(study, reference), speeds, *gpus]
     return "\n\n".join(parts) + "\n"
 
 

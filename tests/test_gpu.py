@@ -1,0 +1,193 @@
+"""The check of a GPU, in the form that a CPU can run: what it measures, and that it notices what is wrong."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from made_up import call
+from msgspec.structs import replace
+from tiny import Runs
+
+from latents import record, train
+from latents.bench import agreement, gpu
+from latents.study import Run, Study
+
+CPU = torch.device("cpu")
+GUIDED = Run("mnist", "guided", 1)
+
+
+@pytest.fixture
+def small(runs: Runs) -> Study:
+    """A study of MNIST alone."""
+    return replace(runs.study, datasets={"mnist": runs.study.datasets["mnist"]})
+
+
+@pytest.fixture
+def check(runs: Runs, small: Study, tmp_path: Path) -> gpu.Check:
+    return gpu.Check(runs.study, runs.study, small, CPU, tmp_path / "reference", tmp_path)
+
+
+def test_a_training_is_the_same_again_and_after_a_signal_that_stopped_it(
+    small: Study, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("guided", "autoencoder-plus"):
+        found = agreement.same_bytes_of(small, Run("mnist", name, 1), CPU, tmp_path)
+        assert found["again"] and found["resumed"] and found["differing"] == []
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_training_that_is_not_the_same_again_is_noticed_and_the_tensors_named(
+    small: Study, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    prepare = train.prepare
+
+    def noisy(*arguments: Any) -> train.Prepared:
+        prepared = prepare(*arguments)
+        return prepared._replace(
+            objective=lambda views, labels: prepared.objective(views, labels) * (1 + torch.rand(()))
+        )
+
+    monkeypatch.setattr(train, "prepare", noisy)
+    found = agreement.same_bytes_of(small, GUIDED, CPU, tmp_path)
+    assert not found["again"] and not found["resumed"]
+    assert "encoder.blocks.1.0.weight" in found["differing"]
+
+
+def test_the_signal_comes_while_a_training_waits_for_it_and_ends_nothing_else(tmp_path: Path) -> None:
+    with agreement.signalled(0.0):
+        pass
+    with agreement.signalled(60.0):
+        pass  # taken back
+
+
+def test_first_losses_are_those_of_the_cpu_and_other_weights_are_noticed(
+    small: Study, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = agreement.first_losses_of(small, GUIDED, CPU)
+    assert found["cpu"] == found["gpu"] and len(found["cpu"]) == agreement.STEPS
+    assert found["first"] == found["largest"] == 0 and found["within"]
+    prepare, calls = train.prepare, []
+
+    def scaled(*arguments: Any) -> train.Prepared:
+        prepared = prepare(*arguments)
+        calls.append(prepared)
+        if len(calls) == 2:
+            with torch.no_grad():
+                prepared.model.head[1].weight.mul_(1.01)
+        return prepared
+
+    monkeypatch.setattr(train, "prepare", scaled)
+    found = agreement.first_losses_of(small, GUIDED, CPU)
+    assert found["first"] > agreement.FIRST and not found["within"]
+
+
+def test_small_trainings_are_compared_with_seeds_on_the_cpu(
+    small: Study, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(agreement, "kinds", lambda _: [GUIDED])
+    monkeypatch.setattr(agreement, "SEEDS", (1, 2))
+    found = agreement.seeds_explain(small)
+    # the same processor and precision: the first seed's own numbers are among those of the CPU
+    assert found["compared"] > 10 and found["off"] == []
+    assert {one["metric"] for one in found["numbers"]} == {"accuracy_linear", "accuracy_head", "mae"}
+    numbers, calls = agreement.numbers, []
+
+    def worse(values: list[tuple[Run, dict[str, float]]]) -> dict[tuple, dict[int, float]]:
+        calls.append(values)
+        return numbers(
+            [
+                (run, {name: value + 1000 * (len(calls) == 1) for name, value in some.items()})
+                for run, some in values
+            ]
+        )
+
+    monkeypatch.setattr(agreement, "numbers", worse)  # the first are those of this device
+    assert len(agreement.seeds_explain(small)["off"]) > 10
+
+
+def test_small_trainings_are_those_of_the_study_with_fewer_images_and_epochs(runs: Runs) -> None:
+    many = replace(
+        runs.study, datasets={name: replace(one, train=70) for name, one in runs.study.datasets.items()}
+    )
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(agreement, "IMAGES", 50)
+        made = agreement.shrunk(many)
+    for dataset in made.datasets.values():
+        assert dataset.train == 50 and dataset.sweeps == {}
+        assert dataset.methods["guided"].optimisation.epochs == agreement.EPOCHS
+        assert dataset.reference_classifier.optimisation.epochs == agreement.EPOCHS
+    assert len(agreement.kinds(made)) == 10
+
+
+def test_a_whole_training_is_measured_on_val_beside_the_committed_runs(check: gpu.Check) -> None:
+    metrics = [
+        {"metric": "mae", "split": split, "value": value} for split, value in (("val", 0.5), ("test", 0.9))
+    ]
+    path = check.reference / f"records/{GUIDED}.json"
+    record.write_json(path, {"format": record.FORMAT, "metrics": metrics})
+    found = gpu.whole(check, check.study, GUIDED)
+    assert found["val_of_committed_runs"]["mae"] == [0.5]
+    assert 0 < found["val"]["mae"] < 1 and 0 <= found["val"]["accuracy_head"] <= 100
+    assert found["seconds"]["training"] > 0 and found["seconds"]["evaluation, probe"] > 0
+    assert found["peak_gpu_bytes"] is None and found["train_flops"] > 0
+
+
+def test_the_parts_of_a_step_add_up_to_it(check: gpu.Check) -> None:
+    found = gpu.speed_of(check, check.study, GUIDED)
+    parts = found["parts"]
+    assert set(parts) == {"data", "forward", "backward", "optimizer", "host"}
+    step = sum(seconds for name, seconds in parts.items() if name != "host")
+    assert found["images_per_second"] == pytest.approx(found["batch"] / step)
+
+
+def test_the_check_goes_on_after_a_part_that_failed_and_is_whole_the_next_time(
+    runs: Runs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    whole = {"seconds": {"training": 8.5}, "val": {"accuracy_best": 93.0}, "val_of_committed_runs": {}}
+    fine = {
+        "contrastive": whole,
+        "large_guided": whole,
+        "same_bytes": {"a": {"again": True, "resumed": True}, "b": {"again": True, "resumed": False}},
+        "first_losses": {"a": {"within": True}},
+        "seeds_explain": {"off": [], "compared": 7},
+        "peaks": {"convolutions": {"x": 2e12}},
+        "speed": {
+            "tiny": {"a": {"images_per_second": 9.0, "flops_per_second": 1e12, "peak_gpu_bytes": None}}
+        },
+        "jobs": {"1": {"seconds": 20.0}, str(gpu.JOBS): {"seconds": 35.0}},
+    }
+    asked = []
+
+    def part(name: str) -> Any:
+        return lambda _: asked.append(name) or fine[name]
+
+    def broken(_: gpu.Check) -> dict:
+        raise RuntimeError("no deterministic implementation")
+
+    monkeypatch.setattr(gpu, "PARTS", {"guided": broken} | {name: part(name) for name in fine})
+    options = [f"--{name}={runs.config}" for name in ("config", "large", "small")]
+    options += ["--reference", tmp_path, "--device", "cpu", "--out", tmp_path / "gpu.json"]
+    with pytest.raises(SystemExit) as stopped:
+        call(gpu, *options)
+    assert stopped.value.code == "error: guided: failed, see above; the same command tries again"
+    assert "no deterministic implementation" in capsys.readouterr().err
+    assert asked == list(fine)
+    monkeypatch.setattr(gpu, "PARTS", {"guided": lambda _: whole} | {name: part(name) for name in fine})
+    call(gpu, *options)
+    assert asked == list(fine)  # only what was missing was measured
+    printed = capsys.readouterr().out
+    assert "guided: trained in 8.5 s; better probe on val 93.0 %" in printed
+    assert "same bytes again, and after a stop: 1 of 2 kinds of training" in printed
+    assert "tiny a: 9 images/s, 50 % of the fastest convolution" in printed
+    made = record.read_json(tmp_path / "gpu.json")
+    assert made["guided"] == whole and made["device"] == "cpu" and made["rates"]
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="for machines without a GPU")
+def test_without_a_gpu_the_check_says_so_in_one_sentence(runs: Runs, tmp_path: Path) -> None:
+    options = [f"--{name}={runs.config}" for name in ("config", "large", "small")]
+    with pytest.raises(SystemExit) as stopped:
+        call(gpu, *options, "--reference", tmp_path, "--out", tmp_path / "gpu.json")
+    assert str(stopped.value.code).startswith("error: device: cuda is configured, but torch sees no GPU")
+    assert not (tmp_path / "gpu.json").exists()

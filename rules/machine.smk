@@ -8,11 +8,13 @@ rule machine:
     params:
         config=settings,
         begun=f"--begun {BEGUN}" if BEGUN.exists() else "",
+        at_once=max(1, (workflow.resource_settings.cores or 1) // STUDY.threads) if workflow.local_exec else 1,
     log: f"{PRE}logs/machine.log"
     threads: max(STUDY.threads, workflow.resource_settings.cores or 1)  # nothing runs beside it
     resources: gpu=GPU
     shell:
-        "python -m latents.machine --config {params.config:q} {params.begun} --out {output:q} > {log:q}"
+        "python -m latents.machine --config {params.config:q} {params.begun} --at-once {params.at_once}"
+        " --out {output:q} > {log:q}"
 
 # What the paper reports of a machine and of the workflow, not of a study: the committed benchmark and fault
 # trials (`make bench` and `make fault-trials` make others).

@@ -27,6 +27,23 @@ def test_every_kind_of_training_is_timed_in_each_precision_the_longest_first(tmp
     assert lengths == sorted(lengths, reverse=True)
 
 
+def test_with_several_jobs_at_once_the_rate_is_the_mean_of_as_many_processes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = machine.measure_together(study(tmp_path), 2)
+    assert found.keys() <= machine.measure(study(tmp_path), torch.device("cpu")).keys() and found
+    assert all(set(one) == set(machine.PRECISIONS) and min(one.values()) > 0 for one in found.values())
+    rates = iter(
+        [{"a": {"float32": 1.0, "bfloat16": 4.0}, "b": {}}, {"a": {"float32": 3.0, "bfloat16": 8.0}}]
+    )
+    monkeypatch.setattr("concurrent.futures.ProcessPoolExecutor.map", lambda *_: rates)
+    assert machine.measure_together(study(tmp_path), 2) == {"a": {"float32": 2.0, "bfloat16": 6.0}}
+    made = iter([{"x": {}}])
+    monkeypatch.setattr(machine, "measure_together", lambda *_: next(made))
+    described = machine.describe(study(tmp_path), 2)
+    assert described["rates"] == {"x": {}} and described["at_once"] == 2
+
+
 def test_without_time_the_longest_training_alone_is_timed(tmp_path: Path) -> None:
     tiny = study(tmp_path)
     first = machine.kinds(tiny)[0]

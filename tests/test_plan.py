@@ -54,21 +54,22 @@ def test_a_training_takes_its_operations_at_the_speed_of_its_method(tmp_path):
     assert fast[Job("train", Run("cifar10", "guided", 1))] == pytest.approx(start + 1000 / (2 * RATE))
 
 
-def test_an_evaluation_takes_as_long_as_recorded_times_how_much_slower_this_machine_trains(tmp_path):
+def test_an_evaluation_takes_as_long_as_recorded_its_convolutions_as_much_longer_as_training_here(tmp_path):
     study = config.read(ROOT / STUDY)
     run = Run("cifar10", "guided", 1)
     timing = {"format": FORMAT, "seconds": 60.0}
     # the committed run made a training of 1000 images in 5 seconds, this machine takes 10
     write_json(tmp_path / f"timing/{run}.train.json", timing | {"parts": {"training": 5.0, "preparing": 1.0}})
-    write_json(tmp_path / f"timing/{run}.evaluate.json", timing | {"parts": {}})
+    write_json(tmp_path / f"timing/{run}.evaluate.json", timing | {"parts": {"encode": 40.0, "probe": 20.0}})
     write_json(tmp_path / f"train/{run}.json", {"format": FORMAT, "train_flops": 1000 * FLOP})
     here = machine(study, precision="float32")
     assert forecast.slower(here, "float32", tmp_path) == pytest.approx(2)
     assert forecast.slower(here, "bfloat16", tmp_path) == pytest.approx(1)
     seconds = forecast.forecast(study, here, tmp_path)
-    assert seconds[Job("evaluate", run)] == pytest.approx(120)
+    expected = pytest.approx(forecast.START + 2 * 40 + 20)  # convolutions alone are slower
+    assert seconds[Job("evaluate", run)] == expected
     # what the committed run does not have takes as long as the others
-    assert seconds[Job("evaluate", Run("mnist", "pca", 1))] == pytest.approx(120)
+    assert seconds[Job("evaluate", Run("mnist", "pca", 1))] == expected
 
 
 def test_the_progress_counts_operations_that_are_done_and_hours_that_are_left(tmp_path):
@@ -174,15 +175,15 @@ def test_the_plan_keeps_the_precision_of_a_study_that_was_begun_and_times_method
 ):
     study = msgspec.structs.replace(config.read(ROOT / STUDY), study="begun")
     made = {"format": FORMAT} | machine(study)
-    monkeypatch.setattr("latents.machine.describe", lambda _: made)
+    monkeypatch.setattr("latents.machine.describe", lambda *_: made)
     monkeypatch.setattr("latents.machine.choice", lambda *_: "float32")
     monkeypatch.chdir(tmp_path)
     first = tmp_path / "archive/begun/machine.json"
     write_json(first, made | {"precision": "bfloat16"})
-    assert plan.machine_of(study, tmp_path / "machine.json")["precision"] == "bfloat16"
+    assert plan.machine_of(study, tmp_path / "machine.json", 2)["precision"] == "bfloat16"
     first.unlink()
     write_json(tmp_path / "machine.json", made | {"precision": "bfloat16", "operations": {}})
-    again = plan.machine_of(study, tmp_path / "machine.json")
+    again = plan.machine_of(study, tmp_path / "machine.json", 2)
     assert again["precision"] == "bfloat16" and again["operations"] == made["operations"]
 
 

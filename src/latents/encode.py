@@ -41,10 +41,13 @@ def encode(
     return torch.cat(codes)
 
 
-def npz(**arrays: np.ndarray) -> bytes:
-    """An npz archive as bytes. NumPy writes no timestamp, so equal arrays give equal bytes."""
+def npz(*, compressed: bool = True, **arrays: np.ndarray) -> bytes:
+    """An npz archive as bytes. NumPy writes no timestamp, so equal arrays give equal bytes.
+
+    Compressing codes takes thirty times as long as writing them, and saves a tenth of the bytes.
+    """
     buffer = io.BytesIO()
-    np.savez_compressed(buffer, **arrays)
+    (np.savez_compressed if compressed else np.savez)(buffer, **arrays)
     return buffer.getvalue()
 
 

@@ -70,7 +70,7 @@ def evaluate(
         }
     found.lap("interpolate")
     codes, sample = code_arrays(subject, shown)
-    files = {"codes": npz(**codes), "sample": npz(**sample), "pictures": npz(**pictures)}
+    files = {"codes": npz(compressed=False, **codes), "sample": npz(**sample), "pictures": npz(**pictures)}
     found.lap("write")
     facts |= {"metrics": found.metrics, "test_read": final}
     facts |= {f"{name}_sha256": record.sha256(content) for name, content in files.items()}

@@ -1,18 +1,21 @@
 """What this machine is, and how fast it trains the study's methods in each precision.
 
-    python -m latents.machine --config config/study.yaml --out results/machine.json
+    python -m latents.machine --config config/study.yaml --at-once 2 --out results/machine.json
 
-times a few training steps of every method on random images, for at most 20 seconds, and chooses the precision
-in which the whole study takes less time. A study with `precision: auto` keeps to that choice as long as the
-file is there, on other machines too. With --begun, which names such a file of the study's first part, the
-choice is that one's.
+times a few training steps of every method on random images, for at most 20 seconds, in as many processes as
+jobs run at once, and chooses the precision in which the whole study takes less time. A study with
+`precision: auto` keeps to that choice as long as the file is there, on other machines too. With --begun, that
+names such a file of the study's first part, the choice is that one's.
 """
 
+import concurrent.futures
+import multiprocessing
 import sys
 import time
 from collections.abc import Callable
 from math import ceil
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 import torch
@@ -29,7 +32,7 @@ from latents.study import Run, Study
 PRECISIONS = ("float32", "bfloat16")
 LIMIT = 20.0  # seconds, for all methods and precisions together
 TURNS = 2  # timed steps of each method in each precision
-BATCH = 64  # images of a step on a CPU, at most
+BATCH = 128  # images of a step on a CPU, at most
 STEPS_GPU = 20  # in the place of one on a CPU
 FEW = 4  # images to count operations on
 
@@ -133,6 +136,24 @@ def measure(study: Study, device: torch.device, limit: float = LIMIT) -> Rates:
     return rates
 
 
+def measure_together(study: Study, at_once: int) -> Rates:
+    """The mean rate of so many processes that `measure` at once, as jobs of the study run."""
+    context = multiprocessing.get_context("spawn")
+    with concurrent.futures.ProcessPoolExecutor(at_once, context) as pool:
+        found = list(pool.map(measure_here, [study] * at_once))
+    kinds_of_all = set.intersection(*(set(one) for one in found))
+    return {
+        kind: {precision: round(fmean(one[kind][precision] for one in found), 1) for precision in PRECISIONS}
+        for kind in found[0]
+        if kind in kinds_of_all
+    }
+
+
+def measure_here(study: Study) -> Rates:
+    """`measure` in a process of its own."""
+    return measure(study, device_of(study))
+
+
 def choice(study: Study, rates: Rates) -> str:
     """The precision in which all timed trainings together take less time."""
 
@@ -156,15 +177,17 @@ def instructions() -> list[str]:
     )
 
 
-def describe(study: Study) -> dict[str, Any]:
-    """The content of machine.json."""
+def describe(study: Study, at_once: int = 1) -> dict[str, Any]:
+    """The content of machine.json; `at_once`: how many jobs run at once on a CPU."""
     started, device = time.perf_counter(), device_of(study)
-    rates = measure(study, device)
+    alone = at_once == 1 or device.type == "cuda"
+    rates = measure(study, device) if alone else measure_together(study, at_once)
     return {
         "format": record.FORMAT,
         "device": torch.cuda.get_device_name() if device.type == "cuda" else "cpu",
         "instructions": instructions(),
         "threads": study.threads,
+        "at_once": 1 if alone else at_once,
         "rates": rates,
         **work(study),
         "seconds": round(time.perf_counter() - started, 1),
@@ -183,9 +206,10 @@ def choose(study: Study, rates: Rates, begun: Path | None) -> dict[str, str]:
 def main() -> None:
     parser = cli.parser(__doc__, "config", paths=("out",))
     parser.add_argument("--begun", type=Path, help="machine.json of the part of the study that is done")
+    parser.add_argument("--at-once", type=int, default=1, help="how many jobs of the study run at once here")
     options = parser.parse_args()
     study = config.read(options.config)
-    made = describe(study)
+    made = describe(study, options.at_once)
     made |= choose(study, made["rates"], options.begun)
     record.write_json(options.out, made)
     fastest, where = choice(study, made["rates"]), f"{made['processor']}, {made['device']}"

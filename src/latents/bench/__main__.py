@@ -23,6 +23,7 @@ from latents.bench.compare import peak, say, summary, throughput
 from latents.bench.configurations import configurations
 from latents.bench.growth import growth
 from latents.bench.settings import Bench
+from latents.bench.short import forecast_error
 from latents.bench.sprint import sprint
 from latents.cli import Problem
 from latents.report.targets import Target
@@ -111,6 +112,8 @@ def main() -> None:
         unfinished.add("peak", peak(bench, paths["changes"]))
         unfinished.add("growth", growth(bench, paths, folder))
         unfinished.add("sprint", sprint(bench, paths["sprint"], folder, final=options.final))
+        whole = msgspec.to_builtins(study)
+        unfinished.add("short", forecast_error(whole, bench.short, folder, reference))
     found = unfinished.found | numbers(unfinished.found, bench, reference)
     record.write_json(out, found)
     unfinished.path.unlink()

@@ -18,6 +18,7 @@ from latents.study import Run
 WORKERS = (0, 1, 2)  # of the ordinary loop's DataLoader
 OURS = ("in memory", "channels last", "allocator", "ours")  # one improvement after the other, up to our loop
 SEED = 1
+COPY = "copying"  # of memory, beside convolutions and methods
 PARTS = ("data", "forward", "backward", "optimizer")
 
 Rounds = dict[str, list[Any]]  # contender -> what it returned in each round
@@ -94,24 +95,44 @@ def peak(bench: Bench, path: str) -> dict[str, Any]:
             " ".join(map(str, shape)): call(tuned, loops.convolution, path, shape, seconds)
             for shape in bench.convolutions
         }
+        contenders[COPY] = call(tuned, loops.copying, path, seconds)
         for method in METHODS:
             contenders[method] = call(tuned, loops.parts, path, Run("cifar10", method, SEED), seconds)
         found: Rounds = {name: [] for name in contenders}
         for number in range(bench.rounds):
             for name, value in in_turn(contenders, number):
                 found[name].append(value)
-    convolutions = {shape: summary(values) for shape, values in found.items() if shape not in METHODS}
+    copied = summary(found[COPY])
+    convolutions = {
+        shape: summary(values) for shape, values in found.items() if shape not in (*METHODS, COPY)
+    }
     fastest = max(convolutions.values(), key=lambda one: one["median"])
-    methods = {method: peak_line(found[method], fastest["rounds"]) for method in METHODS}
+    methods = {method: peak_line(found[method], fastest["rounds"], copied["rounds"]) for method in METHODS}
     for method, line in methods.items():
-        say(f"{method}: {line['conv_peak_share']:.2f} of {fastest['median'] / 1e9:.0f} GFLOP/s")
-    return {"convolutions": convolutions, "fastest": fastest["median"], "methods": methods}
+        say(
+            f"{method}: {line['conv_peak_share']:.2f} of {fastest['median'] / 1e9:.0f} GFLOP/s, "
+            f"{line['bound_share']:.2f} of the bound"
+        )
+    return {
+        "convolutions": convolutions,
+        "fastest": fastest["median"],
+        "copying": copied,
+        "methods": methods,
+    }
 
 
-def peak_line(rounds: list[dict[str, float]], fastest: list[float]) -> dict[str, Any]:
-    """Medians of a step's parts, their shares of it, and its share of the fastest convolution's FLOP/s."""
+def peak_line(rounds: list[dict[str, float]], fastest: list[float], copied: list[float]) -> dict[str, Any]:
+    """Medians of a step's parts, their shares of it, and what it reaches of two limits in the same round.
+
+    `conv_peak_share`: of the fastest convolution's FLOP/s. `bound_share`: of a step in which convolutions and
+    matrix products have that speed, and all other operations that of copying.
+    """
     middle = {part: median(one[part] for one in rounds) for part in rounds[0]}
-    pairs = zip(rounds, fastest, strict=True)
-    middle["conv_peak_share"] = median(one["flops"] / one["step"] / speed for one, speed in pairs)
+    together = list(zip(rounds, fastest, copied, strict=True))
+    middle["conv_peak_share"] = median(one["flops"] / one["step"] / speed for one, speed, _ in together)
+    bounds = [one["flops"] / speed + one["bytes"] / width for one, speed, width in together]
+    middle["bound_share"] = median(
+        bound / one["step"] for bound, (one, *_) in zip(bounds, together, strict=True)
+    )
     shares = {part: middle[part] / middle["step"] for part in PARTS}
     return middle | {"rounds": rounds, "shares": shares}

@@ -11,11 +11,15 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 from statistics import median
+from typing import Any
 
 import torch
 from msgspec.structs import replace
 from torch import Tensor
 from torch.nn import functional
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
+from torch.utils.flop_counter import flop_registry
 
 from latents import config, train
 from latents.bench import ordinary
@@ -24,6 +28,7 @@ from latents.loop import Task, fit
 from latents.optimise import optimizers_for
 from latents.study import Run, Study
 
+COPIED = 2**28  # bytes
 FEWEST, FEWEST_ORDINARY = 3, 6  # steps of a measurement: a loader's batches come in bursts
 
 
@@ -117,7 +122,7 @@ def theirs(path: str, run: Run, seconds: float, workers: int) -> float:
 
 
 def parts(path: str, run: Run, seconds: float) -> dict[str, float]:
-    """Seconds of a step's parts (medians) and of validating once, and a step's FLOPs.
+    """Seconds of a step's parts (medians) and of validating once; a step's FLOPs and other `Traffic`.
 
     For a CPU, where a call ends when its work is done. `data`: from bytes to views; `forward`: from views
     to the loss.
@@ -153,7 +158,47 @@ def parts(path: str, run: Run, seconds: float) -> dict[str, float]:
     with torch.inference_mode():
         prepared.validate(generator(task.device, run.seed))
     result["validation"] = time.perf_counter() - started
-    return result | {"flops": train.flops_of_step(task)}
+    prepared.model.train()
+    with Traffic() as traffic:
+        step(0)
+    return result | {"flops": train.flops_of_step(task), "bytes": traffic.bytes}
+
+
+class Traffic(TorchDispatchMode):
+    """Counts the bytes that all operations but convolutions and matrix products read and write.
+
+    Every operation counts for itself, as if none found its input in a cache.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.bytes = 0
+
+    def __torch_dispatch__(
+        self, function: Any, types: Any, arguments: tuple = (), keywords: dict | None = None
+    ) -> Any:
+        result = function(*arguments, **(keywords or {}))
+        product = function.overloadpacket in flop_registry
+        view = any(one.alias_info and not one.alias_info.is_write for one in function._schema.returns)
+        if not (product or view or "empty" in function.name()):
+            tensors = [one for one in tree_leaves((arguments, keywords, result)) if isinstance(one, Tensor)]
+            # an expanded tensor has fewer bytes than elements
+            self.bytes += sum(min(one.nbytes, one.untyped_storage().nbytes()) for one in tensors)
+        return result
+
+
+def copying(path: str, seconds: float) -> float:
+    """Bytes/s of copying a tensor that no cache holds, read and written."""
+    source = torch.rand(COPIED // 4, device=device_of(study_at(path)))
+    target = torch.empty_like(source)
+
+    def steps(k: int) -> float:
+        started = time.perf_counter()
+        for _ in range(k):
+            target.copy_(source)
+        return time.perf_counter() - started
+
+    return rate(steps, 2 * COPIED, seconds)
 
 
 def convolution(path: str, shape: tuple[int, int, int, int], seconds: float) -> float:

@@ -7,7 +7,7 @@ from msgspec import Meta
 from latents.cli import Problem
 from latents.plain import parse
 from latents.report.targets import Target
-from latents.settings import Positive, Rate, Seeds, Strict, Widths
+from latents.settings import Name, Positive, Rate, Seeds, Strict, Widths
 
 METHODS = ("autoencoder", "autoencoder-plus", "guided", "contrastive")
 NUMBERS = (  # at the top of the record; each can have a target
@@ -55,6 +55,13 @@ class Sprint(Strict, frozen=True):
         raise ValueError("changes has no optimisation.epochs, the budget that the paper names")
 
 
+class Short(Strict, frozen=True):
+    """The short study whose forecast is compared with its run: methods on CIFAR-10, and their epochs."""
+
+    methods: Annotated[list[Name], Meta(min_length=1)]
+    epochs: Positive
+
+
 class Bench(Strict, frozen=True):
     """The whole file; `changes` are merged over the study's configuration."""
 
@@ -64,6 +71,7 @@ class Bench(Strict, frozen=True):
     convolutions: Annotated[list[Shape], Meta(min_length=1)]  # channels in and out, pixels a side, images
     growth: Growth
     sprint: Sprint
+    short: Short
     targets: dict[str, Target]
 
 

@@ -19,6 +19,7 @@ from latents.report.schedule import Job, Seconds, graph, makespan
 from latents.study import Run, Study
 
 START = 4.0  # seconds of a job on a CPU before its work: Python, torch, and the data
+CONVOLVED = ("encode", "decode", "train decoder")  # parts of an evaluation that are mostly convolutions
 ON_GPU = 3  # jobs at once on one GPU: the limit in profiles/default
 
 
@@ -114,7 +115,9 @@ def forecast(study: Study, machine: Machine, reference: Path) -> Seconds:
     precision = machine["precision"] if study.precision == "auto" else study.precision
     found, measured = speeds(machine, precision), study.runs()
     if machine["device"] == "cpu":
-        start, evaluations = START, on_cpu(study, slower(machine, precision, reference), reference)
+        start = START
+        scaled = on_cpu(study, slower(machine, precision, reference), reference)
+        evaluations = {run: start + spent for run, spent in scaled.items()}
     else:
         gpu = gpu_of(reference)
         alone = gpu["jobs"]["1"]
@@ -132,14 +135,22 @@ def forecast(study: Study, machine: Machine, reference: Path) -> Seconds:
 
 
 def on_cpu(study: Study, scale: float, reference: Path) -> dict[Run, float]:
-    """Seconds of every evaluation on a CPU that takes `scale` times as long as that of the committed run."""
-    evaluated = recorded(reference, "evaluate")
-    everywhere = fmean(one["seconds"] for some in evaluated.values() for one in some) if evaluated else 60.0
+    """Seconds of every evaluation on a CPU that trains `scale` times as slowly as that of the committed run.
+
+    What is convolutions there is as much slower; the rest takes as long as recorded.
+    """
+    evaluated = {
+        kind: fmean(
+            sum(spent * (scale if part in CONVOLVED else 1.0) for part, spent in one["parts"].items())
+            for one in some
+        )
+        for kind, some in recorded(reference, "evaluate").items()
+    }
+    everywhere = fmean(evaluated.values()) if evaluated else 60.0 * scale
     found = {}
     for run in study.runs():
         kinds = (f"{run.dataset}/{run.method}", f"{run.dataset}/{run.base}")
-        some = next((evaluated[kind] for kind in kinds if kind in evaluated), ())
-        found[run] = scale * (fmean(one["seconds"] for one in some) if some else everywhere)
+        found[run] = next((evaluated[kind] for kind in kinds if kind in evaluated), everywhere)
     return found
 
 

@@ -49,7 +49,7 @@ def jobs(study: Study) -> dict[str, int]:
     }
 
 
-def machine_of(study: Study, path: Path) -> Machine:
+def machine_of(study: Study, path: Path, cores: int) -> Machine:
     """What this machine can do, as the study's first job writes it; made here if it is missing or older.
 
     A study that was begun keeps to its precision.
@@ -62,7 +62,7 @@ def machine_of(study: Study, path: Path) -> Machine:
         print("timing this machine, half a minute ...", file=sys.stderr)
         begun = (path, Path(f"archive/{study.study}/machine.json"))
         first = next((one for one in begun if one.exists()), None)
-        made = describe(study)
+        made = describe(study, max(1, cores // study.threads))
         record.write_json(path, made | choose(study, made["rates"], first))
     return read_record(path, Machine)
 
@@ -154,7 +154,7 @@ def main() -> None:
     here = Path(f"{study.folder}results/machine.json")
     kinds, machine = (
         jobs(study),
-        another(study, options.machine) if options.machine else machine_of(study, here),
+        another(study, options.machine) if options.machine else machine_of(study, here, options.cores),
     )
     seconds = forecast.forecast(study, machine, reference)
     trainings = [job.run for job in seconds if job.step == "train"]

@@ -8,7 +8,7 @@ SHELL := /bin/bash
 
 PYTHON := $(shell command -v python3.11 || command -v python3)
 CONFIG := config/study.yaml
-CORES := 2
+CORES := $(shell nproc 2> /dev/null || getconf _NPROCESSORS_ONLN)
 ENVIRONMENT := .venv/made-from-lock
 SNAKEMAKE := .venv/bin/snakemake
 RUFF := .venv/bin/ruff

@@ -10,7 +10,7 @@ from snakemake.exceptions import WorkflowError
 from latents import record
 from latents.cli import Problem
 from latents.config import read, settled
-from latents.host import has_gpu, memory
+from latents.host import SHARE, has_gpu, jobs_at_once, memory
 from latents.plain import digest
 from latents.study import ALLOCATOR, REFERENCE_CLASSIFIER, Run
 from latents.report.archive import BESIDE
@@ -45,7 +45,7 @@ NOTE = "from reference" if REFERENCE else STUDY.note
 # a job asks for a GPU if it is to run on one: here there may be none, on another machine there is
 GPU = int(STUDY.device == "cuda" or (STUDY.device == "auto" and (has_gpu() or not workflow.local_exec)))
 if workflow.local_exec:  # as many jobs at once as cores and memory allow
-    workflow.global_resources.setdefault("mem_mb", int(0.9 * memory() / 1e6))
+    workflow.global_resources.setdefault("mem_mb", int(SHARE * memory() / 1e6))
 
 # with `precision: auto`, the file that holds what was chosen; a study that was begun keeps to its choice
 MACHINE = ancient(f"{OUT}/machine.json") if STUDY.precision == "auto" else []

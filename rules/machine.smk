@@ -8,7 +8,10 @@ rule machine:
     params:
         config=settings,
         begun=f"--begun {BEGUN}" if BEGUN.exists() else "",
-        at_once=max(1, (workflow.resource_settings.cores or 1) // STUDY.threads) if workflow.local_exec else 1,
+        # a function, so that other --cores are no reason to choose again
+        at_once=lambda wildcards, input: jobs_at_once(
+            workflow.resource_settings.cores or 1, STUDY.threads
+        ) if workflow.local_exec else 1,
     log: f"{PRE}logs/machine.log"
     threads: max(STUDY.threads, workflow.resource_settings.cores or 1)  # nothing runs beside it
     resources: gpu=GPU

@@ -206,6 +206,16 @@ def test_traffic_is_what_operations_read_and_write_without_products_and_views() 
     with loops.Traffic() as traffic:
         total.add_(row.expand(8, 4))  # in place, and the bytes of the row once
     assert traffic.bytes == 128 + 16 + 128
+    with loops.Traffic() as traffic:
+        total.zero_()  # written alone
+    assert traffic.bytes == 128
+    with loops.Traffic() as traffic:
+        torch._foreach_mul_([a, total], 2.0)  # returns nothing, reads and writes both
+    assert traffic.bytes == 2 * (128 + 128)
+    index = torch.tensor([0, 5])
+    with loops.Traffic() as traffic:
+        a[index]  # two rows read and written, and where they are
+    assert traffic.bytes == 32 + 32 + 16
     weight = torch.ones(4, requires_grad=True)
     with loops.Traffic() as traffic:
         (a * weight).sum().backward()
@@ -305,7 +315,8 @@ def test_a_steps_share_of_the_peak_is_of_the_same_round_and_the_fastest_convolut
             return (100.0, 400.0, 200.0)[number] if what == settings.convolutions[1] else 50.0
         if function is loops.copying:
             return (50.0, 100.0, 200.0)[number]
-        return parts | {"step": (4.0, 2.0, 1.0)[number], "validation": 1.0, "flops": 80, "bytes": 40}
+        step = {"step": (4.0, 2.0, 1.0)[number], "validation": 1.0}
+        return parts | step | {"flops": 80, "products": 80, "bytes": 40}
 
     monkeypatch.setattr(Worker, "__call__", answer)
     found = bench.peak(replace(settings, rounds=3), "changes")
@@ -562,7 +573,7 @@ def test_the_record_is_whole_and_every_part_gets_its_configuration(
 ) -> None:
     trained, timed, read = [], {"seconds": 2.0, "gib": 1.0}, functools.cache(config.read)
     step = {"data": 0.1, "forward": 0.3, "backward": 0.5, "optimizer": 0.1, "step": 1.0}
-    step |= {"validation": 0.2, "flops": 3, "bytes": 4}
+    step |= {"validation": 0.2, "flops": 3, "products": 4, "bytes": 4}
     found_by = {"parts": step, "epoch": timed, "tsne": timed, "head_accuracy": 90.0}
 
     def answer(_: Worker, function: Any, path: str, *__: object, **___: object) -> Any:

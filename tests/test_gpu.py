@@ -1,5 +1,11 @@
 """The check of a GPU, in the form that a CPU can run: what it measures, and that it notices what is wrong."""
 
+import contextlib
+import os
+import signal
+import time
+import timeit
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -9,8 +15,10 @@ from made_up import call
 from msgspec.structs import replace
 from tiny import Runs
 
-from latents import record, train
+from latents import augment, config, record, train
 from latents.bench import agreement, gpu
+from latents.checkpoint import stop_signals
+from latents.cli import Problem
 from latents.study import Run, Study
 
 CPU = torch.device("cpu")
@@ -31,9 +39,31 @@ def check(runs: Runs, small: Study, tmp_path: Path) -> gpu.Check:
 def test_a_training_is_the_same_again_and_after_a_signal_that_stopped_it(
     small: Study, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    prepare, steps = train.prepare, []
+
+    @contextlib.contextmanager
+    def at_a_step(_: float) -> Iterator[None]:
+        """The signal comes in the fourth step from now."""
+        steps[:] = range(4)
+        with signalled(60.0):
+            yield
+
+    def stopping(*arguments: Any) -> train.Prepared:
+        prepared = prepare(*arguments)
+
+        def objective(views: train.Views, labels: torch.Tensor) -> torch.Tensor:
+            if steps and steps.pop() == 0:
+                os.kill(os.getpid(), signal.SIGTERM)
+            return prepared.objective(views, labels)
+
+        return prepared._replace(objective=objective)
+
+    signalled = agreement.signalled
+    monkeypatch.setattr(agreement, "signalled", at_a_step)
+    monkeypatch.setattr(train, "prepare", stopping)
     for name in ("guided", "autoencoder-plus"):
         found = agreement.same_bytes_of(small, Run("mnist", name, 1), CPU, tmp_path)
-        assert found["again"] and found["resumed"] and found["differing"] == []
+        assert found["again"] and found["stopped"] and found["resumed"] and found["differing"] == []
     assert list(tmp_path.iterdir()) == []
 
 
@@ -54,11 +84,15 @@ def test_a_training_that_is_not_the_same_again_is_noticed_and_the_tensors_named(
     assert "encoder.blocks.1.0.weight" in found["differing"]
 
 
-def test_the_signal_comes_while_a_training_waits_for_it_and_ends_nothing_else(tmp_path: Path) -> None:
-    with agreement.signalled(0.0):
-        pass
-    with agreement.signalled(60.0):
-        pass  # taken back
+def test_the_signal_comes_in_its_time_and_is_taken_back_afterwards() -> None:
+    with agreement.signalled(0.05), stop_signals() as caught:
+        time.sleep(0.5)
+    assert caught == [signal.SIGTERM]
+    before = signal.getsignal(signal.SIGTERM)
+    with agreement.signalled(0.3):
+        os.kill(os.getpid(), signal.SIGTERM)  # ends nothing
+    assert signal.getsignal(signal.SIGTERM) == before
+    time.sleep(0.4)  # the one that was to come does not
 
 
 def test_first_losses_are_those_of_the_cpu_and_other_weights_are_noticed(
@@ -133,12 +167,75 @@ def test_a_whole_training_is_measured_on_val_beside_the_committed_runs(check: gp
     assert found["peak_gpu_bytes"] is None and found["train_flops"] > 0
 
 
-def test_the_parts_of_a_step_add_up_to_it(check: gpu.Check) -> None:
-    found = gpu.speed_of(check, check.study, GUIDED)
-    parts = found["parts"]
-    assert set(parts) == {"data", "forward", "backward", "optimizer", "host"}
-    step = sum(seconds for name, seconds in parts.items() if name != "host")
-    assert found["images_per_second"] == pytest.approx(found["batch"] / step)
+def test_slower_views_lengthen_the_data_of_a_step_and_no_other_part(
+    check: gpu.Check, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(gpu, "seconds_of", lambda call, _: timeit.timeit(call, number=3) / 3)
+    before, view = gpu.speed_of(check, check.study, GUIDED), augment.view
+
+    def slow(*arguments: Any) -> torch.Tensor:
+        time.sleep(0.2)
+        return view(*arguments)
+
+    monkeypatch.setattr(augment, "view", slow)
+    after = gpu.speed_of(check, check.study, GUIDED)
+    grown = {name: after["parts"][name] - before["parts"][name] for name in before["parts"]}
+    assert grown["data"] > 0.1
+    assert all(abs(grown[name]) < 0.1 for name in ("forward", "backward", "optimizer", "host")), grown
+    assert after["images_per_second"] < before["batch"] / 0.2
+
+
+def test_the_seconds_of_a_call_are_a_median_after_a_warm_up() -> None:
+    calls = []
+
+    def call() -> None:
+        calls.append(time.sleep(0.3 if not calls else 0.02))
+
+    assert 0.015 < gpu.seconds_of(call, CPU, least=0.04) < 0.1
+    assert len(calls) >= 2 + 3
+
+
+def test_the_peaks_are_of_every_convolution_in_both_precisions_and_of_copying(
+    check: gpu.Check, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(gpu, "CONVOLUTIONS", [(4, 8, 8, 64)])
+
+    def half_a_second(call: Callable[[], Any], _: torch.device) -> float:
+        call()
+        return 0.5
+
+    monkeypatch.setattr(gpu, "seconds_of", half_a_second)
+    found = gpu.peaks(check)
+    expected = 3 * 2 * 9 * 4 * 8 * 64 * 2 / 0.5  # of two images, on a CPU
+    assert found["convolutions"] == {"float32 4 8 8 2": expected, "bfloat16 4 8 8 2": expected}
+    assert found["bytes_per_second"] == 2 * gpu.COPY / 64 / 0.5
+
+
+def test_training_jobs_run_alone_and_at_once_and_a_failed_one_is_told(
+    check: gpu.Check, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    started = []
+
+    class Process:
+        def __init__(self, path: Path, seed: int, files: dict[str, str]) -> None:
+            assert config.read(path) == check.study
+            started.append(seed)
+            self.seed = seed
+            record.write_json(files["timing"], train.timing({"training": float(seed)}))
+
+        def wait(self) -> int:
+            started.append(-self.seed)
+            return int(self.seed == failing)
+
+    failing = None
+    monkeypatch.setattr(gpu, "train_job", Process)
+    found = gpu.jobs(check)
+    assert started == [1, -1, 1, 2, 3, -1, -2, -3]
+    assert [one["training"] for one in found[str(gpu.JOBS)]["parts"]] == [1.0, 2.0, 3.0]
+    failing, started[:] = 2, []
+    with pytest.raises(Problem, match="a training job failed"):
+        gpu.jobs(check)
+    assert started[-3:] == [-1, -2, -3]  # all were waited for
 
 
 def test_the_check_goes_on_after_a_part_that_failed_and_is_whole_the_next_time(
@@ -148,7 +245,10 @@ def test_the_check_goes_on_after_a_part_that_failed_and_is_whole_the_next_time(
     fine = {
         "contrastive": whole,
         "large_guided": whole,
-        "same_bytes": {"a": {"again": True, "resumed": True}, "b": {"again": True, "resumed": False}},
+        "same_bytes": {
+            "a": {"again": True, "stopped": True, "resumed": True},
+            "b": {"again": True, "stopped": False, "resumed": True},
+        },
         "first_losses": {"a": {"within": True}},
         "seeds_explain": {"off": [], "compared": 7},
         "peaks": {"convolutions": {"x": 2e12}},

@@ -64,6 +64,11 @@ def test_matrices_in_one_batch_come_out_as_alone_each_in_its_place() -> None:
         assert torch.equal(a, one(matrix))
 
 
+def test_a_module_without_hidden_weights_is_left_to_adamw() -> None:
+    (adamw,) = optimizers_for(nn.BatchNorm1d(3), SETTINGS, 0.1)
+    assert isinstance(adamw, torch.optim.AdamW)
+
+
 def test_a_step_of_muon_has_the_size_of_adamws_and_decays_the_weight() -> None:
     weight = nn.Parameter(torch.ones(32, 4, 3, 3))
     weight.grad = torch.randn(weight.shape, generator=torch.Generator().manual_seed(2))

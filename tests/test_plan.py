@@ -6,7 +6,7 @@ import yaml
 from conftest import DEMO, STUDY
 from made_up import call
 
-from latents import config
+from latents import config, host
 from latents.plain import load_yaml
 from latents.record import FORMAT, ROOT, write_json
 from latents.report import forecast, plan, schedule
@@ -98,10 +98,15 @@ def test_the_progress_counts_operations_that_are_done_and_hours_that_are_left(tm
 
 
 @pytest.mark.parametrize(("device", "at_once"), [("cpu", 4), ("NVIDIA H100", forecast.ON_GPU)])
-def test_as_many_jobs_run_at_once_as_cores_allow_and_on_a_gpu_three(device, at_once):
+def test_as_many_jobs_run_at_once_as_cores_and_memory_allow_and_on_a_gpu_three(device, at_once, monkeypatch):
+    monkeypatch.setattr(host, "memory", lambda: 64e9)
     study = msgspec.structs.replace(config.read(ROOT / STUDY), threads=2)
     assert forecast.workers(study, machine(study, device=device), cores=8) == at_once
     assert forecast.workers(study, machine(study, device=device), cores=1) == 1
+    monkeypatch.setattr(host, "memory", lambda: 8.6e9)  # 8 GiB
+    assert forecast.workers(study, machine(study, device=device), cores=8) == 2
+    monkeypatch.setattr(host, "memory", lambda: 2e9)
+    assert forecast.workers(study, machine(study, device=device), cores=8) == 1
 
 
 def gpu_record(path):
@@ -115,7 +120,10 @@ def gpu_record(path):
     write_json(path / "bench/nvidia-x.json", found)
 
 
-def test_on_a_gpu_jobs_start_and_evaluations_take_as_long_as_recorded_and_slow_each_other_down(tmp_path):
+def test_on_a_gpu_jobs_start_and_evaluations_take_as_long_as_recorded_and_slow_each_other_down(
+    tmp_path, monkeypatch
+):
+    monkeypatch.setattr(host, "memory", lambda: 64e9)
     study = config.read(ROOT / STUDY)
     write_json(tmp_path / "bench.json", {"format": FORMAT, "workflow": {"paper": {"median": 0.0}}})
     gpu_record(tmp_path)
@@ -142,10 +150,15 @@ def test_the_plan_for_another_machine_takes_its_flops_per_second_and_this_studys
     assert forecast.speeds(found, "float32") == pytest.approx(forecast.speeds(mine, "float32"))
     assert found["operations"] == twice
     assert found["rates"]["cifar10/guided"]["bfloat16"] == pytest.approx(RATE)
+    speed = {study.study: {"cifar10/guided/seed1": {"flops_per_second": 7 * FLOP}}}  # of this study itself
+    write_json(tmp_path / "machine.json", {"format": FORMAT} | mine | {"speed": speed})
+    found = plan.another(study, tmp_path / "machine.json")
+    assert forecast.speeds(found, "float32")["cifar10/guided"] == pytest.approx(7 * FLOP)
 
 
 @pytest.mark.parametrize("study", ["config/study.yaml", "reference/study.yaml"])
-def test_on_the_gpu_of_the_committed_record_the_study_takes_half_an_hour(study):
+def test_on_the_gpu_of_the_committed_record_the_study_takes_half_an_hour(study, monkeypatch):
+    monkeypatch.setattr(host, "memory", lambda: 64e9)
     read, found = config.read(ROOT / study), sorted((ROOT / "reference/bench").glob("nvidia-*.json"))
     here = read_record(found[0], forecast.Machine)
     seconds = forecast.forecast(read, here, ROOT / "reference")
@@ -160,6 +173,7 @@ def test_the_plan_prints_work_hours_memory_disk_and_download_from_the_file_of_th
     (tmp_path / "mine.yaml").write_text(yaml.safe_dump(plain))
     study = config.read(tmp_path / "mine.yaml")
     write_json(tmp_path / "results/machine.json", {"format": FORMAT} | machine(study))
+    monkeypatch.setattr(host, "memory", lambda: 64e9)
     call(plan, "--config", tmp_path / "mine.yaml", "--cores", 4, "--nodes", 2)
     printed = capsys.readouterr().out
     trainings = sum(run.base not in ("pca", "random") for run in study.runs()) + len(study.datasets)
@@ -174,7 +188,7 @@ def test_the_plan_keeps_the_precision_of_a_study_that_was_begun_and_times_method
     tmp_path, monkeypatch
 ):
     study = msgspec.structs.replace(config.read(ROOT / STUDY), study="begun")
-    made = {"format": FORMAT} | machine(study)
+    made = {"format": FORMAT} | machine(study, threads=study.threads)
     monkeypatch.setattr("latents.machine.describe", lambda *_: made)
     monkeypatch.setattr("latents.machine.choice", lambda *_: "float32")
     monkeypatch.chdir(tmp_path)
@@ -185,6 +199,8 @@ def test_the_plan_keeps_the_precision_of_a_study_that_was_begun_and_times_method
     write_json(tmp_path / "machine.json", made | {"precision": "bfloat16", "operations": {}})
     again = plan.machine_of(study, tmp_path / "machine.json", 2)
     assert again["precision"] == "bfloat16" and again["operations"] == made["operations"]
+    write_json(tmp_path / "machine.json", made | {"threads": 7, "rates": {}})  # of jobs with other threads
+    assert plan.machine_of(study, tmp_path / "machine.json", 2)["rates"] == made["rates"]
 
 
 def test_the_plan_on_nodes_says_how_many_jobs_it_covers(tmp_path):

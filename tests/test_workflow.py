@@ -14,7 +14,7 @@ from conftest import DEMO, MAKE_IN_COPY, STUDY, counted, planned, planned_once, 
 from latents import config, record
 from latents.bench import gpu
 from latents.faults.copies import COPIED, SNAKEMAKE
-from latents.host import has_gpu
+from latents.host import JOB, has_gpu, jobs_at_once
 from latents.plain import load_yaml
 from latents.record import ROOT
 from latents.report import forecast, plan
@@ -225,7 +225,7 @@ def test_each_rule_states_the_memory_that_the_committed_run_needed():
             re.search(rf"^rule {rule}:.*?mem_mb=(\d+)", text("Snakefile"), re.MULTILINE | re.DOTALL)[1]
         )
         timings = [record.read_json(path) for path in (ROOT / "reference/timing").rglob(f"*.{rule}.json")]
-        assert 1.1 * max(one.get("peak_memory_bytes", 0) for one in timings) < stated * 1e6
+        assert 1.1 * max(one.get("peak_memory_bytes", 0) for one in timings) < stated * 1e6 <= JOB
 
 
 def test_a_job_asks_for_a_gpu_where_there_is_one_or_the_study_wants_one(checkout):
@@ -264,7 +264,10 @@ def test_with_precision_auto_the_choice_is_a_part_of_what_decides_a_run(checkout
     assert counted(done.stdout) == {"data": 1, "machine": 1, "train": 1}
     made = record.read_json(checkout / "mine/results/machine.json")
     assert record.read_json(checkout / wanted)["precision"] == made["precision"]
+    assert made["at_once"] == jobs_at_once(2, made["threads"])
     assert "Nothing to be done" in run(checkout, *command).stdout
+    for cores in (["--cores", "1"], ["--dry-run"]):  # other cores are no reason to choose again
+        assert "Nothing to be done" in run(checkout, SNAKEMAKE, *cores, *command[3:]).stdout
     other = {"float32": "bfloat16", "bfloat16": "float32"}[made["precision"]]
     record.write_json(checkout / "mine/results/machine.json", made | {"precision": other})
     done = run(checkout, *command)

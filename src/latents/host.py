@@ -3,6 +3,9 @@
 import os
 from pathlib import Path
 
+SHARE = 0.9  # of the memory, for jobs
+JOB = 3_500_000_000  # bytes for which the larger of a study's jobs, an evaluation, asks in the Snakefile
+
 
 def memory() -> int:
     """Bytes of memory of this machine, or of this container where it is allowed less."""
@@ -10,6 +13,11 @@ def memory() -> int:
     limit = Path("/sys/fs/cgroup/memory.max")
     allowed = limit.read_text().strip() if limit.exists() else "max"
     return min(here, int(allowed)) if allowed.isdigit() else here
+
+
+def jobs_at_once(cores: int, threads: int) -> int:
+    """How many jobs of a study run at once here: as many as cores and memory allow, at least one."""
+    return max(1, min(cores // threads, int(SHARE * memory()) // JOB))
 
 
 def has_gpu() -> bool:

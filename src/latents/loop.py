@@ -145,7 +145,8 @@ class Step:
 
     On a GPU the first steps are launched operation by operation, as on a CPU. Then one is captured as a CUDA
     graph, which the host launches as a whole: these networks are small, and launching their hundreds of
-    operations would take longer than computing them. Operations and random numbers are the same.
+    operations would take longer than computing them. Operations and random numbers are the same. A state is
+    to be loaded before: that replaces the tensors which a captured step reads.
     """
 
     def __init__(self, task: Task, optimizers: list[torch.optim.Optimizer], random: Generator) -> None:

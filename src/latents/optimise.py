@@ -153,4 +153,5 @@ def optimizers_for(
             return [torch.optim.SGD(groups(found[ADAMW] + found[MUON]), rate, **options)]
         case "adamw":
             return [adamw(found[ADAMW] + found[MUON], decay)]
-    return [Muon([group(found[MUON])], rate, decay), adamw(found[ADAMW], 0.0)]
+    muon = [Muon([group(found[MUON])], rate, decay)] if found[MUON] else []
+    return [*muon, adamw(found[ADAMW], 0.0)]

@@ -112,7 +112,7 @@ def main() -> None:
         unfinished.add("peak", peak(bench, paths["changes"]))
         unfinished.add("growth", growth(bench, paths, folder))
         unfinished.add("sprint", sprint(bench, paths["sprint"], folder, final=options.final))
-        whole = msgspec.to_builtins(study)
+        whole = msgspec.to_builtins(config.read(options.config)) | {"device": "cpu"}
         unfinished.add("short", forecast_error(whole, bench.short, folder, reference))
     found = unfinished.found | numbers(unfinished.found, bench, reference)
     record.write_json(out, found)

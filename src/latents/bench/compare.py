@@ -130,7 +130,7 @@ def peak_line(rounds: list[dict[str, float]], fastest: list[float], copied: list
     middle = {part: median(one[part] for one in rounds) for part in rounds[0]}
     together = list(zip(rounds, fastest, copied, strict=True))
     middle["conv_peak_share"] = median(one["flops"] / one["step"] / speed for one, speed, _ in together)
-    bounds = [one["flops"] / speed + one["bytes"] / width for one, speed, width in together]
+    bounds = [one["products"] / speed + one["bytes"] / width for one, speed, width in together]
     middle["bound_share"] = median(
         bound / one["step"] for bound, (one, *_) in zip(bounds, together, strict=True)
     )

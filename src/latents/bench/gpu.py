@@ -11,6 +11,7 @@ processor, which takes hours with these studies.
 
 import itertools
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -201,9 +202,9 @@ def jobs(check: Check) -> Facts:
         outs = [
             {name: str(check.folder / f"job{seed}.{name}") for name in WRITTEN} for seed in range(at_once)
         ]
-        for process in [train_job(path, seed, files) for seed, files in enumerate(outs, 1)]:
-            if process.wait():
-                raise Problem("a training job failed; its error is above")
+        processes = [train_job(path, seed, files) for seed, files in enumerate(outs, 1)]
+        if any(status for status in [process.wait() for process in processes]):  # none goes on alone
+            raise Problem("a training job failed; its error is above")
         spent = time.perf_counter() - started
         parts = [record.read_json(files["timing"])["parts"] for files in outs]
         found[str(at_once)] = {"seconds": spent, "parts": parts}
@@ -241,7 +242,7 @@ def lines(found: Facts) -> list[str]:
         beside = f" (committed runs: {', '.join(f'{value:.1f}' for value in of_cpu)})" if of_cpu else ""
         seconds = one["seconds"]["training"]
         said.append(f"{name}: trained in {seconds:.1f} s; better probe on val {better:.1f} %{beside}")
-    same = [one["again"] and one["resumed"] for one in found["same_bytes"].values()]
+    same = [one["again"] and one["stopped"] and one["resumed"] for one in found["same_bytes"].values()]
     said.append(f"same bytes again, and after a stop: {sum(same)} of {len(same)} kinds of training")
     near = [one["within"] for one in found["first_losses"].values()]
     said.append(f"first losses as on the CPU: {sum(near)} of {len(near)}")
@@ -335,6 +336,7 @@ def main() -> None:
             continue
         record.write_json(options.out, found)
         say(f"{name}: {time.perf_counter() - started:.0f} s")
+    shutil.rmtree(check.folder, ignore_errors=True)
     if failed:
         raise Problem(f"{', '.join(failed)}: failed, see above; the same command tries again")
     print("\n".join([*lines(found), f"written: {options.out}"]))

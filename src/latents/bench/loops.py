@@ -19,7 +19,7 @@ from torch import Tensor
 from torch.nn import functional
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
-from torch.utils.flop_counter import flop_registry
+from torch.utils.flop_counter import FlopCounterMode, flop_registry
 
 from latents import config, train
 from latents.bench import ordinary
@@ -29,6 +29,8 @@ from latents.optimise import optimizers_for
 from latents.study import Run, Study
 
 COPIED = 2**28  # bytes
+GATHERED = ("aten::index", "aten::index_select", "aten::gather")  # operations that read a part of a tensor
+REPLACED = ("aten::fill_", "aten::zero_", "aten::copy_")  # those that do not read what they write to
 FEWEST, FEWEST_ORDINARY = 3, 6  # steps of a measurement: a loader's batches come in bursts
 
 
@@ -122,7 +124,9 @@ def theirs(path: str, run: Run, seconds: float, workers: int) -> float:
 
 
 def parts(path: str, run: Run, seconds: float) -> dict[str, float]:
-    """Seconds of a step's parts (medians) and of validating once; a step's FLOPs and other `Traffic`.
+    """Seconds of a step's parts (medians) and of validating once; and what a step does.
+
+    `flops` are those of forward and backward, `products` the same with the optimiser's; `bytes`: `Traffic`.
 
     For a CPU, where a call ends when its work is done. `data`: from bytes to views; `forward`: from views
     to the loss.
@@ -159,9 +163,20 @@ def parts(path: str, run: Run, seconds: float) -> dict[str, float]:
         prepared.validate(generator(task.device, run.seed))
     result["validation"] = time.perf_counter() - started
     prepared.model.train()
-    with Traffic() as traffic:
+    with FlopCounterMode(display=False) as counter, Traffic() as traffic:
         step(0)
-    return result | {"flops": train.flops_of_step(task), "bytes": traffic.bytes}
+    counted = {"products": counter.get_total_flops(), "bytes": traffic.bytes}
+    return result | {"flops": train.flops_of_step(task)} | counted
+
+
+def tensors(found: Any) -> list[Tensor]:
+    """All tensors in nested lists and dictionaries."""
+    return [one for one in tree_leaves(found) if isinstance(one, Tensor)]
+
+
+def size(tensor: Tensor) -> int:
+    """Bytes of a tensor; an expanded one has fewer than elements."""
+    return min(tensor.nbytes, tensor.untyped_storage().nbytes())
 
 
 class Traffic(TorchDispatchMode):
@@ -178,12 +193,22 @@ class Traffic(TorchDispatchMode):
         self, function: Any, types: Any, arguments: tuple = (), keywords: dict | None = None
     ) -> Any:
         result = function(*arguments, **(keywords or {}))
+        schema, name = function._schema, function.name().partition(".")[0]
         product = function.overloadpacket in flop_registry
-        view = any(one.alias_info and not one.alias_info.is_write for one in function._schema.returns)
-        if not (product or view or "empty" in function.name()):
-            tensors = [one for one in tree_leaves((arguments, keywords, result)) if isinstance(one, Tensor)]
-            # an expanded tensor has fewer bytes than elements
-            self.bytes += sum(min(one.nbytes, one.untyped_storage().nbytes()) for one in tensors)
+        view = any(one.alias_info and not one.alias_info.is_write for one in schema.returns)
+        if product or view or "empty" in name:
+            return result
+        names = [one.name for one in schema.arguments]
+        given = dict(zip(names, arguments, strict=False)) | (keywords or {})
+        changed = [one.name for one in schema.arguments if one.alias_info and one.alias_info.is_write]
+        written = tensors([given.get(name) for name in changed])
+        known = {id(one) for one in written}
+        made = [one for one in tensors(result) if id(one) not in known]
+        read = [one for one in tensors(given) if id(one) not in known]
+        if name in GATHERED:  # of the first, only what the result holds is read
+            read[0] = made[0]
+        self.bytes += sum(map(size, made)) + sum(map(size, read))
+        self.bytes += (1 if name in REPLACED else 2) * sum(map(size, written))
         return result
 
 

@@ -11,9 +11,9 @@ import os
 from collections.abc import Iterable
 from pathlib import Path
 from statistics import fmean, median
-from typing import TypedDict
+from typing import NotRequired, TypedDict
 
-from latents import cli, config, record
+from latents import cli, config, host, record
 from latents.report.read import read_record
 from latents.report.schedule import Job, Seconds, graph, makespan
 from latents.study import Run, Study
@@ -21,6 +21,12 @@ from latents.study import Run, Study
 START = 4.0  # seconds of a job on a CPU before its work: Python, torch, and the data
 CONVOLVED = ("encode", "decode", "train decoder")  # parts of an evaluation that are mostly convolutions
 ON_GPU = 3  # jobs at once on one GPU: the limit in profiles/default
+
+
+class Kind(TypedDict):
+    """What is read of one kind of training on a GPU."""
+
+    flops_per_second: float
 
 
 class Machine(TypedDict):
@@ -33,6 +39,7 @@ class Machine(TypedDict):
     rates: dict[str, dict[str, float]]  # data set/method -> precision -> images per second
     operations: dict[str, float]  # data set/method or variant -> FLOP of one training
     images: dict[str, int]  # the same -> images of one training, each as often as it is seen
+    speed: NotRequired[dict[str, dict[str, Kind]]]  # study -> run -> its speed, in the record of a GPU
 
 
 class Part(TypedDict):
@@ -175,9 +182,9 @@ def elapsed(
 
 
 def workers(study: Study, machine: Machine, cores: int) -> int:
-    """How many jobs of the study run at once on so many cores."""
-    most = cores // study.threads
-    return max(1, most if machine["device"] == "cpu" else min(most, ON_GPU))
+    """How many jobs of the study run at once on so many cores, with the memory of this machine."""
+    most = host.jobs_at_once(cores, study.threads)
+    return most if machine["device"] == "cpu" else min(most, ON_GPU)
 
 
 def progress(study: Study, machine: Machine, results: Path, cores: int) -> str:

@@ -56,19 +56,24 @@ def machine_of(study: Study, path: Path, cores: int) -> Machine:
     """
     kinds = {f"{run.dataset}/{run.method}" for run in study.runs()}
     found = read_record(path, Machine) if path.exists() else None
-    if found is None or not kinds <= found["operations"].keys():
+    known = found is not None and found["threads"] == study.threads
+    if not known or not kinds <= found["operations"].keys():
         from latents.machine import choose, describe  # here: nothing else of the report needs torch
 
         print("timing this machine, half a minute ...", file=sys.stderr)
         begun = (path, Path(f"archive/{study.study}/machine.json"))
         first = next((one for one in begun if one.exists()), None)
-        made = describe(study, max(1, cores // study.threads))
+        here = min(cores, len(os.sched_getaffinity(0)))  # a plan may be for more cores than there are
+        made = describe(study, host.jobs_at_once(here, study.threads))
         record.write_json(path, made | choose(study, made["rates"], first))
     return read_record(path, Machine)
 
 
 def another(study: Study, path: Path) -> Machine:
-    """The machine of a file, which may be of another study: this one's operations at the same FLOP/s."""
+    """The machine of a file, which may be of another study: this one's operations at the same FLOP/s.
+
+    The record of a GPU may have speeds of this study too.
+    """
     found = read_record(path, Machine)
     from latents.machine import work  # here, as above
 
@@ -79,6 +84,11 @@ def another(study: Study, path: Path) -> Machine:
             a_piece = found["operations"][kind] / found["images"][kind]
             scale = a_piece / (mine["operations"][kind] / mine["images"][kind])
             rates[kind] = {precision: scale * rate for precision, rate in precisions.items()}
+    for run, one in found.get("speed", {}).get(study.study, {}).items():
+        kind = run.rpartition("/")[0]
+        if mine["operations"].get(kind):
+            rate = one["flops_per_second"] * mine["images"][kind] / mine["operations"][kind]
+            rates[kind] = {found["precision"]: rate}
     return found | mine | {"rates": rates}
 
 

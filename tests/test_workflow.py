@@ -151,9 +151,9 @@ def test_from_another_folder_the_message_says_where_to_run(clone, tmp_path):
         assert f"the study runs in its checkout: cd {clone} and run snakemake there" in done.stdout
 
 
-UNQUOTED = {  # options and a name; those that hold paths are quoted in rules/common.smk
+UNQUOTED = {  # options, a name and a number; those that hold paths are quoted in rules/common.smk
     *("params.dataset", "params.script", "params.strict", "params.run"),
-    *("params.machine", "params.begun", "params.progress"),
+    *("params.machine", "params.begun", "params.progress", "params.at_once"),
 }
 
 

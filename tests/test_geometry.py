@@ -245,3 +245,9 @@ def test_an_embedding_keeps_clusters_together_and_repeats(codes: Tensor, labels:
     distance = np.linalg.norm(first[:, None] - first[None], axis=2)
     nearest = distance.argsort(1)[:, 1 : K + 1]
     assert (labels.numpy()[nearest] == labels.numpy()[:, None]).mean() > 0.5
+
+
+def test_the_scatter_ratio_of_codes_without_spread_is_zero_or_infinite() -> None:
+    labels = torch.tensor([0, 0, 1, 1])
+    assert geometry.scatter_ratio(torch.ones(4, 3), labels) == 0
+    assert geometry.scatter_ratio(labels[:, None].float().expand(4, 3), labels) == float("inf")

@@ -180,7 +180,7 @@ def test_the_plan_prints_work_hours_memory_disk_and_download_from_the_file_of_th
     assert f"work      {1000 * FLOP * trainings / 1e15:.3g} PFLOP of training" in printed
     assert "with 4 jobs at once, " in printed and "longest job: " in printed
     assert "forecast for A CPU, cpu, 1 threads, float32" in printed
-    assert "10.8 GB for 4 jobs at once" in printed
+    assert "14.0 GB for 4 jobs at once" in printed
     assert all(f"\n{name:10}" in printed for name in ("jobs", "work", "hours", "memory", "disk", "download"))
 
 

@@ -3,6 +3,7 @@
 d is 128 unless a sweep varies it.
 """
 
+import math
 from collections.abc import Iterator
 
 import torch
@@ -19,7 +20,7 @@ def silhouette(codes: Tensor, labels: Tensor) -> float:
 def scatter_ratio(codes: Tensor, labels: Tensor) -> float:
     """Between-class over within-class scatter, as traces of Fisher's two scatter matrices.
 
-    0 when all class means are equal, and when all codes are.
+    0 when all class means are equal; infinite when each class is one point and they differ.
     """
     codes = codes.double()
     mean = codes.mean(0)
@@ -29,7 +30,9 @@ def scatter_ratio(codes: Tensor, labels: Tensor) -> float:
         centre = members.mean(0)
         between += len(members) * (centre - mean).square().sum().item()
         within += (members - centre).square().sum().item()
-    return between / within if within else 0.0
+    if not within:
+        return math.inf if between else 0.0
+    return between / within
 
 
 def nearest(queries: Tensor, keys: Tensor, k: int, *, same: bool = False) -> Iterator[tuple[Tensor, Tensor]]:

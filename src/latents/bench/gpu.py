@@ -79,11 +79,11 @@ def peaks(check: Check) -> Facts:
     """The fastest 3x3 convolutions, forward and backward, in FLOP/s, and the bytes/s of copying."""
     convolutions, small = {}, check.device.type == "cpu"
     for *shape, batch in CONVOLUTIONS:
-        whole = (*shape, batch // 32 if small else batch)
+        sizes = (*shape, batch // 32 if small else batch)
         for precision in machine.PRECISIONS:
-            convolve = convolver(whole, getattr(torch, precision), check.device)
-            speed = flops_of_convolution(whole) / seconds_of(convolve, check.device)
-            convolutions[f"{precision} {' '.join(map(str, whole))}"] = speed
+            convolve = convolver(sizes, getattr(torch, precision), check.device)
+            rate = flops_of_convolution(sizes) / seconds_of(convolve, check.device)
+            convolutions[f"{precision} {' '.join(map(str, sizes))}"] = rate
     source = torch.zeros(COPY // 64 if small else COPY, dtype=torch.uint8, device=check.device)
     target = torch.empty_like(source)
     copied = 2 * len(source) / seconds_of(lambda: target.copy_(source), check.device)

@@ -12,8 +12,8 @@ from latents.study import ALLOCATOR
 
 @contextlib.contextmanager
 def variables(wanted: dict[str, str], without: Iterable[str] = ()) -> Iterator[None]:
-    """Inside, the environment has these variables, and lacks others."""
-    before = {name: os.environ.pop(name, None) for name in (*wanted, *without)}
+    """Inside, the environment has these variables, and lacks those of `without` that are not among them."""
+    before = {name: os.environ.pop(name, None) for name in {*wanted, *without}}
     os.environ.update(wanted)
     try:
         yield
@@ -39,7 +39,5 @@ class Worker:
 
     def __call__(self, function: Callable[..., Any], *arguments: Any, **keywords: Any) -> Any:
         """What the function returns in that process."""
-        with variables(
-            *((ALLOCATOR,) if self.tuned else ({}, ALLOCATOR))
-        ):  # the first call starts the process
+        with variables(ALLOCATOR if self.tuned else {}, ALLOCATOR):  # the first call starts the process
             return self.pool.submit(function, *arguments, **keywords).result()

@@ -25,7 +25,6 @@ from latents.report.schedule import Job, Seconds, on_nodes
 from latents.settings import CODE_SIZE
 from latents.study import Study
 
-JOB = 2.7e9  # bytes of memory of a job, at most, as recorded
 GB, MB, PETA = 1e9, 1e6, 1e15
 
 
@@ -117,7 +116,9 @@ def hours(study: Study, seconds: Seconds, machine: Machine, options: Namespace) 
 def memory(study: Study, machine: Machine, cores: int) -> str:
     """What the jobs need at once, and what is here."""
     at_once = forecast.workers(study, machine, cores)
-    return f"{at_once * JOB / GB:.1f} GB for {at_once} jobs at once; {host.memory() / GB:.0f} GB are here"
+    return (
+        f"{at_once * host.JOB / GB:.1f} GB for {at_once} jobs at once; {host.memory() / GB:.0f} GB are here"
+    )
 
 
 def disk(study: Study) -> str:

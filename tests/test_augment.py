@@ -59,10 +59,22 @@ SHIPPED = shipped_augmentations()
 def test_a_crop_is_torchvisions_crop_of_the_reflected_image(dataset: str) -> None:
     images, size = floats(dataset), DATASETS[dataset].shape[0]
     top, left = torch.tensor([0, 1, 2, 3, 4, 5, 6, 0]), torch.tensor([6, 0, 3, 5, 1, 2, 6, 4])
-    ours = augment.crop(images, top, left, 3)
+    ours = augment.crop(images, top, left, 3, (size, size))
     for image, cropped, y, x in zip(images, ours, top.tolist(), left.tolist(), strict=True):
         padded = functional.pad(image, [3, 3, 3, 3], padding_mode="reflect")
         assert torch.equal(cropped, functional.crop(padded, y, x, size, size))
+
+
+@pytest.mark.parametrize("border", [{}, {"pad_crop": 1}])
+def test_every_smaller_crop_inside_the_border_is_drawn(border: dict[str, int]) -> None:
+    image = floats("mnist", 1)
+    crops = view(image.repeat(300, 1, 1, 1), Augmentation(size=27, **border), seeded())
+    padded = functional.pad(image, 4 * [border.get("pad_crop", 0)], padding_mode="reflect")
+    places = range(padded.shape[-1] - 26)
+    expected = [functional.crop(padded, y, x, 27, 27)[0] for y in places for x in places]
+    assert {tuple(part.flatten().tolist()) for part in crops} == {
+        tuple(p.flatten().tolist()) for p in expected
+    }
 
 
 def test_every_crop_of_the_reflected_border_is_drawn() -> None:

@@ -147,9 +147,9 @@ def test_every_metric_of_every_split_is_there_and_in_its_range(
         (f"accuracy_{name}_{share}pct", split) for name in both for share in (1, 10) for split in unseen
     }
     if method in ("contrastive", "supcon"):
-        expected |= {(f"accuracy_{name}_projection", split) for name in both for split in SIZES}
-    expected |= {(name, split) for name in ("mae", "mae_frozen", "psnr", "ssim") for split in SIZES}
-    expected |= {(name, split) for name in GEOMETRY for split in unseen}
+        expected |= {(f"accuracy_{name}_projection", split) for name in both for split in unseen}
+    expected |= {(name, split) for name in ("mae", "mae_frozen") for split in SIZES}
+    expected |= {(name, split) for name in (*GEOMETRY, "psnr", "ssim") for split in unseen}
     paths = ("path_length", "class_changes")
     expected |= {(f"{name}{suffix}", "test") for name in paths for suffix in ("", "_pixels")}
     expected |= {(f"class_changes{suffix}_pairs", "test") for suffix in ("", "_pixels")}
@@ -339,6 +339,17 @@ def test_the_sample_holds_codes_of_the_same_test_images_for_every_method_in_half
     assert np.array_equal(sample["indices"], measured(MEASURED[0])[3]["indices"])
 
 
+def test_a_variant_is_measured_on_val_and_test_alone(runs: Runs) -> None:
+    labels, made = {split: torch.arange(n) % 10 for split, n in SIZES.items()}, Measured()
+    codes = {
+        split: torch.randn(n, 128, generator=torch.Generator().manual_seed(n)) for split, n in SIZES.items()
+    }
+    subject = subject_of(runs, "contrastive", labels, codes=codes)
+    variant = subject._replace(run=Run("mnist", "contrastive.ablation.full", 1))
+    measure.measure_probes(variant, made)
+    assert {one["split"] for one in made.metrics} == {"val", "test"} and subject.splits == list(SIZES)
+
+
 def test_the_probes_with_few_labels_see_those_labels_alone(
     runs: Runs, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -366,7 +377,7 @@ def test_the_projection_that_is_probed_is_the_projection_heads_output(
         projected = {
             name: nn.functional.normalize(head(torch.from_numpy(arrays[name])), dim=1) for name in SIZES
         }
-    predicted = probe.knn(projected, labels, runs.study.probe, 10).predictions["test"]
+    predicted = probe.knn(projected, labels, runs.study.probe, 10, ["test"]).predictions["test"]
     found = values(facts)
     assert found["accuracy_knn_projection", "test"] == probe.accuracy(predicted, labels["test"])
     assert found["accuracy_knn", "test"] != found["accuracy_knn_projection", "test"]

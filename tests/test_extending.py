@@ -6,6 +6,7 @@ for a probe its function and a line in PROBES.
 """
 
 import importlib
+from collections.abc import Collection
 from pathlib import Path
 
 import numpy as np
@@ -126,11 +127,11 @@ SPEC = DatasetSpec(
 
 
 def nearest_mean(
-    codes: probe.Parts, labels: probe.Parts, _: metrics.ProbeSettings, classes: int
+    codes: probe.Parts, labels: probe.Parts, _: metrics.ProbeSettings, classes: int, splits: Collection[str]
 ) -> probe.Outcome:
     """The class whose training codes have the nearest mean."""
     means = torch.stack([codes["train"][labels["train"] == k].mean(0) for k in range(classes)])
-    return probe.Outcome({name: torch.cdist(part, means).argmin(1) for name, part in codes.items()}, None)
+    return probe.Outcome({name: torch.cdist(codes[name], means).argmin(1) for name in splits}, None)
 
 
 NEAREST_MEAN = metrics.Probe("nearest class mean", "mean", "P", "#cc79a7")

@@ -69,7 +69,10 @@ def test_operations_and_images_of_a_training_are_those_of_its_record(runs: Runs)
         assert work["operations"][f"mnist/{method}"] == pytest.approx(made, rel=0.02)
         optimisation = runs.study.settings("mnist", method).optimisation
         seen = 0 if optimisation is None else optimisation.epochs * 60
-        assert machine.images(runs.study, run) == work["images"][f"mnist/{method}"] == seen
+        assert machine.images(runs.study, run) == seen
+        # the smaller views of the first epoch of `contrastive` count as parts of the later ones
+        low, high = (seen - 20, seen - 2) if method == "contrastive" else (seen, seen)
+        assert low <= work["images"][f"mnist/{method}"] <= high
 
 
 def test_the_command_writes_what_the_machine_is_and_its_choice(

@@ -29,7 +29,18 @@ def made(spread: float = 3.0, classes: int = CLASSES) -> tuple[Parts, Parts]:
 
 
 def fitted(name: str, codes: Parts, labels: Parts, settings: ProbeSettings) -> Outcome:
-    return probe.FUNCTIONS[name](codes, labels, settings, CLASSES)
+    return probe.FUNCTIONS[name](codes, labels, settings, CLASSES, list(codes))
+
+
+@pytest.mark.parametrize("name", probe.FUNCTIONS)
+def test_a_probe_predicts_for_the_splits_asked_for_alone_and_the_same_as_for_all(
+    name: str, settings: ProbeSettings
+) -> None:
+    codes, labels = made()
+    all_splits = fitted(name, codes, labels, settings)
+    some = probe.FUNCTIONS[name](codes, labels, settings, CLASSES, ["val", "test"])
+    assert list(some.predictions) == ["val", "test"] and some.chosen == all_splits.chosen
+    assert all(torch.equal(part, all_splits.predictions[key]) for key, part in some.predictions.items())
 
 
 @pytest.fixture

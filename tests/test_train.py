@@ -1,5 +1,6 @@
 """Training: the same seed gives the same weights, test is not read, the command writes all files or none."""
 
+import copy
 import json
 import shutil
 import subprocess
@@ -9,15 +10,17 @@ from pathlib import Path
 import pytest
 import torch
 from made_up import call
+from msgspec import UNSET
 from msgspec.structs import replace
 from tiny import TRAIN, TRAINED, Runs, floats, same, state, write_config
 from torch import Tensor
 
-from latents import data, record, train
+from latents import augment, data, record, train
 from latents.cli import Problem
 from latents.datasets import DATASETS
 from latents.device import device_of
 from latents.loop import Task
+from latents.methods import MethodSettings
 from latents.model import build, load_model
 from latents.study import REFERENCE_CLASSIFIER, Run
 
@@ -92,6 +95,30 @@ def test_the_flops_of_a_training_are_counted_and_leave_the_model_as_it_was(runs:
     assert flops == runs.trained("guided").facts["train_flops"] > 0
     assert same(state(model), before) and all(parameter.grad is None for parameter in model.parameters())
     assert [runs.trained(method).facts["train_flops"] for method in ("pca", "random")] == [0, 0]
+
+
+def test_the_first_epochs_have_their_own_views_and_their_own_flops(
+    runs: Runs, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    sides, view = [], augment.view
+    monkeypatch.setattr(
+        augment, "view", lambda *given: (sides.append((seen := view(*given)).shape[-1]), seen)[1]
+    )
+    facts = train.train(runs.study, Run("mnist", "contrastive", 1), tmp_path / "checkpoint").facts
+    steps = TRAIN // runs.study.settings("mnist", "contrastive").optimisation.batch_size
+    trained = sides[4:]  # two steps on which operations are counted, of two views each
+    assert trained[: 2 * steps] == 2 * steps * [26] and set(trained[-4 * steps :]) == {28}
+    settings = runs.study.settings("mnist", "contrastive")
+    assert settings.early_epochs == 1
+
+    def whole(settings: MethodSettings) -> int:
+        study = copy.deepcopy(runs.study)
+        study.datasets["mnist"].methods["contrastive"] = settings
+        return train.train(study, Run("mnist", "contrastive", 1), tmp_path / "other").facts["train_flops"]
+
+    later = whole(replace(settings, early=UNSET))
+    first = whole(replace(settings, early=UNSET, augmentation=settings.early.augmentation))
+    assert 3 * facts["train_flops"] == first + 2 * later and first < 0.95 * later
 
 
 # the command

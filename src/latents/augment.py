@@ -37,9 +37,9 @@ def chance(n: int, probability: float, generator: Generator) -> Tensor:
     return uniform(n, 0, 1, generator) < probability
 
 
-def crop(images: Tensor, top: Tensor, left: Tensor, pad: int) -> Tensor:
-    """Pad by reflection, then crop to the original size at integer offsets [n] in [0, 2 pad]."""
-    n, channels, height, width = images.shape
+def crop(images: Tensor, top: Tensor, left: Tensor, pad: int, size: tuple[int, int]) -> Tensor:
+    """Pad by reflection, then crop to `size`, (height, width), at integer offsets [n]."""
+    n, channels, (height, width) = *images.shape[:2], size
     padded = functional.pad(images, (pad, pad, pad, pad), mode="reflect")
     rows = top[:, None] + torch.arange(height, device=images.device)  # [n, h]
     columns = left[:, None] + torch.arange(width, device=images.device)  # [n, w]
@@ -80,11 +80,16 @@ def geometry(images: Tensor, settings: Augmentation, generator: Generator) -> Te
     """Random crop, resize, rotation, translation and flip."""
     n, _, height, width = images.shape
     device = images.device
+    size = (settings.size, settings.size) if settings.size else (height, width)
     flip = chance(n, 0.5, generator) if settings.flip else torch.zeros(n, dtype=torch.bool, device=device)
     if settings.resized_crop is None and not settings.rotate:
-        if settings.pad_crop:
-            offsets = torch.randint(2 * settings.pad_crop + 1, (2, n), generator=generator, device=device)
-            images = crop(images, offsets[0], offsets[1], settings.pad_crop)
+        if settings.pad_crop or size != (height, width):
+            room = [
+                2 * settings.pad_crop + 1 + whole - part
+                for whole, part in zip((height, width), size, strict=True)
+            ]
+            top, left = (torch.randint(most, (n,), generator=generator, device=device) for most in room)
+            images = crop(images, top, left, settings.pad_crop, size)
         return torch.where(flip.view(n, 1, 1, 1), images.flip(3), images) if settings.flip else images
     ones = torch.ones(n, device=device)
     w, h, x, y = (ones, ones, 0 * ones, 0 * ones)
@@ -99,7 +104,7 @@ def geometry(images: Tensor, settings: Augmentation, generator: Generator) -> Te
     matrix = torch.stack(
         [torch.stack([sign * w * cos, -h * sin, x], 1), torch.stack([sign * w * sin, h * cos, y], 1)], 1
     )
-    return warp(images, matrix, (settings.size, settings.size) if settings.size else (height, width))
+    return warp(images, matrix, size)
 
 
 def colour_matrix(brightness: Tensor, saturation: Tensor, hue: Tensor) -> Tensor:

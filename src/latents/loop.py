@@ -43,6 +43,8 @@ class Task:
     device: torch.device
     validate: Callable[[Generator], float] = lambda _: 0.0
     linear_rate: float = 1.0  # learning rate of linear paths, relative to the others'
+    # is told each epoch before it begins, and says whether its steps are other operations than those before
+    begin: Callable[[int], bool] = lambda _: False
 
     @property
     def batch(self) -> int:
@@ -111,6 +113,8 @@ def fit(task: Task, checkpoint: Checkpoint | None = None) -> tuple[Curve, float]
             checkpoint.write(state_of(task.module, optimizers, progress) | {"random": random.get_state()})
 
         for epoch in range(progress.step // task.steps_per_epoch, task.settings.epochs):
+            if task.begin(epoch):
+                step = Step(task, optimizers, random)
             task.module.train()
             random.manual_seed(seed_of(task.seed, epoch))
             order = torch.randperm(task.items, generator=random, device=task.device)

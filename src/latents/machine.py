@@ -57,26 +57,34 @@ def images(study: Study, run: Run) -> int:
     return settings.optimisation.epochs * (items // batch) * batch
 
 
-def operations(study: Study, run: Run) -> float:
-    """FLOPs of one training, forward and backward, without the optimiser's; counted on a few images."""
-    if not (seen := images(study, run)):
-        return 0.0
+def flops_per_image(study: Study, run: Run, *, early: bool = False) -> float:
+    """FLOPs of one image in a step, forward and backward, without the optimiser's; counted on a few."""
     (height, width, channels), classes = DATASETS[run.dataset].shape, len(DATASETS[run.dataset].classes)
     pixels, labels = torch.rand(FEW, channels, height, width), torch.arange(FEW) % classes
     with FlopCounterMode(display=False) as counter:
         model = build(study, run)
+        model.early = early
         model.objective(model.views(pixels, torch.Generator()), labels).backward()
-    return counter.get_total_flops() / FEW * seen
+    return counter.get_total_flops() / FEW
 
 
 def work(study: Study) -> dict[str, dict[str, float]]:
-    """Operations and images of each training, by `<data set>/<method or variant>`."""
+    """Operations and images of each training, by `<data set>/<method or variant>`.
+
+    An image of the first epochs, whose views may be smaller, counts as the part of a later one that it costs.
+    """
     one = {f"{run.dataset}/{run.method}": run for run in study.reference_classifiers().values()}
     one |= {f"{run.dataset}/{run.method}": run for run in study.runs()}
-    return {
-        "operations": {kind: operations(study, run) for kind, run in one.items()},
-        "images": {kind: images(study, run) for kind, run in one.items()},
-    }
+    found: dict[str, dict[str, float]] = {"operations": {}, "images": {}}
+    for kind, run in one.items():
+        settings, seen, whole = study.settings(run.dataset, run.method), images(study, run), 0.0
+        if seen:
+            whole = flops_per_image(study, run)
+            if first := settings.early_epochs:
+                share = flops_per_image(study, run, early=True) / whole
+                seen *= 1 - first / settings.optimisation.epochs * (1 - share)
+        found["operations"][kind], found["images"][kind] = whole * seen, round(seen)
+    return found
 
 
 def random_images(run: Run, n: int, random: torch.Generator) -> tuple[torch.Tensor, torch.Tensor]:

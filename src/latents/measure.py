@@ -62,6 +62,11 @@ class Subject(NamedTuple):
     codes: Parts
 
     @property
+    def splits(self) -> list[str]:
+        """The splits that are measured: all, but of a variant not train, on which nothing shows it."""
+        return [name for name in self.labels if name != "train" or self.run.variant == "main"]
+
+    @property
     def classes(self) -> int:
         return len(DATASETS[self.run.dataset].classes)
 
@@ -81,16 +86,17 @@ def subject_of(study: Study, run: Run, model: Model, found: Measured, *, final: 
 
 
 def measure_probes(subject: Subject, found: Measured) -> dict[str, Any]:
-    """Fit all probes and add their accuracy on all splits.
+    """Fit all probes and add their accuracy.
 
     Returns the probe that is better on val, the settings chosen on val, and the correctness of each test
     prediction.
     """
     codes, labels = subject.codes, subject.labels
-    outcomes = probe.fit_probes(probe.FUNCTIONS, codes, labels, subject.study.probe, subject.classes)
+    settings, splits = subject.study.probe, subject.splits
+    outcomes = probe.fit_probes(probe.FUNCTIONS, codes, labels, settings, subject.classes, splits)
     if subject.model.head is not None:
         with torch.inference_mode():
-            predictions = {name: subject.model.head(part).argmax(1) for name, part in codes.items()}
+            predictions = {name: subject.model.head(codes[name]).argmax(1) for name in splits}
         outcomes["head"] = probe.Outcome(predictions, None)
     on_val = {name: probe.accuracy(one.predictions["val"], labels["val"]) for name, one in outcomes.items()}
     better = max((name for name in outcomes if PROBES[name].competes), key=on_val.__getitem__)
@@ -111,7 +117,7 @@ def add_probes(
 ) -> dict[str, float]:
     """Fit the few-label probes on other codes or labels; returns the settings chosen on val."""
     settings, names = {}, [name for name in probe.FUNCTIONS if PROBES[name].few_labels]
-    outcomes = probe.fit_probes(names, codes, labels, subject.study.probe, subject.classes)
+    outcomes = probe.fit_probes(names, codes, labels, subject.study.probe, subject.classes, splits)
     for name, outcome in outcomes.items():
         if outcome.chosen is not None:
             settings[f"{name}_{suffix}"] = outcome.chosen
@@ -147,7 +153,8 @@ def measure_projection(subject: Subject, found: Measured) -> dict[str, float]:
         return {}
     with torch.inference_mode():
         z = {name: functional.normalize(projector(part), dim=1) for name, part in subject.codes.items()}
-    return add_probes(subject, z, subject.labels, "projection", list(z), found)
+    unseen = [name for name in z if name != "train"]
+    return add_probes(subject, z, subject.labels, "projection", unseen, found)
 
 
 def measure_reconstruction(
@@ -178,14 +185,15 @@ def measure_reconstruction(
 
 
 def reconstruct(subject: Subject, decoder: Decode, shown: str, found: Measured) -> tuple[Parts, Tensor]:
-    """Decode all splits and add MAE, PSNR and SSIM.
+    """Decode the splits that are measured and add MAE; on val and test, PSNR and SSIM too.
 
     Returns the MAE of each image [n] by split, and the decoded images of the split `shown`; those of the
     other splits are discarded batch by batch.
     """
     errors, decoded = {}, []
-    measures = {"mae": mae, "psnr": psnr, "ssim": ssim}
-    for split, codes in subject.codes.items():
+    for split in subject.splits:
+        codes, measures = subject.codes[split], {"mae": mae}
+        measures |= {} if split == "train" else {"psnr": psnr, "ssim": ssim}
         values: dict[str, list[Tensor]] = {name: [] for name in measures}
         batches = zip(codes.split(4 * BATCH), subject.images[split].split(4 * BATCH), strict=True)
         for part, originals in batches:

@@ -23,7 +23,9 @@ from latents.settings import Widths
 from latents.study import REFERENCE_CLASSIFIER, Run, Study
 
 # keys of a run's settings that say how and where it is trained, not what its networks are
-ELSEWHERE = r"seed|source|device|precision|threads|split|method\.(optimisation|augmentation|corruption|label)"
+ELSEWHERE = (
+    r"seed|source|device|precision|threads|split|method\.(optimisation|augmentation|corruption|early|label)"
+)
 FITTED_ON = 5000  # training images that standardisation and whitening are fitted on
 
 
@@ -49,6 +51,7 @@ class Model(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
+        self.early = False  # whether the views are those of a training's first epochs
         self.decoder: nn.Module | None = None
         self.head: nn.Module | None = None
         self.projector: nn.Module | None = None
@@ -84,7 +87,11 @@ def build(study: Study, run: Run) -> Model:
     settings: MethodSettings = study.settings(run.dataset, run.method)
     data = DATASETS[run.dataset]
     sizes = Sizes(
-        data.shape, len(data.classes), study.encoder.widths, study.decoder.channels, study.plain_channels(run)
+        data.shape,
+        len(data.classes),
+        study.encoder_of(run).widths,
+        study.decoder.channels,
+        study.plain_channels(run),
     )
     with forked(run.seed):
         return methods.network(name)(settings, sizes)

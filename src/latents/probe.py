@@ -2,12 +2,12 @@
 
 Codes are float32 [n, d] (d is 128 unless a sweep varies it), labels int64 [n]. For the linear and MLP probes,
 codes are centred on the mean of the training codes and divided by one number; each chooses one setting on
-val. For kNN, codes are centred on the mean of the training codes. The keys of FUNCTIONS are names in
-`latents.metrics.PROBES`.
+val. For kNN, codes are centred on the mean of the training codes. Each predicts the labels of `splits`, of
+which val is one. The keys of FUNCTIONS are names in `latents.metrics.PROBES`.
 """
 
 import warnings
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -58,7 +58,9 @@ def best_on_val(outcomes: list[Outcome], labels: Parts) -> Outcome:
     return max(outcomes, key=lambda outcome: accuracy(outcome.predictions["val"], labels["val"]))
 
 
-def linear(codes: Parts, labels: Parts, settings: ProbeSettings, classes: int) -> Outcome:
+def linear(
+    codes: Parts, labels: Parts, settings: ProbeSettings, classes: int, splits: Collection[str]
+) -> Outcome:
     """Multinomial logistic regression with an L2 penalty, by scikit-learn, on the codes' device.
 
     Each value of C starts from the solution for the one before it: half the time, the same accuracies within
@@ -73,12 +75,14 @@ def linear(codes: Parts, labels: Parts, settings: ProbeSettings, classes: int) -
         warnings.simplefilter("ignore", ConvergenceWarning)
         for c in settings.linear_c:
             model.set_params(C=c).fit(parts["train"], target)
-            predictions = {name: torch.as_tensor(model.predict(part)) for name, part in parts.items()}
+            predictions = {name: torch.as_tensor(model.predict(parts[name])) for name in splits}
             outcomes.append(Outcome(predictions, c))
     return best_on_val(outcomes, labels)
 
 
-def mlp(codes: Parts, labels: Parts, settings: ProbeSettings, classes: int) -> Outcome:
+def mlp(
+    codes: Parts, labels: Parts, settings: ProbeSettings, classes: int, splits: Collection[str]
+) -> Outcome:
     """MLP: d -> two hidden layers with BatchNorm, GELU and dropout -> classes.
 
     Trained with cross-entropy, AdamW and a one-cycle learning rate.
@@ -105,7 +109,7 @@ def mlp(codes: Parts, labels: Parts, settings: ProbeSettings, classes: int) -> O
             name = f"mlp probe, decay {decay:g}"
             fit(Task(name, model, loss, len(parts["train"]), optimisation, settings.seed, device))
         with torch.inference_mode():
-            outcomes.append(Outcome({name: model(part).argmax(1) for name, part in parts.items()}, decay))
+            outcomes.append(Outcome({name: model(parts[name]).argmax(1) for name in splits}, decay))
     return best_on_val(outcomes, labels)
 
 
@@ -118,7 +122,9 @@ def perceptron(widths: list[int], dropout: float, classes: int) -> nn.Sequential
     return nn.Sequential(*hidden, nn.Linear(widths[-1], classes))
 
 
-def knn(codes: Parts, labels: Parts, settings: ProbeSettings, classes: int) -> Outcome:
+def knn(
+    codes: Parts, labels: Parts, settings: ProbeSettings, classes: int, splits: Collection[str]
+) -> Outcome:
     """Weighted cosine kNN (Wu et al. 2018).
 
     The k nearest training codes vote with weight exp(similarity / temperature). On train, an image does not
@@ -128,8 +134,8 @@ def knn(codes: Parts, labels: Parts, settings: ProbeSettings, classes: int) -> O
     keys = functional.normalize(codes["train"] - mean, dim=1)
     k = min(settings.knn_k, len(keys) - 1)
     predictions = {}
-    for name, part in codes.items():
-        queries, votes = functional.normalize(part - mean, dim=1), []
+    for name in splits:
+        queries, votes = functional.normalize(codes[name] - mean, dim=1), []
         for similarity, index in nearest(queries, keys, k, same=name == "train"):
             # the largest weight is 1, so that nothing overflows
             weight = ((similarity - similarity[:, :1]) / settings.knn_temperature).exp()
@@ -139,7 +145,7 @@ def knn(codes: Parts, labels: Parts, settings: ProbeSettings, classes: int) -> O
     return Outcome(predictions, None)
 
 
-FUNCTIONS: dict[str, Callable[[Parts, Parts, ProbeSettings, int], Outcome | None]] = {
+FUNCTIONS: dict[str, Callable[[Parts, Parts, ProbeSettings, int, Collection[str]], Outcome | None]] = {
     "linear": linear,
     "mlp": mlp,
     "knn": knn,
@@ -147,10 +153,18 @@ FUNCTIONS: dict[str, Callable[[Parts, Parts, ProbeSettings, int], Outcome | None
 
 
 def fit_probes(
-    names: Iterable[str], codes: Parts, labels: Parts, settings: ProbeSettings, classes: int
+    names: Iterable[str],
+    codes: Parts,
+    labels: Parts,
+    settings: ProbeSettings,
+    classes: int,
+    splits: Collection[str],
 ) -> dict[str, Outcome]:
-    """The outcomes of some probes; one that returns None, as the study has no setting for it, is left out."""
-    found = {name: FUNCTIONS[name](codes, labels, settings, classes) for name in names}
+    """The outcomes of some probes, with predictions for these splits, of which val is one.
+
+    A probe that returns None, as the study has no setting for it, is left out.
+    """
+    found = {name: FUNCTIONS[name](codes, labels, settings, classes, splits) for name in names}
     return {name: outcome for name, outcome in found.items() if outcome is not None}
 
 

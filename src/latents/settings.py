@@ -47,7 +47,7 @@ class Augmentation(Strict, frozen=True):
     # pixels; alone: padding by reflection and a random crop; with rotate or resized-crop: a shift, 0 outside
     pad_crop: Annotated[int, Meta(ge=0, le=27)] = 0
     resized_crop: tuple[Fraction, Fraction] | None = None  # range of area, aspect ratio 3/4 to 4/3
-    # pixels a side after resized-crop; without it, those of the image
+    # pixels a side of the crop, alone or after resized-crop; without it, those of the image
     size: Annotated[int, Meta(ge=25, le=32)] | None = None
     flip: bool = False
     rotate: NonNegative = 0.0  # largest angle in degrees, in either direction
@@ -60,12 +60,19 @@ class Augmentation(Strict, frozen=True):
     noise: NonNegative = 0.0  # standard deviation of Gaussian noise, on [0, 1]
 
     def __post_init__(self) -> None:
-        if self.size and not self.resized_crop:
-            raise ValueError("size is that of resized-crop, which is not there")
+        if self.size and self.rotate and not self.resized_crop:
+            raise ValueError("size with rotate needs resized-crop, which is not there")
         if self.resized_crop and not 0 < self.resized_crop[0] <= self.resized_crop[1]:
             raise ValueError(
                 f"resized-crop {list(self.resized_crop)} is no range of areas above 0, the smaller first"
             )
+
+
+class Early(Strict, frozen=True):
+    """The first epochs of a training, with other views: smaller ones cost fewer operations."""
+
+    share: Annotated[float, Meta(gt=0, lt=1)]  # of the epochs
+    augmentation: Augmentation
 
 
 class Encoder(Strict, frozen=True):

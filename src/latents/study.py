@@ -70,6 +70,7 @@ class Sweep(Strict, frozen=True):
     seeds: Seeds
     base: dict[str, Any]
     variants: dict[Variant, dict[str, Any]]
+    encoder: Encoder | None = None  # of all its variants, if not that of the data set
 
 
 class DatasetSettings(Strict, frozen=True):
@@ -85,6 +86,7 @@ class DatasetSettings(Strict, frozen=True):
     methods: dict[str, Any]  # method -> its MethodSettings, once `from_plain` has checked them
     # method -> sweep name -> sweep
     sweeps: dict[str, dict[Name, Sweep]] = msgspec.field(default_factory=dict)
+    encoder: Encoder | None = None  # if not that of the study
 
 
 class Study(Strict, frozen=True, kw_only=True):
@@ -184,6 +186,12 @@ class Study(Strict, frozen=True, kw_only=True):
             merge(merge(msgspec.to_builtins(settings), sweep.base), changes), type(settings)
         )
 
+    def encoder_of(self, run: Run) -> Encoder:
+        """The encoder of a run: that of its sweep, else of its data set, else of the study."""
+        chosen, (base, *place) = self.dataset(run.dataset), run.method.split(".", 2)
+        sweep = chosen.sweeps[base][place[0]] if place else None
+        return (sweep and sweep.encoder) or chosen.encoder or self.encoder
+
     def plain_channels(self, run: Run) -> tuple[int, int, int] | None:
         """Channels of the plain decoder if the run uses that of `autoencoder`, else None."""
         return self.settings(run.dataset, run.method).plain_channels(self.datasets[run.dataset].methods)
@@ -198,7 +206,7 @@ class Study(Strict, frozen=True, kw_only=True):
             "source": self.source,
             "method": msgspec.to_builtins(self.settings(run.dataset, run.method)) or None,
             "plain_decoder_channels": self.plain_channels(run),
-            "encoder": msgspec.to_builtins(self.encoder),
+            "encoder": msgspec.to_builtins(self.encoder_of(run)),
             "decoder_channels": self.decoder.channels,
             "device": self.device,
             "precision": self.precision,

@@ -122,8 +122,9 @@ def train(study: Study, run: Run, checkpoint: Path) -> Trained:
         device=device,
         validate=prepared.validate,
         linear_rate=settings.linear_rate,
+        begin=beginning(model, settings.early_epochs),
     )
-    facts["train_flops"] = task.steps * flops_of_step(task)
+    facts["train_flops"] = flops_of(task)
     decides = [
         device.type,
         study.training(run),
@@ -161,6 +162,26 @@ def facts_of(study: Study, run: Run, prepared: Prepared, device: torch.device) -
         "parameters": sum(part.numel() for part in weights),
         "train_flops": 0,
     }
+
+
+def beginning(model: Model, early_epochs: int) -> Callable[[int], bool]:
+    """What `Task.begin` is: it gives the model the views of an epoch, and says whether they are others."""
+
+    def begin(epoch: int) -> bool:
+        before, model.early = model.early, epoch < early_epochs
+        return model.early != before
+
+    return begin
+
+
+def flops_of(task: Task) -> int:
+    """FLOPs of a training, forward and backward, without the optimiser."""
+    total = a_step = 0
+    for epoch in range(task.settings.epochs):
+        if task.begin(epoch) or not a_step:
+            a_step = flops_of_step(task)
+        total += task.steps_per_epoch * a_step
+    return total
 
 
 def flops_of_step(task: Task) -> int:

@@ -182,7 +182,7 @@ def speed_of(check: Check, study: Study, run: Run) -> Facts:
             spent[name] = seconds_of(call, device)
     ends = list(spent.values())
     parts = dict(zip(spent, [ends[0], *(b - a for a, b in itertools.pairwise(ends))], strict=True))
-    flops = machine.operations(study, run) / machine.images(study, run) * n
+    flops = machine.flops_per_image(study, run) * n
     return {
         "batch": n,
         "images_per_second": n / spent["optimizer"],

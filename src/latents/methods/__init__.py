@@ -8,9 +8,12 @@ reading a configuration or drawing a figure must not import torch, which takes s
 import pkgutil
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
+from msgspec import UNSET, UnsetType
+
 from latents.settings import (
     CODE_SIZE,
     Augmentation,
+    Early,
     Fraction,
     NonNegative,
     Optimisation,
@@ -32,6 +35,19 @@ class MethodSettings(Strict, frozen=True):
     labels: ClassVar[float] = 1.0
     code_size: ClassVar[int] = CODE_SIZE
     linear_rate: ClassVar[float] = 1.0
+    early: ClassVar[Early | UnsetType] = UNSET
+
+    @property
+    def early_epochs(self) -> int:
+        """How many epochs have the views of `early`; never all of them."""
+        if self.early is UNSET:
+            return 0
+        epochs = self.optimisation.epochs
+        return min(round(self.early.share * epochs), epochs - 1)
+
+    def augmentation_of(self, early: bool) -> Augmentation:
+        """The views of the first epochs or of the later ones."""
+        return self.early.augmentation if early else self.augmentation
 
     def plain_channels(self, methods: dict[str, Any]) -> Widths | None:
         """Channels of the plain decoder if the method uses that of `autoencoder`, else None."""
@@ -90,6 +106,7 @@ class Guided(MethodSettings, frozen=True):
     optimisation: Optimisation
     augmentation: Augmentation
     label_smoothing: Fraction
+    early: Early | UnsetType = UNSET
     # share of the training images that is used; a smaller share is a subset of a larger one
     labels: Share = 1.0
 
@@ -101,6 +118,7 @@ class Contrastive(MethodSettings, frozen=True):
     augmentation: Augmentation
     temperature: Rate
     projection: tuple[Positive, Positive]  # hidden and output width of the projection head
+    early: Early | UnsetType = UNSET
     code_size: Positive = CODE_SIZE
     labels: Share = 1.0  # as for `guided`
 

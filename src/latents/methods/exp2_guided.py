@@ -20,7 +20,7 @@ class GuidedEncoder(Model):
 
     def views(self, images: Tensor, random: Generator) -> tuple[Tensor]:
         """One augmented view of each image."""
-        return (augment.view(images, self.settings.augmentation, random),)
+        return (augment.view(images, self.settings.augmentation_of(self.early), random),)
 
     def objective(self, views: tuple[Tensor], labels: Tensor) -> Tensor:
         (view,) = views

@@ -36,7 +36,7 @@ class SimCLR(Model):
 
     def views(self, images: Tensor, random: Generator) -> tuple[Tensor]:
         """Two views of n images as one batch [2n, c, h, w]: i and i + n are views of the same image."""
-        augmentation = self.settings.augmentation
+        augmentation = self.settings.augmentation_of(self.early)
         return (torch.cat([augment.view(images, augmentation, random) for _ in range(2)]),)
 
     def objective(self, views: tuple[Tensor], labels: Tensor) -> Tensor:

@@ -137,7 +137,9 @@ def test_at_a_signal_the_step_is_finished_saved_and_gone_on_from(
     else:  # nothing is left to do: it ends as if there had been no signal
         assert runs.has("contrastive", runs.again("contrastive", checkpoint))
     assert runs.has("contrastive", runs.again("contrastive", checkpoint))
-    assert len(computed) == 2 * COUNTED["contrastive"] + 12  # FLOPs are counted in both processes, no step is computed twice
+    assert (
+        len(computed) == 2 * COUNTED["contrastive"] + 12
+    )  # FLOPs are counted in both processes, no step is computed twice
     assert [signal.getsignal(one) for one in (signal.SIGTERM, signal.SIGINT)] == before
 
 

@@ -16,6 +16,7 @@ from latents.cli import Problem
 from latents.datasets import DATASETS
 from latents.methods import METHODS
 from latents.metrics import ProbeSettings
+from latents.model import build
 from latents.plain import digest, load_yaml
 from latents.record import ROOT
 from latents.study import REFERENCE_CLASSIFIER, Run
@@ -307,6 +308,9 @@ def test_views_of_another_size_are_refused_where_the_image_itself_is_reconstruct
     smaller = {"resized-crop": [0.5, 1.0], "size": 26}
     for place in ("datasets.cifar10.methods.autoencoder-plus.augmentation", "measurement.alignment"):
         assert "size is not for" in refusal(written(tmp_path, place, smaller))
+    turned = {"size": 26, "rotate": 5.0}
+    place = "datasets.cifar10.methods.guided.augmentation"
+    assert "size with rotate needs resized-crop" in refusal(written(tmp_path, place, turned))
     for change, fault in (
         ({"augmentation": smaller}, "size is not for autoencoders"),
         ({"corruption": {"flip": True}}, "corruption moves the image"),
@@ -588,6 +592,28 @@ def test_a_variant_is_its_method_with_the_sweeps_base_and_its_own_changes(tmp_pa
     assert full == msgspec.structs.replace(method, linear_rate=0.7)
     shorter = msgspec.structs.replace(method.optimisation, batch_size=7)
     assert short == msgspec.structs.replace(full, optimisation=shorter, linear_path=False)
+
+
+def test_the_encoder_is_that_of_the_sweep_else_of_the_data_set_else_of_the_study(tmp_path: Path) -> None:
+    sweep = {"seeds": [1], "base": {}, "variants": {"full": {}}, "encoder": {"widths": [1, 2, 3]}}
+    sweeps = {"autoencoder-plus": {"narrow": sweep, "wide": sweep | {"encoder": None}}}
+    path = written(tmp_path, "datasets.cifar10.sweeps", sweeps)
+    plain = yaml.safe_load(path.read_text())
+    plain["encoder"]["widths"], plain["datasets"]["mnist"]["encoder"] = [7, 8, 9], {"widths": [4, 5, 6]}
+    path.write_text(yaml.safe_dump(plain))
+    study = config.read(path)
+    wide = (7, 8, 9)
+    expected = {
+        Run("mnist", "guided", 1): (4, 5, 6),
+        Run("mnist", REFERENCE_CLASSIFIER, 1): (4, 5, 6),
+        Run("cifar10", "guided", 1): wide,
+        Run("cifar10", "autoencoder-plus.narrow.full", 1): (1, 2, 3),
+        Run("cifar10", "autoencoder-plus.wide.full", 1): wide,
+    }
+    for run, widths in expected.items():
+        assert study.training(run)["encoder"] == {"widths": widths}
+        blocks = build(study, run).encoder.blocks[1:]
+        assert tuple(block[0].out_channels for block in blocks) == widths
 
 
 def test_sweeps_may_stand_in_a_file_of_their_own_and_its_faults_are_named(tmp_path: Path) -> None:

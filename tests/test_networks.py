@@ -8,6 +8,7 @@ import torch
 from sklearn.decomposition import PCA as ReferencePCA
 from tiny import Runs, floats, same, state, with_settings
 from torch import Tensor, nn
+from torch.nn import functional
 
 from latents import networks
 from latents.datasets import DATASETS
@@ -90,6 +91,22 @@ def test_a_code_of_another_size_is_encoded_and_decoded_and_starts_at_as_many_com
     assert model.eval().encoder(images).shape == (8, size)
     if model.decodes:
         assert model.decode(model.encoder(images)).shape == images.shape
+
+
+@pytest.mark.parametrize("layout", [torch.channels_last, torch.contiguous_format])
+def test_a_two_by_two_map_is_enlarged_by_linear_interpolation_in_its_own_layout(
+    layout: torch.memory_format,
+) -> None:
+    features = torch.rand(5, 8, 2, 2, generator=torch.Generator().manual_seed(1)).to(memory_format=layout)
+    ours = networks.enlarged(features)
+    theirs = functional.interpolate(features, size=(3, 3), mode="bilinear", align_corners=True)
+    assert torch.allclose(ours, theirs, atol=1e-6) and ours.is_contiguous(memory_format=layout)
+
+
+@pytest.mark.parametrize("side", [17, 24, 25, 32])
+def test_views_of_every_size_that_the_settings_allow_are_encoded(runs: Runs, side: int) -> None:
+    encoder = build(runs.study, Run("cifar10", "contrastive", 1)).encoder.eval()
+    assert encoder(floats("cifar10", 3)[:, :, :side, :side]).shape == (3, 128)
 
 
 @pytest.mark.parametrize(("dataset", "side"), [("mnist", 27), ("cifar10", 31)])

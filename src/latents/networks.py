@@ -105,10 +105,23 @@ def block(inputs: int, outputs: int) -> nn.Sequential:
     )
 
 
+def enlarged(features: Tensor) -> Tensor:
+    """[n, c, 2, 2] -> [n, c, 3, 3], linearly interpolated with the corners kept.
+
+    Written out because the gradient of `interpolate` is not deterministic on a GPU.
+    """
+    layout = layout_of(features)
+    for axis in (2, 3):
+        a, b = features.split(1, axis)
+        features = torch.cat([a, (a + b) / 2, b], axis)
+    return features.contiguous(memory_format=layout)
+
+
 class Encoder(nn.Module):
     """The encoder of all methods but `pca` and `autoencoder`: 25 to 32 pixels a side -> 3x3 map -> code.
 
-    Optionally a linear path from the pixels of full-size images is added to the code.
+    Views of 17 to 24 pixels a side end in a 2x2 map, which is interpolated to 3x3. Optionally a linear path
+    from the pixels of full-size images is added to the code.
     """
 
     def __init__(
@@ -137,7 +150,10 @@ class Encoder(nn.Module):
         self.whiten.fit(self.standardise(images))
 
     def forward(self, x: Tensor) -> Tensor:
-        code = self.to_code(flat(self.blocks(self.whiten(self.standardise(x)))))
+        features = self.blocks(self.whiten(self.standardise(x)))
+        if features.shape[-1] == 2:
+            features = enlarged(features)
+        code = self.to_code(flat(features))
         return code if self.linear is None else code + self.linear(x.flatten(1))
 
 

@@ -48,7 +48,7 @@ class Augmentation(Strict, frozen=True):
     pad_crop: Annotated[int, Meta(ge=0, le=27)] = 0
     resized_crop: tuple[Fraction, Fraction] | None = None  # range of area, aspect ratio 3/4 to 4/3
     # pixels a side of the crop, alone or after resized-crop; without it, those of the image
-    size: Annotated[int, Meta(ge=25, le=32)] | None = None
+    size: Annotated[int, Meta(ge=17, le=32)] | None = None
     flip: bool = False
     rotate: NonNegative = 0.0  # largest angle in degrees, in either direction
     brightness: NonNegative = 0.0

@@ -105,8 +105,19 @@ def protocol_facts(study: Study) -> Facts:
         "alignment-contrast": joined(map(plain, (alignment.brightness, alignment.contrast))),
         "alignment-noise": plain(alignment.noise),
         "decoder-epochs": str(study.decoder.optimisation.epochs),
-        "encoder-widths": "{}, {} and {}".format(*study.encoder.widths),
+        "encoder-widths": widths(study),
     }
+
+
+def widths(study: Study) -> str:
+    """Channels of the encoder's three blocks; of each data set, where they differ."""
+    found = {
+        name: "{}, {} and {}".format(*(chosen.encoder or study.encoder).widths)
+        for name, chosen in study.datasets.items()
+    }
+    if len(set(found.values())) == 1:
+        return next(iter(found.values()))
+    return joined(f"{one} on {style.dataset_name(study, name)}" for name, one in found.items())
 
 
 def dataset_facts(study: Study, dataset: str, records: list[Record]) -> Facts:

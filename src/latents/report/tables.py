@@ -147,6 +147,8 @@ def ablation(study: Study, found: Estimates) -> str:
                         [name.replace("-", " "), *(cell(found, *place, *column) for column in columns)]
                     )
                 title = f"{style.dataset_name(study, dataset)}, {style.name(method)}, {SWEEPS[sweep]}"
+                if own := sweeps[sweep].encoder:
+                    title += ", encoder of {}, {} and {} channels".format(*own.widths)
                 groups.append((title, lines))
     heads = ["", "MAE", *(PROBES[probe].short for probe in probes), "MAE", "probe"]
     return tabular(heads, groups or [("none in this configuration", [])], [("val", len(on_val)), ("test", 2)])

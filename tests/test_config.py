@@ -308,6 +308,8 @@ def test_views_of_another_size_are_refused_where_the_image_itself_is_reconstruct
     smaller = {"resized-crop": [0.5, 1.0], "size": 26}
     for place in ("datasets.cifar10.methods.autoencoder-plus.augmentation", "measurement.alignment"):
         assert "size is not for" in refusal(written(tmp_path, place, smaller))
+    early = {"share": 0.5, "augmentation": {"size": 26, "brightnes": 1.0}}
+    assert "brightnes" in refusal(written(tmp_path, "datasets.cifar10.methods.guided.early", early))
     turned = {"size": 26, "rotate": 5.0}
     place = "datasets.cifar10.methods.guided.augmentation"
     assert "size with rotate needs resized-crop" in refusal(written(tmp_path, place, turned))

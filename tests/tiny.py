@@ -23,7 +23,7 @@ torch.set_num_threads(1)
 TRAINED = ("autoencoder", "autoencoder-plus", "guided", "contrastive", "supcon")
 TRAIN, VAL, TEST = 60, 20, 20
 BUDGET = {"optimisation": {"epochs": 3, "batch-size": 20}}  # nine steps
-EARLY = {"share": 0.34, "augmentation": {"resized-crop": [0.3, 1.0], "size": 26}}  # one epoch of three
+EARLY = {"share": 0.34, "augmentation": {"size": 26}}  # one epoch of three
 SMALL = {
     "encoder": {"widths": [4, 4, 8]},
     "probe": {

@@ -4,7 +4,7 @@ Values are in `config/*.yaml` only. A method's own settings are in `latents.meth
 measurements in `latents.metrics`.
 """
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
 from msgspec import Meta
@@ -72,7 +72,7 @@ class Early(Strict, frozen=True):
     """The first epochs of a training, with other views: smaller ones cost fewer operations."""
 
     share: Annotated[float, Meta(gt=0, lt=1)]  # of the epochs
-    augmentation: Augmentation
+    augmentation: dict[str, Any]  # what differs from the method's
 
 
 class Encoder(Strict, frozen=True):

@@ -8,8 +8,10 @@ reading a configuration or drawing a figure must not import torch, which takes s
 import pkgutil
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
+import msgspec
 from msgspec import UNSET, UnsetType
 
+from latents.plain import merge
 from latents.settings import (
     CODE_SIZE,
     Augmentation,
@@ -45,9 +47,20 @@ class MethodSettings(Strict, frozen=True):
         epochs = self.optimisation.epochs
         return min(round(self.early.share * epochs), epochs - 1)
 
+    def check_early(self) -> None:
+        """Raises ValueError if the views of the first epochs are not possible."""
+        if self.early is not UNSET:
+            try:
+                self.augmentation_of(early=True)
+            except msgspec.ValidationError as error:
+                raise ValueError(f"early.augmentation: {error}") from None
+
     def augmentation_of(self, early: bool) -> Augmentation:
         """The views of the first epochs or of the later ones."""
-        return self.early.augmentation if early else self.augmentation
+        if not early:
+            return self.augmentation
+        changed = merge(msgspec.to_builtins(self.augmentation), self.early.augmentation)
+        return msgspec.convert(changed, Augmentation)
 
     def plain_channels(self, methods: dict[str, Any]) -> Widths | None:
         """Channels of the plain decoder if the method uses that of `autoencoder`, else None."""
@@ -110,6 +123,9 @@ class Guided(MethodSettings, frozen=True):
     # share of the training images that is used; a smaller share is a subset of a larger one
     labels: Share = 1.0
 
+    def __post_init__(self) -> None:
+        self.check_early()
+
 
 class Contrastive(MethodSettings, frozen=True):
     """Experiment 3: NT-Xent (SimCLR) or the supervised contrastive loss over two augmented views."""
@@ -121,6 +137,9 @@ class Contrastive(MethodSettings, frozen=True):
     early: Early | UnsetType = UNSET
     code_size: Positive = CODE_SIZE
     labels: Share = 1.0  # as for `guided`
+
+    def __post_init__(self) -> None:
+        self.check_early()
 
 
 class Method(NamedTuple):

@@ -419,6 +419,24 @@ def test_a_setting_that_is_as_in_the_line_above_is_not_repeated(whole: Path) -> 
     assert "residual" not in on_mnist
 
 
+@pytest.mark.parametrize(
+    ("name", "value", "printed"),
+    [
+        ("accuracy_mlp", 63.95, "64.0"),
+        ("accuracy_mlp", (63.9 + 64.0) / 2, "64.0"),
+        ("accuracy_mlp", 0.25, "0.3"),  # Python's own rounding of halves is to even digits
+        ("accuracy_mlp", 74.15, "74.2"),  # the nearest float is below it
+        ("mae", 0.18945, "0.1895"),
+        ("mae", 0.189449, "0.1894"),
+        ("silhouette", -0.0125, "-0.013"),
+        ("silhouette", -0.0004, "0.000"),
+        ("train_flops", 9.995e12, "10.00"),
+    ],
+)
+def test_numbers_are_rounded_as_decimals_are(name: str, value: float, printed: str) -> None:
+    assert tex.rounded(name, value) == printed
+
+
 def test_a_half_width_is_rounded_up_never_to_nothing() -> None:
     key = ("d", "m", "accuracy_mlp", "test")
     estimates = {key: summarize.Estimate(90.0, 89.98, 90.02, 3, "percent")}

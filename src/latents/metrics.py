@@ -4,6 +4,7 @@ A probe is a line in PROBES, a function of the same name in `latents.probe`, and
 ProbeSettings. Figures and tables show all probes of PROBES. This module must not import torch.
 """
 
+from decimal import ROUND_HALF_UP, Decimal
 from typing import Annotated, NamedTuple
 
 from msgspec import Meta
@@ -86,6 +87,15 @@ def metric(name: str) -> Metric:
             " ".join(filter(None, (PROBES[probe].label if probe in PROBES else probe, rest))), 1, "percent"
         )
     return METRICS.get(name) or Metric(name, 3)
+
+
+def fixed(value: float, places: int) -> str:
+    """A number with so many decimal places, rounded as decimals are: 63.95 is 64.0, and -0.01 is 0.0.
+
+    The last bits of a float are no part of the number: the mean of 63.9 and 64.0 is 63.95.
+    """
+    number = Decimal(f"{value:.12g}").quantize(Decimal(1).scaleb(-places), ROUND_HALF_UP)
+    return f"{number:z.{places}f}"
 
 
 class ProbeSettings(Strict, frozen=True, omit_defaults=True):

@@ -22,7 +22,7 @@ from statistics import fmean
 
 from latents import cli, config, record
 from latents.methods import METHODS
-from latents.metrics import PROBES
+from latents.metrics import PROBES, fixed
 from latents.report import style, summarize
 from latents.report.facts import Record, Times, facts, joined, seconds
 from latents.report.macros import macros
@@ -160,8 +160,8 @@ def cost(study: Study, found: Estimates, times: Times) -> str:
             found[dataset, method, metric, "-"].mean for metric in ("parameters", "train_flops")
         )
         steps = ("train", "evaluate")
-        minutes = [f"{fmean(times[dataset, method, step]) / 60:.1f}" if times else DASH for step in steps]
-        return [f"{parameters / 1e6:.2f}", rounded("train_flops", flops), *minutes]
+        minutes = [fixed(fmean(times[dataset, method, step]) / 60, 1) if times else DASH for step in steps]
+        return [fixed(parameters / 1e6, 2), rounded("train_flops", flops), *minutes]
 
     return by_method(study, [r"par.\ (M)", "TFLOP", "train (min)", r"eval.\ (min)"], cells)
 

@@ -14,6 +14,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from latents.methods import METHODS
+from latents.metrics import fixed
 from latents.report import style
 from latents.report.summarize import Estimates, read_summary
 from latents.study import Study
@@ -25,11 +26,11 @@ def bar(axes: Axes, summary: Estimates, dataset: str, method: str, place: int) -
     """The error of one method, with its value."""
     error, frozen = (summary[dataset, method, metric, "test"] for metric in ("mae", "mae_frozen"))
     look = METHODS[method]
-    other = f" ({frozen.mean:.4f})" if frozen != error else ""
+    other = f" ({fixed(frozen.mean, 4)})" if frozen != error else ""
     axes.barh(place, error.mean, 0.68, color="white", edgecolor=look.color, hatch=look.hatch, linewidth=0.9)
     axes.errorbar(error.mean, place, xerr=style.spans([error]), color="black", capsize=2, elinewidth=0.9)
     axes.annotate(
-        f"{error.mean:.4f}{other}",
+        f"{fixed(error.mean, 4)}{other}",
         (error.high or error.mean, place),
         (4, 0),
         textcoords="offset points",

@@ -42,6 +42,23 @@ PROBES = {
 }
 
 
+class Yardstick(NamedTuple):
+    """How a yardstick of reconstruction is printed; blocks a side, where it keeps the means of blocks."""
+
+    label: str
+    short: str  # beside a line
+    blocks: int = 0
+
+
+YARDSTICKS = {
+    "median-image": Yardstick("median image", "median"),
+    "class-median-image": Yardstick("median image of the class", "class median"),
+    "mean-colour": Yardstick("mean colour", "mean colour", 1),
+    "block-means-2x2": Yardstick("means of 2 × 2 blocks", "2 × 2 means", 2),
+    "block-means-4x4": Yardstick("means of 4 × 4 blocks", "4 × 4 means", 4),
+}
+
+
 class Metric(NamedTuple):
     """How a number is printed."""
 

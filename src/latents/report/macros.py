@@ -11,7 +11,8 @@ from latents.metrics import fixed
 from latents.report.facts import Facts
 from latents.report.figures import caption, figure_targets
 from latents.report.page import CAPTIONS
-from latents.report.summarize import Estimates, cka_matrix
+from latents.report.read import cka_matrix
+from latents.report.summarize import Estimates
 from latents.report.tex import definitions, escape, rounded
 from latents.study import Study
 

@@ -18,6 +18,7 @@ SPECIAL |= {
     "~": r"\textasciitilde{}",
     "^": r"\textasciicircum{}",
     "†": r"\textdagger{}",
+    "×": r"$\times$",
 }
 
 Group = tuple[str, list[list[str]]]  # its title, and its lines

@@ -16,7 +16,7 @@ from matplotlib.image import AxesImage
 
 from latents.metrics import fixed
 from latents.report import style
-from latents.report.summarize import cka_matrix
+from latents.report.read import cka_matrix
 from latents.study import Study
 
 FITS = 14  # columns of numbers that the page is wide enough for, at the usual size

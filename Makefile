@@ -90,7 +90,7 @@ archive: $(ENVIRONMENT) ## copy the light results of finished runs of an interru
 # What the finished study leaves in reference/, and then the pages that are written from it. Two records are
 # copied by hand: results/fault_trials.json and results/bench.json. The benchmark counts the seconds of the
 # study in reference/: it comes after this, and then figures, paper and this again.
-LIGHT := records train curves timing pictures tsne similarity runs.csv summary.csv
+LIGHT := records train curves timing pictures tsne similarity yardsticks runs.csv summary.csv
 reference: $(ENVIRONMENT) ## for maintainers: commit the finished study's light results to reference/
 	@foreign=$$(grep -rL '"study": "study"' results/records || true); [ -z "$$foreign" ] || \
 	{ echo "error: only the study goes to reference/, these are other records:" $$foreign >&2; exit 1; }

@@ -20,6 +20,7 @@ include: "rules/archive.smk"  # runs that an interrupted study had finished
 include: "rules/machine.smk"  # the precision for this machine; the benchmark and the fault trials
 include: "rules/verify.smk"  # make verify
 include: "rules/report.smk"  # make report
+include: "rules/yardsticks.smk"  # what needs no code
 
 # -- Data: fetched or found, every file checked by its hash before it is read
 
@@ -123,6 +124,7 @@ rule summarize:
         records=expand(f"{OUT}/records/{{run}}.json", run=RUNS),
         beside=expand(f"{OUT}/{{name}}", name=[name.format(run) for run in RUNS for name in BESIDE]),
         tsne=expand(f"{OUT}/tsne/{{embedding}}.{{kind}}", embedding=EMBEDDINGS, kind=["json", "csv"]),
+        yardsticks=expand(f"{OUT}/yardsticks/{{dataset}}.json", dataset=STUDY.datasets),
         code=module("summarize", "read"),
     output:
         runs=f"{OUT}/runs.csv",
@@ -145,10 +147,8 @@ rule figure:
         pdf=f"{PRE}figures/{{name}}.pdf",
         png=report(
             f"{PRE}figures/{{name}}.png",
-            category="Figures",
-            subcategory=lambda w: FIGURES[figure_script(w)].category,
-            labels=figure_labels,
-            caption="rules/caption.rst",
+            category="Figures", subcategory=lambda w: FIGURES[figure_script(w)].category,
+            labels=figure_labels, caption="rules/caption.rst",
         ),
     params:
         script=figure_script,

@@ -3,7 +3,8 @@
 
 PUBLISHED = [
     path
-    for pattern in ("records/**/*.json", "curves/**/*.csv", "pictures/**/*.npz", "summary.csv")
+    for pattern in ("records/**/*.json", "curves/**/*.csv", "pictures/**/*.npz", "yardsticks/*.json",
+                    "summary.csv")
     for path in Path("reference").glob(pattern)
 ]
 
@@ -12,6 +13,7 @@ rule verify:
         tables=[f"{OUT}/runs.csv", f"{OUT}/summary.csv"],
         records=expand(f"{OUT}/records/{{run}}.json", run=RUNS),
         beside=expand([f"{OUT}/curves/{{run}}.csv", f"{OUT}/pictures/{{run}}.npz"], run=RUNS),
+        yardsticks=expand(f"{OUT}/yardsticks/{{dataset}}.json", dataset=STUDY.datasets),
         published=source("reference/runs.csv", *PUBLISHED),
         code=module("verify", "verify_numbers", "verify_report", "claims", "summarize", "tex", "read"),
     output:

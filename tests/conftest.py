@@ -70,7 +70,7 @@ def stub_reference(folder: Path, study: Study) -> None:
             f"timing/{one}.evaluate.json",
         ]
     for dataset in study.datasets:
-        names += [f"similarity/{dataset}.csv"]
+        names += [f"similarity/{dataset}.csv", f"yardsticks/{dataset}.json"]
         names += [f"tsne/{dataset}/{method}.{kind}" for method in study.methods for kind in ("csv", "json")]
     (folder / "reference").mkdir()
     for name in ("study.yaml", "sweeps.yaml"):

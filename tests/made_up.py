@@ -11,6 +11,7 @@ import yaml
 from latents import config, record
 from latents.datasets import DATASETS
 from latents.methods import METHODS
+from latents.metrics import YARDSTICKS
 from latents.report import claims, faults, speed, summarize, tables
 from latents.study import Run, Study
 
@@ -125,6 +126,7 @@ def synthesise(study: Study, results: Path) -> None:
         classifier = study.reference_classifiers()[dataset]
         record.write_json(results / "timing" / f"{classifier}.train.json", times(600.0))
         write_tsne(study, dataset, results, draw)
+        write_yardsticks(dataset, results)
         main = [(run.method, run.seed) for run in study.runs(dataset) if run.variant == "main"]
         pairs = itertools.combinations(main, 2)
         alike = [(*one, *other, float(draw.uniform(0.1, 0.95))) for one, other in pairs]
@@ -195,6 +197,20 @@ def write_tsne(study, dataset, results, draw) -> None:
         first = Run(dataset, method, study.datasets[dataset].seeds[0])
         trust["codes_sha256"] = record.sha256(str(first).encode())
         record.write_json(table.with_suffix(".json"), {"format": record.FORMAT} | trust)
+
+
+def write_yardsticks(dataset: str, results: Path) -> None:
+    """What needs no code."""
+    values = {name: ("mae", 0.2 / (place + 1), "pixel range") for place, name in enumerate(YARDSTICKS)}
+    lines = [("pixels", f"accuracy_{probe}", 40.0, "percent") for probe in ("linear", "mlp", "knn")]
+    lines += [(name, *value) for name, value in values.items()]
+    metrics = [
+        {"variant": variant, "metric": metric, "split": split, "value": value, "unit": unit}
+        for variant, metric, value, unit in lines
+        for split in ("train", "val", "test")
+    ]
+    made = {"format": record.FORMAT, "split_sha256": 32 * "a1", "data_sha256": 32 * "b2"}
+    record.write_json(results / "yardsticks" / f"{dataset}.json", made | {"metrics": metrics})
 
 
 def benchmark() -> dict:

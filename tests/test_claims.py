@@ -1,6 +1,7 @@
 """Claims: bootstrap and Holm's correction support differences that are there, and no others."""
 
 import json
+import re
 import shutil
 from pathlib import Path
 
@@ -83,6 +84,29 @@ def test_with_strict_an_unsupported_claim_is_an_error_that_names_it(made: Path, 
     with pytest.raises(SystemExit, match=message):
         outcome(made, tmp_path, path, "--strict")
     assert not (tmp_path / "c.tex").exists()
+
+
+def test_an_open_comparison_is_tested_and_printed_with_its_p_even_where_it_is_not_supported_or_left_out(
+    made: Path, tmp_path: Path
+) -> None:
+    path = written(
+        tmp_path,
+        right=claim("accuracy_mlp", "guided", "pca"),
+        other=claim("accuracy_mlp", "pca", "guided") | {"open": True},
+        same=claim("mae", "pca", "pca") | {"open": True},
+        absent=claim("mae", "pca", "autoencoder-plus.trade.other") | {"open": True},
+    )
+    found = outcome(made, tmp_path, path, "--strict")
+    assert found.keys() == {"right", "other", "same"} and not found["other"]["supported"]
+    assert found["right"]["p_holm"] == pytest.approx(3 * found["right"]["p"], abs=1e-12)
+    macros = (tmp_path / "c.tex").read_text()
+    assert r"claim@same@found\endcsname{difference 0.0000, 0.0000 to 0.0000; $p = 1.000$}" in macros
+    assert re.search(
+        r"claim@other@found\\endcsname\{difference -[\d.]+, -[\d.]+ to -[\d.]+; \$p\$ below", macros
+    )
+    lines = (tmp_path / "t.tex").read_text().partition("open, printed whatever is found")[2].splitlines()
+    assert any(line.startswith(r"PCA against Guided\textdagger{}: MLP (\%), CIFAR-10 & -") for line in lines)
+    assert not [line for line in lines if " above " in line]
 
 
 @pytest.mark.parametrize(

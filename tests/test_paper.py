@@ -139,8 +139,10 @@ def test_every_method_that_the_paper_names_is_one_of_the_table():
 
 
 def test_every_claim_of_the_paper_has_its_check_and_every_check_its_sentence():
-    checked = set(yaml.safe_load((ROOT / "paper/claims.yaml").read_text())["claims"])
-    assert checked and set(arguments("claim", PAPER)) == checked
+    checks = yaml.safe_load((ROOT / "paper/claims.yaml").read_text())["claims"]
+    opened = {name for name, check in checks.items() if check.get("open")}
+    assert opened and set(arguments("found", PAPER)) - {"#1"} == opened
+    assert set(arguments("claim", PAPER)) == checks.keys() - opened
     for part in ("abstract", "conclusions"):  # where every comparison is a claim
         beginning, end = RESULT_PARTS[part]
         assert "\\ifmore" not in PAPER.partition(beginning)[2].partition(end)[0]

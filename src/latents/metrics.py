@@ -4,6 +4,7 @@ A probe is a line in PROBES, a function of the same name in `latents.probe`, and
 ProbeSettings. Figures and tables show all probes of PROBES. This module must not import torch.
 """
 
+from decimal import ROUND_HALF_UP, Decimal
 from typing import Annotated, NamedTuple
 
 from msgspec import Meta
@@ -38,6 +39,23 @@ PROBES = {
     "knn": Probe("cosine kNN", "kNN", "^", "#009e73", few_labels=True),
     # of methods that see labels, on their own codes
     "head": Probe("classification head", "head", "D", "#000000"),
+}
+
+
+class Yardstick(NamedTuple):
+    """How a yardstick of reconstruction is printed; blocks a side, where it keeps the means of blocks."""
+
+    label: str
+    short: str  # beside a line
+    blocks: int = 0
+
+
+YARDSTICKS = {
+    "median-image": Yardstick("median image", "median"),
+    "class-median-image": Yardstick("median image of the class", "class median"),
+    "mean-colour": Yardstick("mean colour", "mean colour", 1),
+    "block-means-2x2": Yardstick("means of 2 × 2 blocks", "2 × 2 means", 2),
+    "block-means-4x4": Yardstick("means of 4 × 4 blocks", "4 × 4 means", 4),
 }
 
 
@@ -86,6 +104,15 @@ def metric(name: str) -> Metric:
             " ".join(filter(None, (PROBES[probe].label if probe in PROBES else probe, rest))), 1, "percent"
         )
     return METRICS.get(name) or Metric(name, 3)
+
+
+def fixed(value: float, places: int) -> str:
+    """A number with so many decimal places, rounded as decimals are: 63.95 is 64.0, and -0.01 is 0.0.
+
+    The last bits of a float are no part of the number: the mean of 63.9 and 64.0 is 63.95.
+    """
+    number = Decimal(f"{value:.12g}").quantize(Decimal(1).scaleb(-places), ROUND_HALF_UP)
+    return f"{number:z.{places}f}"
 
 
 class ProbeSettings(Strict, frozen=True, omit_defaults=True):

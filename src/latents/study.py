@@ -214,6 +214,18 @@ class Study(Strict, frozen=True, kw_only=True):
             "split": [chosen.train, chosen.validation, chosen.test, chosen.split_seed],
         }
 
+    def yardsticks(self, dataset: str) -> dict[str, Any]:
+        """Everything that determines the yardsticks of a data set, as plain data."""
+        chosen = self.dataset(dataset)
+        return {
+            "dataset": dataset,
+            "source": self.source,
+            "device": self.device,
+            "threads": self.threads,
+            "split": [chosen.train, chosen.validation, chosen.test, chosen.split_seed],
+            "probe": msgspec.to_builtins(self.probe),
+        }
+
     def measuring(self, run: Run) -> dict[str, Any]:
         """Everything that determines the record of a run, as plain data."""
         chosen = self.dataset(run.dataset)

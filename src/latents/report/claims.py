@@ -9,7 +9,8 @@ images for both methods alike, and the methods' means compared. Resampling k of 
 the part of the seeds is stretched by sqrt(k / (k - 1)). The 95 % interval and the two-sided p are Student's,
 since a few seeds estimate their own spread poorly, at the degrees of freedom of Satterthwaite's approximation
 (1946); Holm's step-down correction is over all claims of the file. A claim is supported when the corrected p
-is below the level and the difference has the claimed sign. With one seed for each method only the images are
+is below the level and the difference has the claimed sign; an open comparison claims nothing, and is tested
+and printed whatever is found. With one seed for each method only the images are
 resampled.
 
 A claim on a data set, method or variant that the study does not have is left out: it is not tested, and not
@@ -17,7 +18,7 @@ counted by Holm's correction.
 
 Writes macros claim@<id> (1 supported, 0 not, 2 left out), claim@<id>@found (the difference in words, or what
 the study does not have) and fact@claims-<level, resamples or count>, and a table of the tested claims. With
---strict an unsupported claim and one that is left out are errors. Takes two seconds.
+--strict an unsupported claim and one that is left out are errors, but for open ones. Takes two seconds.
 """
 
 import argparse
@@ -33,7 +34,7 @@ from latents import cli, config, record
 from latents.cli import Problem
 from latents.datasets import DATASETS
 from latents.methods import METHODS
-from latents.metrics import PROBES, metric
+from latents.metrics import PROBES, fixed, metric
 from latents.plain import parse
 from latents.record import again
 from latents.report import style
@@ -47,12 +48,13 @@ METRICS = (*ERRORS, *(f"accuracy_{probe}" for probe in PROBES), "accuracy_best")
 
 
 class Claim(Strict, frozen=True):
-    """`more` has a larger mean of the metric on test than `less`."""
+    """`more` has a larger mean of the metric on test than `less`, or, where it is `open`, may have."""
 
     dataset: str
     metric: Literal[METRICS]
     more: str
     less: str
+    open: bool = False  # not claimed: tested with the others, and printed whatever is found
 
 
 class Claims(Strict, frozen=True):
@@ -201,7 +203,7 @@ def evaluate(study: Study, claims: Claims, results: Path) -> Found:
 def written(one: dict[str, Any]) -> tuple[str, str]:
     """A claim's difference and its interval."""
     difference, low, high = (
-        f"{one[key]:z.{metric(one['metric']).decimals}f}" for key in ("difference", "low", "high")
+        fixed(one[key], metric(one["metric"]).decimals) for key in ("difference", "low", "high")
     )
     return difference, f"{low} to {high}"
 
@@ -215,11 +217,18 @@ def macros(claims: Claims, found: Found, missing: dict[str, str]) -> str:
     }
     for name, one in found.items():
         values[f"claim@{name}"] = str(int(one["supported"]))
-        values[f"claim@{name}@found"] = "difference {}, {}".format(*written(one))
+        p = printed_p(one)
+        of_p = f"$p$ {p}" if p.startswith("below") else f"$p = {p}$"
+        values[f"claim@{name}@found"] = "difference {}, {}; {}".format(*written(one), of_p)
     for name, place in missing.items():
         values[f"claim@{name}"] = "2"
         values[f"claim@{name}@found"] = f"{escape(place)} is not in this study"
     return definitions(values)
+
+
+def printed_p(one: dict[str, Any]) -> str:
+    """A claim's corrected p, as TeX."""
+    return fixed(one["p_holm"], 3) if one["p_holm"] >= 0.0005 else "below 0.001"
 
 
 def named(method: str) -> str:
@@ -229,28 +238,36 @@ def named(method: str) -> str:
 
 
 def table(study: Study, claims: Claims, found: Found) -> str:
-    """A line for each tested claim: what is above what, in which number, by how much, its corrected p."""
-    body = []
+    """A line for each tested claim: what is above what, in which number, by how much, its corrected p.
+
+    The open ones are a group of their own.
+    """
+    claimed, opened = [], []
     for name, one in found.items():
-        claim, (difference, interval), p = claims.claims[name], written(one), one["p_holm"]
+        claim, (difference, interval), p = claims.claims[name], written(one), printed_p(one)
         shown, probe = metric(claim.metric), PROBES.get(claim.metric.removeprefix("accuracy_"))
         label = (probe.short if probe else shown.label) + (" (%)" if shown.unit == "percent" else "")
         dataset = style.dataset_name(study, claim.dataset)
-        words = f"{named(claim.more)} above {named(claim.less)}: {label}, {dataset}"
-        body.append([words, difference, f"{{{interval}}}", f"{p:.3f}" if p >= 0.0005 else "{below 0.001}"])
-    title = "" if body else "none can be tested: no claim is of this study's data sets and methods"
-    return tabular(["", "difference", r"\SI{95}{\percent} interval", "$p$"], [(title, body)])
+        than = "against" if claim.open else "above"
+        words = f"{named(claim.more)} {than} {named(claim.less)}: {label}, {dataset}"
+        lines = opened if claim.open else claimed
+        lines.append([words, difference, f"{{{interval}}}", f"{{{p}}}" if p.startswith("below") else p])
+    groups = [("", claimed)] if claimed else []
+    groups += [("open, printed whatever is found", opened)] if opened else []
+    nothing = [("none can be tested: no claim is of this study's data sets and methods", [])]
+    return tabular(["", "difference", r"\SI{95}{\percent} interval", "$p$"], groups or nothing)
 
 
-def check(found: Found, missing: dict[str, str], options: argparse.Namespace) -> None:
-    """What --strict asks for. Raises Problem where a claim is left out or not supported."""
-    if missing:
-        name, place = next(iter(missing.items()))
+def check(claims: Claims, found: Found, missing: dict[str, str], options: argparse.Namespace) -> None:
+    """What --strict asks for. Raises Problem where a claim that is not open is left out or not supported."""
+    asserted = {name for name, claim in claims.claims.items() if not claim.open}
+    if lacking := [name for name in missing if name in asserted]:
+        name, place = lacking[0], missing[lacking[0]]
         raise Problem(
             f"{options.claims}: claims.{name}: {place} is not in {options.config}; "
             "name a method or variant of that study, or take the claim out"
         )
-    if unsupported := [name for name, one in found.items() if not one["supported"]]:
+    if unsupported := [name for name in found if name in asserted and not found[name]["supported"]]:
         raise Problem(
             f"{options.claims}: {', '.join(unsupported)}: not supported by {options.results}; "
             "change the sentence and the claim"
@@ -265,7 +282,7 @@ def main() -> None:
     claims, study = read(options.claims), config.read(options.config)
     found, missing = evaluate(study, claims, options.results), left_out(study, claims)
     if options.strict:
-        check(found, missing, options)
+        check(claims, found, missing, options)
     record.write_text(options.out, macros(claims, found, missing))
     record.write_text(options.table, table(study, claims, found))
     settings = {"level": claims.level, "resamples": claims.resamples, "left_out": missing}

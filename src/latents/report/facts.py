@@ -7,6 +7,7 @@ from typing import Any, TypedDict
 import msgspec
 
 from latents import record
+from latents.metrics import fixed
 from latents.report import style
 from latents.report.read import read_record
 from latents.report.settings_table import described, plain
@@ -61,7 +62,7 @@ def facts(study: Study, results: Path, records: list[Record], times: Times) -> F
         found |= dataset_facts(study, dataset, records)
     for name, steps in STEPS.items() if times else ():
         spent = sum(sum(jobs) for (_, _, step), jobs in times.items() if step in steps)
-        found[f"hours-{name}"] = f"{spent / 3600:.2f}"
+        found[f"hours-{name}"] = fixed(spent / 3600, 2)
     return found
 
 

@@ -7,10 +7,12 @@ from pathlib import Path
 import numpy as np
 
 from latents.methods import METHODS
+from latents.metrics import fixed
 from latents.report.facts import Facts
 from latents.report.figures import caption, figure_targets
 from latents.report.page import CAPTIONS
-from latents.report.summarize import Estimates, cka_matrix
+from latents.report.read import cka_matrix
+from latents.report.summarize import Estimates
 from latents.report.tex import definitions, escape, rounded
 from latents.study import Study
 
@@ -36,7 +38,7 @@ def similarities(study: Study, results: Path) -> dict[str, str]:
         path = results / "similarity" / f"{dataset}.csv"
         for (a, b), cka in np.ndenumerate(cka_matrix(path, study.methods, chosen.seeds[0])):
             if not np.isnan(cka):
-                values[f"res@cka/{dataset}/{study.methods[a]}/{study.methods[b]}"] = f"{cka:z.2f}"
+                values[f"res@cka/{dataset}/{study.methods[a]}/{study.methods[b]}"] = fixed(cka, 2)
     return values
 
 

@@ -48,6 +48,7 @@ td:not(.text) {{ white-space: nowrap; }}
 SYMBOLS = {
     r"\pm": "±",
     r"\textdagger{}": "†",
+    r"\times": "×",
     r"\textasciitilde{}": "~",
     r"\textasciicircum{}": "^",
     r"\textbackslash{}": "\\",

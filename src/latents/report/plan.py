@@ -37,6 +37,7 @@ def jobs(study: Study) -> dict[str, int]:
         "train": runs + n,
         "evaluate": runs,
         "tsne": n * len(study.methods),
+        "yardsticks": n,
         "similarity": n,
         "summarize": 1,
         "figure": len(figure_targets(study)),

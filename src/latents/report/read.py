@@ -2,7 +2,7 @@
 
 import csv
 import zlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from math import isfinite
 from pathlib import Path
 from typing import TypeVar
@@ -14,6 +14,8 @@ import numpy as np
 from latents import record
 from latents.cli import Problem
 from latents.record import again
+
+CKA = ("run_a", "seed_a", "run_b", "seed_b", "cka")  # columns of a table of similarities
 
 Made = TypeVar("Made")
 
@@ -94,3 +96,31 @@ def read_npz(path: Path, *names: str) -> dict[str, np.ndarray]:
     if lacking:
         raise Problem(f"{path}: holds no array {lacking[0]!r}; {again(path)}")
     return {name: found[name] for name in names}
+
+
+def cka_matrix(path: Path, methods: Sequence[str], first: int) -> np.ndarray:
+    """[method, method] CKA at the first seed; on the diagonal the mean over pairs of seeds, NaN without any.
+
+    Raises Problem where a pair is missing.
+    """
+    pairs = {}
+
+    def read(line: dict[str, str]) -> None:
+        one, other = (line["run_a"], int(line["seed_a"])), (line["run_b"], int(line["seed_b"]))
+        pairs[one, other] = pairs[other, one] = number(line["cka"])
+
+    read_csv(path, CKA, read)
+    between = np.full((len(methods), len(methods)), np.nan)
+    for a, method in enumerate(methods):
+        for b, other in enumerate(methods):
+            if a == b:
+                continue
+            if ((method, first), (other, first)) not in pairs:
+                raise Problem(f"{path}: {method} and {other} at seed {first} are missing; {again(path)}")
+            between[a, b] = pairs[(method, first), (other, first)]
+        seeds = [
+            cka for (one, other), cka in pairs.items() if one[0] == other[0] == method and one[1] < other[1]
+        ]
+        if seeds:
+            between[a, a] = np.mean(seeds)
+    return between

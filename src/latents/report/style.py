@@ -23,10 +23,11 @@ from latents import cli, config, record
 from latents.cli import Problem
 from latents.datasets import DATASETS
 from latents.methods import METHODS
+from latents.metrics import YARDSTICKS
 from latents.record import again
 from latents.report import summarize
 from latents.report.read import read_npz
-from latents.report.summarize import Estimate
+from latents.report.summarize import Estimate, Estimates
 from latents.study import Run, Study
 
 WIDTH = 6.3  # inches: the paper's text block
@@ -131,6 +132,30 @@ def list_methods(axes: Axes, methods: Iterable[str]) -> None:
     axes.set_ylim(len(names) - 0.5, -0.5)
     axes.set_yticks(range(len(names)), names)
     axes.tick_params(axis="y", length=0)
+
+
+def mark_yardsticks(axes: Axes, found: Estimates, dataset: str) -> None:
+    """A vertical line at each yardstick of reconstruction, named above the axes, MAE from left to right.
+
+    One that the median image beats is left out: it is no scale. Older runs have none.
+    """
+    measured = {name: found.get((dataset, f"yardsticks.{name}", "mae", "test")) for name in YARDSTICKS}
+    errors = {name: one.mean for name, one in measured.items() if one}
+    for name, error in errors.items():
+        if error <= errors["median-image"]:
+            axes.axvline(error, color="0.35", linestyle=":", linewidth=0.9, zorder=0.5)
+            axes.annotate(
+                YARDSTICKS[name].short,
+                (error, 1),
+                (0, 2),
+                xycoords=("data", "axes fraction"),
+                textcoords="offset points",
+                rotation=90,
+                ha="center",
+                va="bottom",
+                fontsize=7,
+                color="0.25",
+            )
 
 
 def spans(estimates: Iterable[Estimate]) -> np.ndarray:

@@ -7,13 +7,11 @@ Everything that is printed comes from runs.csv; summary.csv follows from it, and
 as <method>.<sweep>.<variant>. Both are byte-identical for the same records. Takes about a second.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from math import isclose
 from pathlib import Path
 from statistics import fmean, stdev
 from typing import Any, NamedTuple, TypedDict
-
-import numpy as np
 
 from latents import cli, config, record
 from latents.cli import Problem
@@ -34,7 +32,6 @@ SUMMARY = (
     "n",
     "unit",
 )  # its columns
-CKA = ("run_a", "seed_a", "run_b", "seed_b", "cka")  # columns of a table of similarities
 SHARED = ("split_sha256", "data_sha256", "reference_classifier_sha256")  # in all records of a data set
 
 
@@ -75,6 +72,20 @@ class Embedding(TypedDict):
     trustworthiness: float
     points_sha256: str
     codes_sha256: str
+
+
+class OfYardstick(Metric):
+    """A number of a yardstick."""
+
+    variant: str
+
+
+class Yardsticks(TypedDict):
+    """What the report reads of the record of a data set's yardsticks."""
+
+    split_sha256: str
+    data_sha256: str
+    metrics: list[OfYardstick]
 
 
 class Value(NamedTuple):
@@ -176,8 +187,9 @@ def check(path: Path, made: dict[str, Any], key: str) -> None:
 
 def gather(study: Study, results: Path) -> list[Value]:
     """All numbers of all runs, in the order of the study; that of a t-SNE belongs to the first seed."""
-    values = []
+    values, of_dataset = [], {}
     for made in records(study, results):
+        of_dataset[made["dataset"]] = made
         run = Run(made["dataset"], made["run"], made["seed"])
         for place, key in BESIDE.items():
             check(results / place.format(run), made, key)
@@ -186,7 +198,24 @@ def gather(study: Study, results: Path) -> list[Value]:
             trusted = trustworthiness(results, *run)
             place = made["dataset"], made["method"], made["variant"], made["seed"]
             values.append(Value(*place, "tsne_trustworthiness", "test", trusted, ""))
-    return values
+    return values + [value for made in of_dataset.values() for value in yardsticks(results, made)]
+
+
+def yardsticks(results: Path, run: Record) -> list[Value]:
+    """The numbers of the yardsticks of a run's data set; they have no seed, for which stands 0.
+
+    Raises Problem where they are missing, or of other data or another split than the run.
+    """
+    path = results / "yardsticks" / f"{run['dataset']}.json"
+    made = read_record(path, Yardsticks)
+    for key in ("data_sha256", "split_sha256"):
+        if made[key] != run[key]:
+            raise Problem(f"{path}: its {key} is not that of the {run['dataset']} records; {again(path)}")
+    place = run["dataset"], "yardsticks"
+    return [
+        Value(*place, one["variant"], 0, *(one[key] for key in Metric.__annotations__))
+        for one in made["metrics"]
+    ]
 
 
 def check_summary(found: Estimates, study: Study, results: Path) -> None:
@@ -253,34 +282,6 @@ def probes_in(found: Estimates) -> list[str]:
             f"{found.path}: holds the accuracy of no probe ({', '.join(PROBES)}); {again(found.path)}"
         )
     return probes
-
-
-def cka_matrix(path: Path, methods: Sequence[str], first: int) -> np.ndarray:
-    """[method, method] CKA at the first seed; on the diagonal the mean over pairs of seeds, NaN without any.
-
-    Raises Problem where a pair is missing.
-    """
-    pairs = {}
-
-    def read(line: dict[str, str]) -> None:
-        one, other = (line["run_a"], int(line["seed_a"])), (line["run_b"], int(line["seed_b"]))
-        pairs[one, other] = pairs[other, one] = number(line["cka"])
-
-    read_csv(path, CKA, read)
-    between = np.full((len(methods), len(methods)), np.nan)
-    for a, method in enumerate(methods):
-        for b, other in enumerate(methods):
-            if a == b:
-                continue
-            if ((method, first), (other, first)) not in pairs:
-                raise Problem(f"{path}: {method} and {other} at seed {first} are missing; {again(path)}")
-            between[a, b] = pairs[(method, first), (other, first)]
-        seeds = [
-            cka for (one, other), cka in pairs.items() if one[0] == other[0] == method and one[1] < other[1]
-        ]
-        if seeds:
-            between[a, a] = np.mean(seeds)
-    return between
 
 
 @cli.command

@@ -22,7 +22,7 @@ from statistics import fmean
 
 from latents import cli, config, record
 from latents.methods import METHODS
-from latents.metrics import PROBES
+from latents.metrics import PROBES, YARDSTICKS, fixed
 from latents.report import style, summarize
 from latents.report.facts import Record, Times, facts, joined, seconds
 from latents.report.macros import macros
@@ -33,6 +33,7 @@ from latents.report.tex import DASH, SMALL, Group, cell, escape, rounded, tabula
 from latents.study import Run, Study
 
 SWEEPS = {"ablation": "shortened budget", "trade": "a budget of its own"}  # those of the table: as printed
+Lines = dict[str, Callable[[str], list[str]]]  # the first cell of a line -> a data set's cells
 SEPARABILITY = {  # metric: head
     "silhouette": "silh.",
     "scatter_ratio": "scatter",
@@ -43,26 +44,45 @@ SEPARABILITY = {  # metric: head
 }
 
 
-def beside(study: Study, heads: list[str], lines: list[tuple[str, Callable[[str], list[str]]]]) -> str:
-    """Lines (title, cells of a data set), data sets beside one another as far as the page is wide enough."""
-    made = {dataset: [cells(dataset) for _, cells in lines] for dataset in study.datasets}
-    intervals = any(r"\pm" in text for line in itertools.chain(*made.values()) for text in line)
+def beside(study: Study, heads: list[str], groups: dict[str, Lines]) -> str:
+    """Groups of lines by title, data sets beside one another as far as the page is wide enough."""
+    made = {
+        dataset: {title: [cells(dataset) for cells in lines.values()] for title, lines in groups.items()}
+        for dataset in study.datasets
+    }
+    every = itertools.chain(*(lines for one in made.values() for lines in one.values()))
+    intervals = any(r"\pm" in text for line in every for text in line)
     step = 2 if len(heads) <= (4 if intervals else 6) else 1
     names, tables = list(made), []
     for shown in (names[first : first + step] for first in range(0, len(names), step)):
         body = [
-            [title, *itertools.chain(*(made[dataset][row] for dataset in shown))]
-            for row, (title, _) in enumerate(lines)
+            (
+                title,
+                [
+                    [name, *itertools.chain(*(made[dataset][title][row] for dataset in shown))]
+                    for row, name in enumerate(lines)
+                ],
+            )
+            for title, lines in groups.items()
         ]
         over = [(style.dataset_name(study, dataset), len(heads)) for dataset in shown]
-        tables.append(tabular(["", *heads * len(shown)], [("", body)], over))
+        tables.append(tabular(["", *heads * len(shown)], body, over))
     return "\\par\\medskip\n".join(tables)
 
 
-def by_method(study: Study, heads: list[str], cells: Callable[[str, str], list[str]]) -> str:
-    """A line for each method: the cells of (data set, method) under the heads."""
-    lines = [(style.name(method), partial(cells, method=method)) for method in study.methods]
-    return beside(study, heads, lines)
+def by_method(
+    study: Study, heads: list[str], cells: Callable[[str, str], list[str]], *yardsticks: tuple[str, str]
+) -> str:
+    """A line for each method, and for each yardstick (its name, as printed): its cells under the heads.
+
+    A yardstick that was not measured, as in older runs, is left out.
+    """
+    groups = {"": {style.name(method): partial(cells, method=method) for method in study.methods}}
+    others = {label: partial(cells, method=f"yardsticks.{name}") for name, label in yardsticks}
+    measured = {label: one for label, one in others.items() if {*one(next(iter(study.datasets)))} != {DASH}}
+    if measured:
+        groups["without a code"] = measured
+    return beside(study, heads, groups)
 
 
 def accuracy(study: Study, found: Estimates) -> str:
@@ -72,7 +92,7 @@ def accuracy(study: Study, found: Estimates) -> str:
     def cells(dataset: str, method: str) -> list[str]:
         return [cell(found, dataset, method, f"accuracy_{probe}", "test") for probe in probes]
 
-    return by_method(study, [PROBES[probe].short for probe in probes], cells)
+    return by_method(study, [PROBES[probe].short for probe in probes], cells, ("pixels", "raw pixels"))
 
 
 def splits(study: Study, found: Estimates, records: list[Record]) -> str:
@@ -94,11 +114,14 @@ def reconstruction(study: Study, found: Estimates) -> str:
 
     def cells(dataset: str, method: str) -> list[str]:
         errors = [cell(found, dataset, method, metric, "test") for metric in ("mae", "mae_frozen")]
+        means = (found.get((dataset, method, metric, "test")) for metric in ("psnr", "ssim"))
         return errors + [
-            rounded(metric, found[dataset, method, metric, "test"].mean) for metric in ("psnr", "ssim")
+            rounded(metric, one.mean) if one else DASH
+            for metric, one in zip(("psnr", "ssim"), means, strict=True)
         ]
 
-    return by_method(study, ["MAE", "frozen", "PSNR", "SSIM"], cells)
+    yardsticks = [(name, look.label) for name, look in YARDSTICKS.items()]
+    return by_method(study, ["MAE", "frozen", "PSNR", "SSIM"], cells, *yardsticks)
 
 
 def separability(study: Study, found: Estimates) -> str:
@@ -125,9 +148,9 @@ def interpolation(study: Study, found: Estimates) -> str:
     def cells(dataset: str, method: str, metrics: tuple[str, ...]) -> list[str]:
         return [number(dataset, method, metric) for metric in metrics]
 
-    lines = [(style.name(method), partial(cells, method=method, metrics=decoded)) for method in study.methods]
-    lines.append(("Cross-fade", partial(cells, method=study.methods[0], metrics=faded)))
-    return beside(study, ["length", "changes", "pairs", r"acc.\ (\%)"], lines)
+    lines = {style.name(method): partial(cells, method=method, metrics=decoded) for method in study.methods}
+    lines["Cross-fade"] = partial(cells, method=study.methods[0], metrics=faded)
+    return beside(study, ["length", "changes", "pairs", r"acc.\ (\%)"], {"": lines})
 
 
 def ablation(study: Study, found: Estimates) -> str:
@@ -162,8 +185,8 @@ def cost(study: Study, found: Estimates, times: Times) -> str:
             found[dataset, method, metric, "-"].mean for metric in ("parameters", "train_flops")
         )
         steps = ("train", "evaluate")
-        minutes = [f"{fmean(times[dataset, method, step]) / 60:.1f}" if times else DASH for step in steps]
-        return [f"{parameters / 1e6:.2f}", rounded("train_flops", flops), *minutes]
+        minutes = [fixed(fmean(times[dataset, method, step]) / 60, 1) if times else DASH for step in steps]
+        return [fixed(parameters / 1e6, 2), rounded("train_flops", flops), *minutes]
 
     return by_method(study, [r"par.\ (M)", "TFLOP", "train (min)", r"eval.\ (min)"], cells)
 

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from math import ceil
 
-from latents.metrics import metric
+from latents.metrics import fixed, metric
 from latents.report.summarize import Estimate, Estimates
 
 # every table opens with this and closes its brace; the widest then fit a text block of 6.3 inches at 10 pt
@@ -18,6 +18,7 @@ SPECIAL |= {
     "~": r"\textasciitilde{}",
     "^": r"\textasciicircum{}",
     "†": r"\textdagger{}",
+    "×": r"$\times$",
 }
 
 Group = tuple[str, list[list[str]]]  # its title, and its lines
@@ -38,8 +39,8 @@ def rounded(name: str, value: float) -> str:
     """A metric's value as it is printed; floating-point operations in units of 10^12, with three digits."""
     if name == "train_flops":
         tera = value / 1e12
-        return f"{tera:.2f}" if tera < 10 else f"{tera:.1f}" if tera < 100 else f"{tera:.0f}"
-    return f"{value:z.{metric(name).decimals}f}"
+        return fixed(tera, 2 if tera < 10 else 1 if tera < 100 else 0)
+    return fixed(value, metric(name).decimals)
 
 
 def half_width(estimate: Estimate, places: int) -> str:

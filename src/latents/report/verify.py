@@ -35,7 +35,15 @@ from latents import cli, config, record
 from latents.cli import Problem
 from latents.report.archive import BESIDE
 from latents.report.read import read_record
-from latents.report.summarize import Record, Value, estimates, read_runs, read_summary, values_of
+from latents.report.summarize import (
+    Record,
+    Value,
+    estimates,
+    read_runs,
+    read_summary,
+    values_of,
+    yardsticks,
+)
 from latents.report.verify_numbers import SHOWN, by_number, compare_numbers
 from latents.report.verify_report import markdown
 from latents.study import Run, Study
@@ -80,11 +88,20 @@ def tables_follow(folder: Path, made: Records) -> list[str]:
     measured = {
         (name, one["metric"], one["split"]): one["value"] for name in made for one in made[name]["metrics"]
     }
+    whole = set(made)
+    for one in {one["dataset"]: one for one in made.values()}.values():
+        try:
+            scale = yardsticks(folder, one)
+        except Problem as problem:
+            faults.append(str(problem))
+        else:
+            measured |= {(str(one.run), one.metric, one.split): one.value for one in scale}
+            whole |= {str(one.run) for one in scale}
     listed = {(str(one.run), one.metric, one.split): one.value for one in runs if one.metric not in SHOWN}
-    for name in sorted({place[0] for place in listed} - made.keys()):
+    for name in sorted({place[0] for place in listed} - whole):
         faults.append(f"{folder}/runs.csv: {name} has no whole record; make it again")
     for place in sorted(measured.keys() | listed.keys()):
-        if place[0] in made and measured.get(place) != listed.get(place):
+        if place[0] in whole and measured.get(place) != listed.get(place):
             faults.append(
                 f"{folder}/runs.csv: {' '.join(place)} is {listed.get(place)}, "
                 f"in the record {measured.get(place)}; make it again"

@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 from matplotlib.figure import Figure
 
+from latents.metrics import fixed
 from latents.report import style
 from latents.study import Study
 
@@ -29,7 +30,7 @@ def draw(study: Study, results: Path, dataset: str) -> Figure:
     figure = style.figure((style.WIDTH - MARGINS) * drawing.shape[0] / drawing.shape[1] + 0.08)
     axes = figure.subplots()
     centres = style.show_sheet(axes, drawing, labels)
-    for centre, text in zip(centres, ["MAE", *(f"{error:.3f}" for error in errors)], strict=True):
+    for centre, text in zip(centres, ["MAE", *(fixed(error, 3) for error in errors)], strict=True):
         axes.annotate(
             text,
             (1, centre),

@@ -14,8 +14,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
 
+from latents.metrics import fixed
 from latents.report import style
-from latents.report.summarize import cka_matrix
+from latents.report.read import cka_matrix
 from latents.study import Study
 
 FITS = 14  # columns of numbers that the page is wide enough for, at the usual size
@@ -25,7 +26,7 @@ def matrix(axes: Axes, values: np.ndarray, names: list[str], fontsize: float) ->
     """Values [method, method] in [0, 1], or NaN, as colours and numbers."""
     image = axes.imshow(values, vmin=0, vmax=1, cmap="Blues")
     for (a, b), value in np.ndenumerate(values):
-        text = "–" if np.isnan(value) else f"{value:z.2f}"
+        text = "–" if np.isnan(value) else fixed(value, 2)
         color = "white" if value > 0.6 else "black"
         axes.text(b, a, text, ha="center", va="center", fontsize=fontsize, color=color)
     axes.set_xticks(range(len(names)), names, rotation=45, ha="right", rotation_mode="anchor")

@@ -16,6 +16,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
+from latents.metrics import fixed
 from latents.report import style
 from latents.report.read import number, read_csv
 from latents.report.summarize import trustworthiness
@@ -91,7 +92,7 @@ def draw(study: Study, results: Path, dataset: str) -> Figure:
         first = study.dataset(dataset).seeds[0]
         trusted = trustworthiness(results, dataset, method, first)  # and the points are whole
         scatter(axes, points, labels, colors)
-        axes.set_title(f"{style.name(method)}, $T = {trusted:.3f}$")
+        axes.set_title(f"{style.name(method)}, $T = {fixed(trusted, 3)}$")
     for axes in grid[len(study.methods) :]:
         axes.axis("off")
     legend(grid[len(study.methods)], study, dataset)

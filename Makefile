@@ -3,8 +3,8 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help demo test plan bench gpu-check study from-reference report reference archive targets verify verify-quick \
-	own-results fault-trials slurm-test image-test lint clean tex
+.PHONY: help demo test plan bench gpu-check study from-reference report explorer explore reference archive \
+	targets verify verify-quick own-results fault-trials slurm-test image-test lint clean tex
 
 PYTHON := $(shell command -v python3.11 || command -v python3)
 CONFIG := config/study.yaml
@@ -68,6 +68,19 @@ report: tex $(ENVIRONMENT) ## every figure and table of the finished study in on
 	$(SNAKEMAKE) --report "$(REPORT)" --config "$(SETTINGS)" -- report_contents
 	@echo 'The report is $(REPORT).'
 
+# A page of static files; NODE holds what web/package-lock.json names.
+NODE := web/node_modules/.package-lock.json
+PORT := 8000
+explorer: $(ENVIRONMENT) $(NODE) ## a page on which to look into the codes of the finished study
+	@$(call FINISHED,study=$(CONFIG))
+	$(SNAKEMAKE) --cores $(CORES) --config "study=$(CONFIG)" -- explorer
+	@echo 'The explorer is $(FOLDER)explorer; make explore serves it.'
+
+explore: ## serve the explorer on this machine alone, at PORT
+	@[ -f "$(FOLDER)explorer/index.html" ] || $(call FAIL,there is no $(FOLDER)explorer; make explorer first)
+	@echo 'The explorer is at http://127.0.0.1:$(PORT)/ (Ctrl-C ends it).'
+	@"$(PYTHON)" -m http.server "$(PORT)" --bind 127.0.0.1 --directory "$(FOLDER)explorer" > /dev/null 2>&1
+
 targets: $(ENVIRONMENT) ## the targets that were set for the study, beside what the committed run reached
 	@.venv/bin/python -m latents.report.targets --targets config/targets.yaml --summary reference/summary.csv
 
@@ -119,7 +132,7 @@ lint: $(ENVIRONMENT) ## check the style of Python and workflow
 
 # The study's results, weights and data stay.
 clean: ## remove the demo and what can be made again without training
-	rm -rf demo from-reference logs paper/build paper/generated paper/paper.pdf figures/*.pdf figures/*.png
+	rm -rf demo from-reference explorer logs paper/build paper/generated paper/paper.pdf figures/*.pdf figures/*.png
 
 $(ENVIRONMENT): requirements.lock pyproject.toml
 	@"$(PYTHON)" -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' 2> /dev/null || \
@@ -131,6 +144,17 @@ $(ENVIRONMENT): requirements.lock pyproject.toml
 	"$(PYTHON)" -m venv .venv
 	.venv/bin/python -m pip install --require-hashes -r requirements.lock
 	.venv/bin/python -m pip install --no-deps --no-build-isolation -e .
+	touch $@
+
+$(NODE): web/package-lock.json
+	@if command -v npm > /dev/null; then :; \
+	elif [ "$$(id -u)" = 0 ] && command -v apt-get > /dev/null; then \
+	  apt-get update && DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends npm; \
+	else \
+	  $(call FAIL,npm is missing; install Node.js with it \
+	  (Debian: sudo apt-get install --no-install-recommends npm) and run again); \
+	fi
+	npm ci --prefix web --ignore-scripts --no-audit --no-fund
 	touch $@
 
 # TeX is installed only where that needs nobody's password: as root on Debian.

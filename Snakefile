@@ -21,6 +21,7 @@ include: "rules/machine.smk"  # the precision for this machine; the benchmark an
 include: "rules/verify.smk"  # make verify
 include: "rules/report.smk"  # make report
 include: "rules/yardsticks.smk"  # what needs no code
+include: "rules/explorer.smk"  # make explorer
 
 # -- Data: fetched or found, every file checked by its hash before it is read
 
@@ -58,7 +59,7 @@ rule train:
         " --method {wildcards.method} --seed {wildcards.seed} --out {output.weights:q}"
         " --record {output.trained:q} --curve {output.curve:q} --timing {output.timing:q} > {log:q}"
 
-# -- Evaluation: codes, probes, reconstruction, geometry, interpolation. No other rule reads the test split.
+# -- Evaluation: codes, probes, reconstruction, geometry, interpolation. No other rule of `all` reads the test split.
 
 rule evaluate:
     input:
@@ -176,8 +177,7 @@ rule tables:
         macros=f"{PRE}paper/generated/macros.tex",
         tables=expand(f"{PRE}paper/generated/table_{{name}}.tex", name=TABLES),
     params:
-        config=settings,
-        results=results,
+        config=settings, results=results,
         digest=digest(STUDY),
         out=lambda wildcards, output: Path(output.macros).parent,
     log: f"{PRE}logs/tables.log"

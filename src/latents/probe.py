@@ -30,10 +30,14 @@ Parts = dict[str, Tensor]  # split -> codes, or split -> labels
 
 @dataclass(frozen=True)
 class Outcome:
-    """A probe's predictions int64 [n] for each split, and the setting chosen on val, if there is a choice."""
+    """A probe's predictions int64 [n] for each split, and the setting chosen on val, if there is a choice.
+
+    `layer` maps codes to logits, where the probe is a layer.
+    """
 
     predictions: Parts
     chosen: float | None
+    layer: nn.Linear | None = None
 
 
 def accuracy(predictions: Tensor, labels: Tensor) -> float:
@@ -48,9 +52,14 @@ def scaled(codes: Parts) -> Parts:
     such as principal components, but no others; a regularised probe would then weight their last directions
     like their first.
     """
-    mean = codes["train"].mean(0)
-    size = (codes["train"] - mean).square().mean().sqrt().clamp_min(1e-8)
+    mean, size = scale(codes["train"])
     return {name: (part - mean) / size for name, part in codes.items()}
+
+
+def scale(codes: Tensor) -> tuple[Tensor, Tensor]:
+    """The mean [d] of codes [n, d], and the one number that they are divided by."""
+    mean = codes.mean(0)
+    return mean, (codes - mean).square().mean().sqrt().clamp_min(1e-8)
 
 
 def best_on_val(outcomes: list[Outcome], labels: Parts) -> Outcome:
@@ -76,8 +85,23 @@ def linear(
         for c in settings.linear_c:
             model.set_params(C=c).fit(parts["train"], target)
             predictions = {name: torch.as_tensor(model.predict(parts[name])) for name in splits}
-            outcomes.append(Outcome(predictions, c))
+            layer = unscaled(model.coef_, model.intercept_, codes["train"])
+            outcomes.append(Outcome(predictions, c, layer))
     return best_on_val(outcomes, labels)
+
+
+def unscaled(weight: np.ndarray | Tensor, bias: np.ndarray | Tensor, codes: Tensor) -> nn.Linear:
+    """A linear probe on scaled codes as a layer on codes: [n, d] -> logits [n, classes].
+
+    `codes` are those of training, which set the scale. For two classes there is one logit.
+    """
+    mean, size = scale(codes)
+    weight, bias = (torch.as_tensor(part).to(codes) for part in (weight, bias))
+    layer = nn.utils.skip_init(nn.Linear, weight.shape[1], len(weight), device=codes.device)
+    with torch.no_grad():
+        layer.weight.copy_(weight / size)
+        layer.bias.copy_(bias - weight @ mean / size)
+    return layer
 
 
 def mlp(

@@ -150,7 +150,16 @@ def source_sha256() -> str:
     The data have hashes of their own.
     """
     core = ROOT / "src/latents"
-    apart = ("cli.py", "fetch.py", "host.py", "images.py", "machine.py", "standin.py")
+    apart = (
+        "cli.py",
+        "explorer.py",
+        "export.py",
+        "fetch.py",
+        "host.py",
+        "images.py",
+        "machine.py",
+        "standin.py",
+    )
     modules = [path for path in core.glob("*.py") if path.name not in apart]
     modules += [path for folder in ("methods", "datasets") for path in (core / folder).glob("*.py")]
     return tree_sha256([*modules, ROOT / "requirements.lock"])

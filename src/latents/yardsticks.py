@@ -94,7 +94,7 @@ def measure(study: Study, dataset: str, *, final: bool) -> tuple[dict[str, Any],
 def on_pixels(study: Study, images: Parts, labels: Parts, classes: int) -> tuple[Measured, dict[str, float]]:
     """The accuracy of every probe on raw pixels, with the protocol for codes; the settings chosen on val."""
     pixels = {name: to_float(part).flatten(1) for name, part in images.items()}
-    outcomes = probe.fit_probes(probe.FUNCTIONS, pixels, labels, study.probe, classes)
+    outcomes = probe.fit_probes(probe.FUNCTIONS, pixels, labels, study.probe, classes, list(pixels))
     found = Measured()
     for name, outcome in outcomes.items():
         for split, predictions in outcome.predictions.items():

@@ -21,6 +21,7 @@ COPIED = (
     "requirements.lock",
     "rules",
     "src",
+    "web",
 )
 GENERATED = {"figures": (".pdf", ".png"), "paper": ("build", "generated", "paper.pdf")}
 SNAKEMAKE = str(Path(sys.executable).with_name("snakemake"))
@@ -35,7 +36,9 @@ def copy_checkout(folder: Path, reference: Path = ROOT / "reference") -> Path:
     def left_out(path: str, names: list[str]) -> list[str]:
         generated = GENERATED.get(os.path.relpath(path, ROOT), ("\0",))  # no name ends in a null character
         return [
-            name for name in names if name in ("__pycache__", "latents.egg-info") or name.endswith(generated)
+            name
+            for name in names
+            if name in ("__pycache__", "latents.egg-info", "node_modules") or name.endswith(generated)
         ]
 
     folder.mkdir(parents=True)

@@ -1,0 +1,38 @@
+"""The explorer: what it shows of a data set, and every view of its page in a browser."""
+
+import numpy as np
+
+from latents.report import explorer
+
+
+def codes_of(n: int = 300, d: int = 16) -> tuple[np.ndarray, np.ndarray]:
+    """Correlated codes away from the origin, and labels of three classes, of which the last has none."""
+    draw = np.random.default_rng(3)
+    codes = draw.normal(size=(n, d)) @ draw.normal(size=(d, d)) + 5
+    return codes.astype(np.float32), np.arange(n) % 2
+
+
+def test_directions_are_principal_and_averages_are_those_of_the_classes():
+    codes, labels = codes_of()
+    axes = explorer.principal(codes, labels, 3)
+    d = codes.shape[1]
+    directions, along = axes[1 : d + 1], (codes - axes[0]) @ axes[1 : d + 1].T
+    np.testing.assert_allclose(directions @ directions.T, np.eye(d), atol=1e-5)
+    covariance = np.cov(along.T, bias=True)
+    np.testing.assert_allclose(covariance, np.diag(axes[d + 1] ** 2), atol=1e-3 * covariance.max())
+    assert (np.diff(axes[d + 1]) <= 0).all()
+    for k in range(2):
+        np.testing.assert_allclose(axes[d + 4 + k], along[labels == k].mean(0), atol=1e-4)
+    assert not axes[d + 6].any()
+
+
+def test_codes_in_levels_are_off_by_half_a_level_at_most_and_cut_off_beyond_the_range():
+    codes, labels = codes_of()
+    axes, d = explorer.principal(codes, labels, 2), codes.shape[1]
+    low, high = axes[d + 2], axes[d + 3]
+    levels = explorer.in_levels(codes, axes)
+    back = low + (high - low) * levels / 255
+    along = (codes - axes[0]) @ axes[1 : d + 1].T
+    assert (np.abs(back - along) <= 0.501 * (high - low) / 255 + 1e-5).all()
+    far = axes[0] + 100 * (high - low) @ axes[1 : d + 1]
+    assert (explorer.in_levels(far[None], axes) == 255).all()

@@ -1,0 +1,147 @@
+"""ONNX networks give what torch gives, in files of the promised size, with a card that says so."""
+
+import json
+import sys
+
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+import torch
+from onnx import numpy_helper
+from tiny import Runs, floats
+
+from latents import data, export, probe, record
+from latents.encode import encode, npz
+from latents.methods import METHODS
+from latents.study import Run
+
+
+def exported(runs: Runs, method: str, dataset: str = "mnist", bits: int = 16):
+    """The networks of a tiny run, and their ONNX files with the errors."""
+    model = runs.trained(method, 1, dataset).model.eval()
+    split = data.load(runs.study, dataset, with_test=False)
+    codes = {
+        name: encode(model.encoder, torch.from_numpy(getattr(split, name).images), "float32").numpy()
+        for name in ("train", "val")
+    }
+    parts = export.networks(runs.study, Run(dataset, method, 1), model, codes, split)
+    return parts, codes, split, *export.export(parts, floats(dataset), bits)
+
+
+@pytest.mark.parametrize(
+    ("method", "dataset"), [*((method, "mnist") for method in METHODS), ("guided", "cifar10")]
+)
+def test_onnx_gives_what_torch_gives(runs: Runs, method: str, dataset: str):
+    parts, _, _, files, errors = exported(runs, method, dataset)
+    images = floats(dataset, n=5, seed=9)  # others, and another number, than the files were made with
+    with torch.inference_mode():
+        codes = parts["encoder"](images)
+        wanted = {"encoder": codes, "decoder": parts["decoder"](codes), "probe": parts["probe"](codes)}
+    for name, inputs in (("encoder", images), ("decoder", codes), ("probe", codes)):
+        found = export.outputs(files[f"{name}.onnx"], inputs.numpy())
+        scale = 1 if name == "decoder" else wanted[name].std().item()
+        np.testing.assert_allclose(found, wanted[name].numpy(), atol=5e-3 * scale, rtol=0)
+    assert errors["codes"] < 2e-2  # these networks are hardly trained: their codes are all alike
+    assert errors["pixels"] < 5e-3
+    assert errors["same_class"] == 1
+
+
+def test_encoder_in_8_bits_is_half_as_large_and_still_near(runs: Runs):
+    _, _, _, whole, _ = exported(runs, "pca")
+    _, _, _, small, errors = exported(runs, "pca", bits=8)
+    assert len(small["encoder.onnx"]) < 0.6 * len(whole["encoder.onnx"])
+    assert small["decoder.onnx"] == whole["decoder.onnx"]
+    assert 1e-4 < errors["codes"] < 0.02
+
+
+def test_large_weights_are_kept_in_float16(runs: Runs):
+    _, _, _, files, _ = exported(runs, "autoencoder-plus")
+    for content in files.values():
+        tensors = onnx.load_model_from_string(content).graph.initializer
+        kept = {numpy_helper.to_array(one).dtype for one in tensors if np.prod(one.dims) >= export.SMALL}
+        assert kept <= {np.dtype(np.float16)}
+
+
+def test_the_errors_of_the_card_are_errors(monkeypatch):
+    monkeypatch.setattr(export, "outputs", lambda content, values: np.zeros((8, 10), np.float32))
+    widths = {"encoder": 28 * 28, "decoder": 10, "probe": 10}
+    parts = {
+        name: torch.nn.Sequential(torch.nn.Flatten(1), torch.nn.Linear(n, 10)) for name, n in widths.items()
+    }
+    _, errors = export.export(parts, floats("mnist"), 16)
+    assert errors["codes"] > 0.1
+    assert errors["pixels"] > 0.1
+    assert errors["same_class"] < 1
+
+
+def test_the_layer_of_the_linear_probe_predicts_what_the_probe_predicted(runs: Runs):
+    _, codes, split, *_ = exported(runs, "guided")
+    parts = {name: torch.from_numpy(one) for name, one in codes.items()}
+    labels = {name: torch.from_numpy(getattr(split, name).labels) for name in codes}
+    before = torch.random.get_rng_state()
+    found = probe.linear(parts, labels, runs.study.probe, 10)
+    assert torch.equal(torch.random.get_rng_state(), before)
+    for name, part in parts.items():
+        assert torch.equal(found.layer(part).argmax(1), found.predictions[name])
+
+
+@pytest.fixture(scope="module")
+def command(runs: Runs, tmp_path_factory):
+    """The arguments of the command for a tiny run, and its folder."""
+    folder = tmp_path_factory.mktemp("export")
+    weights = runs.weights("guided")
+    _, codes, _, *_ = exported(runs, "guided")
+    content = npz(compressed=False, **codes)
+    record.write_bytes(folder / "codes.npz", content)
+    names = ("accuracy_linear", "mae", "psnr", "ssim")
+    record.write_json(
+        folder / "record.json",
+        {
+            "format": record.FORMAT,
+            "weights_sha256": record.sha256(weights),
+            "codes_sha256": record.sha256(content),
+            "metrics": [{"metric": name, "split": "test", "value": 1.5, "unit": ""} for name in names],
+        },
+    )
+    options = {
+        "config": runs.config,
+        "weights": weights,
+        "codes": folder / "codes.npz",
+        "record": folder / "record.json",
+        "out": folder / "out",
+    }
+    return [text for name, value in options.items() for text in (f"--{name}", str(value))], folder
+
+
+def test_the_command_writes_networks_that_onnxruntime_alone_runs_and_their_card(command, monkeypatch):
+    arguments, folder = command
+    monkeypatch.setattr(sys, "argv", ["export", *arguments])
+    export.main()
+    out = folder / "out"
+    card = record.read_json(out / "card.json")
+    for name, file in card["files"].items():
+        assert file == {"sha256": record.sha256(out / name), "bytes": (out / name).stat().st_size}
+    assert card["run"] == "mnist/guided/seed1"
+    assert card["code"] == 128
+    assert card["decoder"] == "trained on the frozen codes"
+    assert card["on_test"]["accuracy_linear"] == 1.5
+    images = np.zeros(card["inputs"]["shape"][1:], np.float32)[None]
+    codes = onnxruntime.InferenceSession(out / "encoder.onnx").run(None, {"images": images})[0]
+    (decoded,) = onnxruntime.InferenceSession(out / "decoder.onnx").run(None, {"codes": codes})
+    (logits,) = onnxruntime.InferenceSession(out / "probe.onnx").run(None, {"codes": codes})
+    assert codes.shape == (1, 128)
+    assert decoded.shape == images.shape
+    assert logits.shape == (1, len(card["classes"]))
+
+
+def test_files_of_different_runs_are_refused_by_name(command, monkeypatch):
+    arguments, folder = command
+    measured = json.loads((folder / "record.json").read_text())
+    del measured["sha256"]
+    record.write_json(folder / "other.json", measured | {"codes_sha256": "0"})
+    other = [one.replace("record.json", "other.json").replace("/out", "/none") for one in arguments]
+    monkeypatch.setattr(sys, "argv", ["export", *other])
+    with pytest.raises(SystemExit, match=r"codes\.npz: not the codes of mnist/guided/seed1 that"):
+        export.main()
+    assert not (folder / "none").exists()

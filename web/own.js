@@ -1,0 +1,133 @@
+// Own image: a file or a drawing, encoded, rebuilt and classified in the page. Nothing leaves it.
+
+import { meanError, nearest } from "./codes.js";
+import { planar } from "./data.js";
+import { classify, decode, encode } from "./models.js";
+import { drawnDigit, readPicture, Unfit } from "./picture.js";
+import { thumbnails, Tiles } from "./tiles.js";
+import { drawImage, el, methodName, latest, picture, say, swatch } from "./ui.js";
+
+const NEIGHBOURS = 10;
+const PAD = 280; // pixels of the drawing pad
+const PEN = 22;
+
+export async function own(root, data, state) {
+  const sheet = await data.sheet();
+  const tiles = new Tiles(data, { errors: true });
+  const [told, large, body] = [el("p", { class: "hint", role: "alert" }), picture("your image", "picture large"), el("tbody")];
+  let given = null; // the file, for another look at it with or without inversion
+  const results = el("div", { hidden: true },
+    el("div", { class: "beside" }, el("div", { class: "subject" }, large, el("p", {}, "Your image, as the encoders see it")), tiles.element),
+    el("h3", {}, "The nearest test images by each code"),
+    el("div", { class: "scrolled", tabindex: "0", role: "region", "aria-label": "Nearest images by each code" },
+      el("table", {}, el("thead", {}, el("tr", {}, el("th", { scope: "col" }, "code"), el("th", { scope: "col" }, "nearest by angle between codes"))), body)));
+
+  const work = latest(async (image) => {
+    results.hidden = false;
+    drawImage(large, data, image);
+    const rows = [];
+    for (const one of data.methods) {
+      const codes = await one.codes();
+      const code = await encode(data, one, image);
+      const [made, [verdict]] = [await decode(one, code), await classify(one, code)];
+      tiles.show(one.name, made, { verdict, original: image, number: `MAE ${meanError(made, image).toFixed(3)}` });
+      const found = nearest(code, codes.all, NEIGHBOURS);
+      rows.push(el("tr", {}, el("th", { scope: "row" }, swatch(one.color), methodName(one)),
+        el("td", {}, thumbnails(data, sheet, found, (k) => { location.hash = `#/${data.name}/map?image=${data.index[k]}`; }))));
+    }
+    body.replaceChildren(...rows);
+    root.dataset.done = String(Number(root.dataset.done ?? 0) + 1);
+    say("Your image is encoded, rebuilt and classified by every method.");
+  });
+
+  /** RGBA bytes [h * w * 4] in the data set's size, shown and kept in the address. */
+  function take(rgba, note = "") {
+    told.textContent = note;
+    state.set({ pixels: packed(rgba, data.channels), image: null });
+    return work(planar(rgba, data.channels));
+  }
+
+  async function read(file, flipped = false) {
+    told.textContent = "";
+    try {
+      const { rgba, inverted, note } = await readPicture(file, data, flipped);
+      given = file;
+      flip.hidden = !data.whiteOnBlack;
+      flip.textContent = inverted ? "Do not invert" : "Invert black and white";
+      flip.onclick = () => read(given, !flipped);
+      await take(rgba, note);
+    } catch (error) {
+      if (!(error instanceof Unfit)) throw error;
+      results.hidden = true;
+      flip.hidden = true;
+      told.textContent = `${file.name}: ${error.message}`;
+      root.dataset.done = String(Number(root.dataset.done ?? 0) + 1);
+    }
+  }
+
+  const input = el("input", { type: "file", accept: "image/*", onchange: () => input.files[0] && read(input.files[0]) });
+  const flip = el("button", { type: "button", hidden: true });
+  const drop = el("label", { class: "drop" }, el("span", {}, "Drop a picture here, or choose one"), input);
+  for (const kind of ["dragover", "dragenter"]) drop.addEventListener(kind, (event) => { event.preventDefault(); drop.classList.add("over"); });
+  drop.addEventListener("dragleave", () => drop.classList.remove("over"));
+  drop.addEventListener("drop", (event) => {
+    event.preventDefault();
+    drop.classList.remove("over");
+    const [file] = event.dataTransfer.files;
+    if (file) read(file);
+    else told.textContent = "What was dropped is no file; drop a picture.";
+  });
+
+  root.append(
+    el("h2", {}, "Own image"),
+    el("p", { class: "about" }, `Give a picture${data.whiteOnBlack ? " or draw a digit" : ""}: every method encodes, rebuilds and classifies it, in this page; nothing is sent anywhere. A picture is brought to ${data.width} x ${data.height} pixels. The encoders know only the classes ${data.classes.join(", ")}, and will see one of them in anything.`),
+    el("div", { class: "givers" }, drop, data.whiteOnBlack ? pad(data, take) : null),
+    told, flip, results,
+  );
+  const kept = unpacked(state.get("pixels", ""), data);
+  if (kept) await work(planar(kept, data.channels));
+}
+
+/** A field to draw a digit in, with the pointer. */
+function pad(data, take) {
+  const canvas = el("canvas", { class: "pad", width: PAD, height: PAD, role: "img", "aria-label": "Pad to draw a digit on with mouse or finger; with the keyboard, choose a picture instead" });
+  const context = canvas.getContext("2d", { willReadFrequently: true });
+  const clear = () => { context.fillStyle = "#000000"; context.fillRect(0, 0, PAD, PAD); };
+  clear();
+  let from = null;
+  const at = (event) => {
+    const box = canvas.getBoundingClientRect();
+    return [((event.clientX - box.left) * PAD) / box.width, ((event.clientY - box.top) * PAD) / box.height];
+  };
+  const stroke = (to) => {
+    Object.assign(context, { strokeStyle: "#ffffff", lineWidth: PEN, lineCap: "round" });
+    context.beginPath();
+    context.moveTo(...from);
+    context.lineTo(...to);
+    context.stroke();
+    from = to;
+  };
+  canvas.addEventListener("pointerdown", (event) => { canvas.setPointerCapture(event.pointerId); from = at(event); stroke(from); });
+  canvas.addEventListener("pointermove", (event) => { if (from) stroke(at(event)); });
+  canvas.addEventListener("pointerup", () => { from = null; const digit = drawnDigit(canvas, data); if (digit) take(digit); });
+  canvas.addEventListener("pointercancel", () => { from = null; });
+  return el("div", { class: "draw" }, canvas, el("button", { type: "button", onclick: clear }, "Clear the pad"));
+}
+
+/** The image as text for the address, and back; null for what is none. */
+function packed(rgba, channels) {
+  const bytes = [];
+  for (let p = 0; p < rgba.length; p += 4) for (let c = 0; c < channels; c++) bytes.push(rgba[p + c]);
+  return btoa(String.fromCharCode(...bytes)).replaceAll("+", "-").replaceAll("/", "_").replaceAll("=", "");
+}
+
+function unpacked(text, data) {
+  try {
+    const bytes = Uint8Array.from(atob(text.replaceAll("-", "+").replaceAll("_", "/")), (sign) => sign.charCodeAt(0));
+    if (bytes.length !== data.pixels) return null;
+    const { channels } = data;
+    return Uint8ClampedArray.from({ length: (4 * bytes.length) / channels }, (_, j) => (j % 4 === 3 ? 255 : bytes[Math.floor(j / 4) * channels + (channels === 1 ? 0 : j % 4)]));
+  } catch {
+    return null;
+  }
+}

@@ -1,0 +1,69 @@
+// Squeeze: a code in fewer bits and fewer numbers, and what is left of image and class.
+
+import { meanError, squeeze as squeezed } from "./codes.js";
+import { classify, decode } from "./models.js";
+import { classChip, imageField, Tiles } from "./tiles.js";
+import { drawImage, el, latest, picture, slider } from "./ui.js";
+
+export async function squeeze(root, data, state) {
+  const sheet = await data.sheet();
+  const most = Math.max(...data.methods.map(({ size }) => size));
+  let k = state.image();
+  let bits = Math.round(state.number("bits", 4, 1, 8));
+  let kept = Math.round(state.number("kept", most, 1, most));
+  const tiles = new Tiles(data);
+  const [large, about, size] = [picture("the chosen image", "picture large"), el("p"), el("p", { class: "hint" })];
+  const shares = new Map();
+
+  const update = latest(async () => {
+    const [current, original] = [k, sheet.image(k)];
+    drawImage(large, data, original);
+    large.setAttribute("aria-label", `test image ${data.index[current]}, ${data.classes[data.labels[current]]}`);
+    about.replaceChildren(el("b", {}, `Test image ${data.index[current]}`), el("br"), classChip(data, data.labels[current]));
+    const bytes = Math.ceil((bits * kept) / 8);
+    size.textContent = `The code takes ${bytes} ${bytes === 1 ? "byte" : "bytes"}; the image ${data.pixels.toLocaleString("en")}.`;
+    for (const one of data.methods) {
+      const codes = await one.codes();
+      const code = squeezed(codes.of(current), codes, kept, bits);
+      const [image, [verdict]] = [await decode(one, code), await classify(one, code)];
+      const share = shares.get(one.name);
+      tiles.show(one.name, image, {
+        verdict, truth: data.labels[current],
+        number: `MAE ${meanError(image, original).toFixed(3)}${share === undefined ? "" : `; right on ${share.toFixed(1)} %`}`,
+      });
+    }
+  });
+
+  /** The probe's accuracy on the squeezed codes of all images of the map. */
+  const count = latest(async () => {
+    for (const one of data.methods) {
+      const codes = await one.codes();
+      const found = await classify(one, squeezed(codes.all, codes, kept, bits));
+      shares.set(one.name, (100 * found.filter(({ label }, j) => label === data.labels[j]).length) / data.n);
+    }
+    await update();
+  });
+
+  let waiting = 0;
+  function changed() {
+    state.set({ image: data.index[k], bits, kept: kept === most ? null : kept });
+    shares.clear();
+    clearTimeout(waiting);
+    waiting = setTimeout(count, 400);
+    return update();
+  }
+
+  const field = imageField(data, "Test image", k, (next) => { k = next; field.set(k); changed(); });
+  root.append(
+    el("h2", {}, "Squeeze"),
+    el("p", { class: "about" }, `How little of a code is enough? Keep fewer of its numbers, those along the principal directions in which the codes differ most, and write each in fewer bits. Watch which goes first, the picture or the class. The last number is the share of all ${data.n.toLocaleString("en")} images of the map whose class the probe still finds.`),
+    el("div", { class: "controls" }, field),
+    el("div", { class: "sliders" },
+      slider("Bits a number", { min: 1, max: 8, step: 1, value: bits, show: String }, (value) => { bits = value; changed(); }),
+      slider("Numbers kept", { min: 1, max: most, step: 1, value: kept, show: String }, (value) => { kept = value; changed(); })),
+    size,
+    el("div", { class: "beside" }, el("div", { class: "subject" }, large, about), tiles.element),
+  );
+  await changed();
+  await count();
+}

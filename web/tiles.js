@@ -1,0 +1,78 @@
+// One tile a method, all alike: what its decoder draws, the class that the probe gives the code, and a number.
+
+import { drawError, drawImage, el, methodName, percent, picture, seen, swatch } from "./ui.js";
+
+/** Tiles for a plain picture (with `first`, its name) and for every method. */
+export class Tiles {
+  constructor(data, { first = null, errors = false } = {}) {
+    this.data = data;
+    this.parts = new Map();
+    this.element = el("div", { class: "tiles" });
+    if (first) this.add(first, first, null, false);
+    for (const method of data.methods) this.add(method.name, methodName(method), method.color, errors);
+  }
+
+  add(name, label, color, errors) {
+    const canvas = picture(label);
+    const error = errors ? picture(`error of ${label}`) : null;
+    const [found, number] = [el("span", { class: "found" }), el("span", { class: "number" })];
+    const head = el("span", { class: "name" }, color && swatch(color), label);
+    const tile = el("figure", { class: "tile" }, el("div", { class: "pair" }, canvas, error), el("figcaption", {}, head, found, number));
+    tile.dataset.method = name;
+    this.element.append(tile);
+    this.parts.set(name, { label, canvas, error, found, number });
+  }
+
+  /** Show an image, the probe's verdict and a number; `original` is what the error map compares with. */
+  show(name, image, { verdict = null, number = "", truth = -1, original = null } = {}) {
+    const { label, canvas, error, found, number: place } = this.parts.get(name);
+    drawImage(canvas, this.data, image);
+    if (error && original) drawError(error, this.data, image, original);
+    found.replaceChildren(...(verdict ? [classChip(this.data, verdict.label), ` ${percent(verdict.probability)}`] : []));
+    found.classList.toggle("wrong", verdict !== null && truth >= 0 && verdict.label !== truth);
+    place.textContent = number;
+    const said = verdict ? `: ${this.data.classes[verdict.label]}, ${percent(verdict.probability)}` : "";
+    canvas.setAttribute("aria-label", `${label}${said}${number ? `; ${number}` : ""}`);
+  }
+}
+
+/** A class by colour and name. */
+export function classChip(data, label) {
+  const chip = el("span", { class: "chip" }, swatch(data.colors[label]), data.classes[label]);
+  chip.style.setProperty("--class", seen(data.colors[label]));
+  return chip;
+}
+
+/** A row of small test images that can be chosen, each under a line in the colour of its class. */
+export function thumbnails(data, sheet, positions, choose, truth = -1) {
+  return el("div", { class: "thumbnails" }, ...positions.map((k) => {
+    const label = data.labels[k];
+    const button = el("button", {
+      type: "button", class: label === truth || truth < 0 ? "thumbnail" : "thumbnail other",
+      title: `test image ${data.index[k]}: ${data.classes[label]}`,
+      "aria-label": `test image ${data.index[k]}, ${data.classes[label]}`,
+      onclick: () => choose(k),
+    });
+    button.style.setProperty("--class", seen(data.colors[label]));
+    const canvas = el("canvas", { "aria-hidden": "true" });
+    drawImage(canvas, data, sheet.image(k));
+    button.append(canvas);
+    return button;
+  }));
+}
+
+/** A field for the number of a test image; `change` gets its position. */
+export function imageField(data, text, k, change) {
+  const hint = el("span", { class: "hint", role: "alert" });
+  const input = el("input", { type: "number", min: "0", step: "1", class: "index", value: String(data.index[k]) });
+  const take = () => {
+    const found = data.position.get(input.valueAsNumber);
+    hint.textContent = found === undefined ? `There is no test image ${input.value || "without a number"} among the ${data.n.toLocaleString("en")} of the map.` : "";
+    if (found !== undefined) change(found);
+  };
+  input.addEventListener("change", take);
+  const random = el("button", { type: "button", onclick: () => change(Math.floor(Math.random() * data.n)) }, "Random");
+  const made = el("span", { class: "field" }, el("label", {}, `${text} `, input), random, hint);
+  made.set = (next) => { input.value = data.index[next]; hint.textContent = ""; };
+  return made;
+}

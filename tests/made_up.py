@@ -75,7 +75,9 @@ def numbers(draw: np.random.Generator, run: Run) -> list[dict]:
     found["reference_classifier_accuracy", "test"] = (92.4, "percent")
     found["reference_classifier_accuracy_decoded", "test"] = (near(48, 0.1), "percent")
     found["parameters", "-"] = ([100352, 1894144, 412345, 2294147, 1895434, 2025344, 2025344][rank], "")
-    found["train_flops", "-"] = ([2.1e10, 0, 3.4e14, 9.1e15, 8.2e15, 1.4e16, 1.4e16][rank], "FLOP")
+    length = {"budget.quarter": 0.25, "budget.half": 0.5}.get(run.variant, 1)
+    flops = length * [2.1e10, 0, 3.4e14, 9.1e15, 8.2e15, 1.4e16, 1.4e16][rank]
+    found["train_flops", "-"] = (flops, "FLOP")
     return [
         {"metric": m, "split": split, "value": value, "unit": unit}
         for (m, split), (value, unit) in found.items()

@@ -317,7 +317,7 @@ def test_the_inputs_of_a_figure_are_those_of_all_its_data_sets_and_match_the_pri
         assert all(any(Path(one).match(pattern) for pattern in patterns) for one in read), name
         assert all(any(Path(one).match(pattern) for one in read) for pattern in patterns), name
     targets = [name for name, _, _ in figure_targets(study)]
-    assert len(targets) == len(set(targets)) == 7 + 2 * 4
+    assert len(targets) == len(set(targets)) == 8 + 2 * 4
     assert {"accuracy", "tsne_mnist", "tsne_cifar10"} <= {*targets}
 
 
@@ -345,10 +345,10 @@ def without_training(plain: dict) -> None:
 @pytest.mark.parametrize(
     ("change", "missing"),
     [
-        (without_sweeps, {"sweeps"}),
-        (with_labels_alone, {"sweeps"}),
+        (without_sweeps, {"sweeps", "budget"}),
+        (with_labels_alone, {"sweeps", "budget"}),
         (without_shares, {"few_labels"}),
-        (without_training, {"sweeps", "curves_mnist", "curves_cifar10"}),
+        (without_training, {"sweeps", "budget", "curves_mnist", "curves_cifar10"}),
     ],
 )
 def test_a_study_does_not_have_the_figures_of_what_it_does_not_have(
@@ -362,14 +362,15 @@ def test_a_study_does_not_have_the_figures_of_what_it_does_not_have(
     )
 
 
-def test_the_figure_of_sweeps_is_refused_for_a_study_without_them(spoilt: Path) -> None:
+@pytest.mark.parametrize(
+    ("name", "shown"), [("sweeps", "sweeps 'ablation' and 'trade'"), ("budget", "sweep 'budget'")]
+)
+def test_a_figure_of_sweeps_is_refused_for_a_study_without_them(spoilt: Path, name: str, shown: str) -> None:
     plain = plain_study()
     without_sweeps(plain)
     (spoilt / "study.yaml").write_text(yaml.safe_dump(plain))
-    script, _ = script_of("sweeps")
-    with pytest.raises(
-        SystemExit, match=r"^error: study: this figure shows the sweeps 'ablation' and 'trade'"
-    ):
+    script, _ = script_of(name)
+    with pytest.raises(SystemExit, match=f"^error: study: this figure shows the {shown}"):
         call(script, *inputs(spoilt), "--out", spoilt / "x.pdf")
 
 
@@ -383,6 +384,7 @@ def test_the_figure_of_sweeps_is_refused_for_a_study_without_them(spoilt: Path) 
         ("accuracy", "summary.csv"),
         ("few_labels", "summary.csv"),
         ("sweeps", "summary.csv"),
+        ("budget", "summary.csv"),
         ("reconstruction_error", "summary.csv"),
         ("separability", "summary.csv"),
         ("similarity", "similarity/mnist.csv"),

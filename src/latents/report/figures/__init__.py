@@ -9,6 +9,7 @@ from typing import NamedTuple
 from latents.study import Run, Study
 
 SWEEP, TRADE, TRADED = "ablation", "trade", "autoencoder-plus"  # sweeps of the figure `sweeps`, and a method
+BUDGET = "budget"  # the sweep of the figure `budget`
 
 
 def swept(study: Study) -> list[str]:
@@ -21,6 +22,15 @@ def swept(study: Study) -> list[str]:
             or (TRADE in sweeps and method == TRADED)
             for method, sweeps in chosen.sweeps.items()
         )
+    ]
+
+
+def budgeted(study: Study) -> list[str]:
+    """The data sets with trainings of several lengths."""
+    return [
+        dataset
+        for dataset, chosen in study.datasets.items()
+        if any(BUDGET in sweeps for sweeps in chosen.sweeps.values())
     ]
 
 
@@ -57,6 +67,7 @@ FIGURES = {  # script: figure, in the order of the gallery
     "separability": FigureSpec("Geometry of the codes", SUMMARY),
     "similarity": FigureSpec("Geometry of the codes", ("similarity/{dataset}.csv",)),
     "sweeps": FigureSpec("Variants", SUMMARY, shows=swept),
+    "budget": FigureSpec("Variants", SUMMARY, shows=budgeted),
     "speed": FigureSpec("Benchmark", ("bench.json",)),
     "reconstructions": FigureSpec("Reconstruction", PICTURES, per_dataset=True),
     "tsne": FigureSpec(

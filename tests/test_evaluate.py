@@ -41,6 +41,7 @@ RANGES = {
     "uniformity": (-8, 0),
     "effective_rank": (1, 128),
     "path_length": (1 - 1e-4, 100),
+    "path_confidence": (10, 100),
     "class_changes": (0, 9),
     "reference_classifier": (0, 100),
 }
@@ -150,13 +151,15 @@ def test_every_metric_of_every_split_is_there_and_in_its_range(
         expected |= {(f"accuracy_{name}_projection", split) for name in both for split in unseen}
     expected |= {(name, split) for name in ("mae", "mae_frozen") for split in SIZES}
     expected |= {(name, split) for name in (*GEOMETRY, "psnr", "ssim") for split in unseen}
-    paths = ("path_length", "class_changes")
-    expected |= {(f"{name}{suffix}", "test") for name in paths for suffix in ("", "_pixels")}
-    expected |= {(f"class_changes{suffix}_pairs", "test") for suffix in ("", "_pixels")}
+    paths = ("path_length", "path_confidence", "class_changes")
+    ways = ("", "_spherical", "_pixels")
+    expected |= {(f"{name}{suffix}", "test") for name in paths for suffix in ways}
+    expected |= {(f"class_changes{suffix}_pairs", "test") for suffix in ways}
     expected |= {(f"reference_classifier_accuracy{suffix}", "test") for suffix in ("", "_decoded")}
-    if not found["class_changes_pairs", "test"]:
-        # no decoded pair was classified correctly at both ends: there is no mean
-        expected -= {("class_changes", "test")}
+    for way in ("", "_spherical"):
+        if not found[f"class_changes{way}_pairs", "test"]:
+            # no decoded pair was classified correctly at both ends: there is no mean
+            expected -= {(f"class_changes{way}", "test")}
     assert set(found) == expected and len(measured(method)[0]["metrics"]) == len(expected)
     by_length = sorted(RANGES, key=len, reverse=True)
     for (name, _), value in found.items():
@@ -337,6 +340,15 @@ def test_the_sample_holds_codes_of_the_same_test_images_for_every_method_in_half
     assert sample["codes"].dtype == np.float16
     assert np.array_equal(sample["codes"], arrays["test"][places].astype(np.float16))
     assert np.array_equal(sample["indices"], measured(MEASURED[0])[3]["indices"])
+
+
+def test_the_ends_of_a_path_are_of_two_classes_and_no_image_is_in_two_pairs() -> None:
+    labels = np.arange(51) % 3
+    pairs = measure.unlike_pairs(labels, 10, seed=3)
+    assert pairs.shape == (10, 2) and len(np.unique(pairs)) == 20
+    assert (labels[pairs[:, 0]] != labels[pairs[:, 1]]).all()
+    assert len(measure.unlike_pairs(labels, 1000, seed=3)) <= 25
+    assert np.array_equal(pairs, measure.unlike_pairs(labels, 12, seed=3)[:10])
 
 
 def test_a_variant_is_measured_on_val_and_test_alone(runs: Runs) -> None:

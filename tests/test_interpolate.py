@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from latents.interpolate import STEPS, class_changes, line, path_length
+from latents.interpolate import STEPS, arc, class_changes, line, path_length
 
 torch.set_num_threads(1)
 
@@ -24,6 +24,22 @@ def test_a_line_has_ten_even_steps_from_one_end_to_the_other(shape: tuple[int, .
     assert torch.equal(points[:, 0], starts) and torch.equal(points[:, -1], stops)
     steps = points[:, 1:] - points[:, :-1]
     assert (steps - ((stops - starts) / 9).unsqueeze(1)).abs().max() < 1e-5
+
+
+def test_points_on_an_arc_are_at_even_angles_and_keep_the_length_of_equally_long_ends() -> None:
+    starts, stops = torch.tensor([[2.0, 0.0], [0.0, 1.0]]), torch.tensor([[0.0, 2.0], [3.0, 0.0]])
+    points = arc(starts, stops)
+    assert points.shape == (2, STEPS, 2)
+    assert torch.allclose(points[:, 0], starts, atol=1e-5) and torch.allclose(points[:, -1], stops, atol=1e-5)
+    angles = torch.atan2(points[0, :, 1], points[0, :, 0])
+    assert torch.allclose(angles, torch.linspace(0, math.pi / 2, STEPS), atol=1e-5)
+    assert torch.allclose(points[0].norm(dim=1), torch.full((STEPS,), 2.0), atol=1e-5)
+
+
+def test_between_codes_of_one_direction_an_arc_is_the_straight_line() -> None:
+    a = torch.randn(3, 128, generator=torch.Generator().manual_seed(1))
+    assert torch.allclose(arc(a, 2 * a), line(a, 2 * a), atol=1e-3)
+    assert arc(a, -a).isfinite().all() and torch.allclose(arc(a, a), line(a, a), atol=1e-3)
 
 
 def test_a_straight_line_of_pixels_has_length_1() -> None:

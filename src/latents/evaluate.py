@@ -62,6 +62,7 @@ def evaluate(
     pictures = shown_pictures(subject, shown, decoded)
     if final:
         facts |= {name: halves(each["test"]) for name, each in errors.items()}
+    if final and run.variant == "main":  # nothing shows those of a variant
         paths = measure_interpolation(subject, classifier, decoder, decoded, found)
         pictures |= {
             "path_ends": subject.split.test.indices[paths.pairs[:PATHS]],

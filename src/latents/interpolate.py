@@ -1,10 +1,13 @@
-"""Linear interpolation between codes, to be compared with a cross-fade of the pixels.
+"""Linear and spherical interpolation between codes, to be compared with a cross-fade of the pixels.
 
 Frames are float32 [pairs, steps, c, h, w] in [0, 1]; the first and the last belong to the two ends.
 """
 
+import math
+
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 STEPS = 10
 
@@ -13,6 +16,19 @@ def line(starts: Tensor, ends: Tensor) -> Tensor:
     """Equidistant points on straight lines: [p, ...] and [p, ...] -> [p, steps, ...], both ends included."""
     t = torch.linspace(0, 1, STEPS, device=starts.device).view(1, STEPS, *[1] * (starts.ndim - 1))
     return (1 - t) * starts.unsqueeze(1) + t * ends.unsqueeze(1)
+
+
+def arc(starts: Tensor, ends: Tensor) -> Tensor:
+    """Points at even angles between vectors: [p, d] and [p, d] -> [p, steps, d], both ends included.
+
+    Spherical linear interpolation (Shoemake 1985, equation of section 3.3), of vectors that need not have one
+    length; between vectors of one direction it is the straight line.
+    """
+    cosine = functional.cosine_similarity(starts, ends, dim=1).clamp(-1, 1)
+    angle = cosine.acos().clamp(1e-4, math.pi - 1e-4).view(-1, 1, 1)
+    t = torch.linspace(0, 1, STEPS, device=starts.device).view(1, STEPS, 1)
+    weights = ((1 - t) * angle).sin() / angle.sin(), (t * angle).sin() / angle.sin()
+    return weights[0] * starts.unsqueeze(1) + weights[1] * ends.unsqueeze(1)
 
 
 def path_length(frames: Tensor) -> float:

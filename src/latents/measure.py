@@ -263,7 +263,9 @@ def measure_interpolation(
 ) -> Paths:
     """Interpolate between test images through the codes and through the pixels.
 
-    Also adds the reference classifier's accuracy on the test images and on the decoded test images.
+    The pairs are of two classes each, the same for every method. Also adds the reference classifier's
+    confidence between the ends (its mean probability of its own answer), and its accuracy on the test images
+    and on the decoded test images.
     """
     study, settings = subject.study, subject.study.measurement
     codes, images, labels = (part["test"] for part in (subject.codes, subject.images, subject.labels))
@@ -271,32 +273,45 @@ def measure_interpolation(
 
     @torch.inference_mode()
     def classify(pictures: Tensor) -> Tensor:
+        """The reference classifier's probabilities [n, classes]."""
         found.lap("interpolate")
         with autocast(pictures.device, study.precision):
             seen = torch.cat([classifier.encoder(part) for part in pictures.split(BATCH)])
         found.lap("encode")
-        return classifier.head(seen).argmax(1)
+        return classifier.head(seen).float().softmax(1)
 
-    order = np.random.default_rng(settings.seed).permutation(len(codes))
-    pairs = order[: 2 * min(settings.pairs, len(codes) // 2)].reshape(-1, 2)
+    def decoded_at(points: Tensor) -> Tensor:
+        frames = decode(decoder, points.flatten(0, 1), study.precision).unflatten(0, points.shape[:2])
+        found.lap("decode")
+        return frames
+
+    pairs = unlike_pairs(labels.cpu().numpy(), settings.pairs, settings.seed)
     starts, ends = (torch.from_numpy(pairs[:, k]).to(codes.device) for k in (0, 1))
-    points = interpolate.line(codes[starts], codes[ends])
-    through_codes = decode(decoder, points.flatten(0, 1), study.precision).unflatten(0, points.shape[:2])
-    found.lap("decode")
+    mean = subject.codes["train"].mean(0)
+    through_codes = decoded_at(interpolate.line(codes[starts], codes[ends]))
+    on_arcs = decoded_at(mean + interpolate.arc(codes[starts] - mean, codes[ends] - mean))
     through_pixels = interpolate.line(to_float(images[starts]), to_float(images[ends]))
     classes = torch.stack([labels[starts], labels[ends]], 1)
-    for frames, suffix in ((through_codes, ""), (through_pixels, "_pixels")):
+    for frames, suffix in ((through_codes, ""), (on_arcs, "_spherical"), (through_pixels, "_pixels")):
         along = classify(frames.flatten(0, 1)).unflatten(0, frames.shape[:2])
-        changes, counted = interpolate.class_changes(along, classes)
+        changes, counted = interpolate.class_changes(along.argmax(2), classes)
         found.add(f"path_length{suffix}", "test", interpolate.path_length(frames))
+        found.add(f"path_confidence{suffix}", "test", 100 * along[:, 1:-1].amax(2).double().mean().item())
         # a mean over very few pairs is not informative: only their number is recorded
         enough = counted >= settings.fewest_pairs
         found.add(f"class_changes{suffix}", "test", changes if enough else None)
         found.add(f"class_changes{suffix}_pairs", "test", counted)
     for name, pictures in (("", to_float(images)), ("_decoded", decoded)):
-        accuracy = probe.accuracy(classify(pictures), labels)
+        accuracy = probe.accuracy(classify(pictures).argmax(1), labels)
         found.add(f"reference_classifier_accuracy{name}", "test", accuracy)
     return Paths(pairs, through_codes, through_pixels)
+
+
+def unlike_pairs(labels: np.ndarray, n: int, seed: int) -> np.ndarray:
+    """Positions [p, 2] of at most n random pairs of images of two classes each; no image is in two pairs."""
+    order = np.random.default_rng(seed).permutation(len(labels))
+    pairs = order[: len(order) // 2 * 2].reshape(-1, 2)
+    return pairs[labels[pairs[:, 0]] != labels[pairs[:, 1]]][:n]
 
 
 def to_uint8(images: Tensor) -> np.ndarray:

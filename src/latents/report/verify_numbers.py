@@ -28,6 +28,7 @@ SHOWN = ("tsne_trustworthiness",)  # of one t-SNE for each method: compared, not
 OF_REFERENCE_CLASSIFIER = (
     "reference_classifier_accuracy",
     "class_changes_pixels",
+    "path_confidence_pixels",
     "class_changes_pixels_pairs",
 )
 

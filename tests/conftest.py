@@ -1,11 +1,13 @@
 """What several tests share: copies of the checkout, and the demo, run once to its PDF (four minutes)."""
 
+import os
 import shutil
 import subprocess
 from functools import cache
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 
 from latents import config
 from latents.faults.copies import SNAKEMAKE, copy_checkout, environment
@@ -107,16 +109,29 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def demo(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
     """A copy of the checkout in which `make demo` has run to its end, and what that printed.
 
-    It ran for a user whose TeX and matplotlib have settings of their own, and whose variables are empty.
+    It ran for a user whose TeX and matplotlib have settings of their own, and whose variables are empty; once
+    for all processes that share the tests.
     """
-    home = tmp_path_factory.mktemp("home")
+    base = tmp_path_factory.getbasetemp()
+    shared = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "demo"
+    with FileLock(f"{shared}.lock"):
+        if not shared.exists():
+            run_demo(shared)
+    printed = (shared / "printed.txt").read_text(encoding="utf-8")
+    assert "The demo is done" in printed, printed[-6000:]
+    return shared / "checkout", printed
+
+
+def run_demo(shared: Path) -> None:
+    """Run the demo in shared/checkout, and keep what it prints."""
+    home = shared / "home"
+    home.mkdir(parents=True)
     (home / ".latexmkrc").write_text('$out_dir = "out";\n$preview_continuous_mode = 1;\n')
     (home / "matplotlibrc").write_text("axes.facecolor: black\ntext.usetex: True\nfont.size: 30\n")
     own = {"HOME": str(home), "MATPLOTLIBRC": str(home / "matplotlibrc"), "MPLBACKEND": "nonsense"}
-    folder = copy_checkout(tmp_path_factory.mktemp("demo") / "checkout")
+    folder = copy_checkout(shared / "checkout")
     done = run(folder, "make", "demo", *MAKE_IN_COPY, timeout=3000, **own)
-    assert done.returncode == 0, done.stdout[-6000:]
-    return folder, done.stdout
+    (shared / "printed.txt").write_text(done.stdout, encoding="utf-8")
 
 
 @pytest.fixture(scope="session")

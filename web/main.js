@@ -7,7 +7,7 @@ import { map } from "./map.js";
 import { own } from "./own.js";
 import { rebuild } from "./rebuild.js";
 import { squeeze } from "./squeeze.js";
-import { el, onTheme } from "./ui.js";
+import { busy, el, onTheme } from "./ui.js";
 import { walk } from "./walk.js";
 
 const VIEWS = { map, rebuild, walk, own, squeeze };
@@ -81,7 +81,6 @@ async function show() {
     const root = el("section", { "aria-label": NAMES[view], class: view });
     at("view").replaceChildren(root);
     await VIEWS[view](root, data, state);
-    root.dataset.ready = "true";
   } catch (error) {
     delete loaded[dataset];
     at("view").replaceChildren(el("p", { role: "alert" }, `This view cannot be shown: ${error.message}.`));
@@ -95,6 +94,6 @@ for (const name of DATASETS) {
   loaded[name].then((data) => { at("dataset").querySelector(`[value=${name}]`).textContent = data.label; }, () => {});
 }
 at("dataset").addEventListener("change", () => { location.hash = address(at("dataset").value, view, new URLSearchParams()); });
-window.addEventListener("hashchange", () => { if (location.hash !== shown) show(); });
-onTheme(show);
-show();
+window.addEventListener("hashchange", () => { if (location.hash !== shown) busy(show); });
+onTheme(() => busy(show));
+busy(show);

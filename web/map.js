@@ -3,7 +3,7 @@
 import { nearest } from "./codes.js";
 import { Scatter } from "./scatter.js";
 import { classChip, imageField, thumbnails } from "./tiles.js";
-import { blend, choice, drawImage, el, isDark, methodName, picture, ramp, say, seen, swatch } from "./ui.js";
+import { blend, choice, drawImage, el, isDark, latest, methodName, picture, ramp, say, seen, swatch } from "./ui.js";
 
 const NEIGHBOURS = 10;
 const RIGHT_WRONG = { right: "#0072b2", wrong: "#d55e00" };
@@ -23,7 +23,7 @@ export async function map(root, data, state) {
     });
     const thumb = picture("the image pointed at", "pointed");
     thumb.hidden = true;
-    const facts = `T ${method.trustworthiness.toFixed(3)}, probe ${method.accuracy.toFixed(1)} %`;
+    const facts = `T ${method.trustworthiness.toFixed(3)}, probe ${method.accuracy.toFixed(1)}\u00a0%`;
     const figure = el("figure", { class: "plot" },
       el("figcaption", {}, el("span", { class: "name" }, swatch(method.color), methodName(method)), el("span", { class: "number" }, facts)),
       el("div", { class: "frame" }, canvas, thumb));
@@ -92,7 +92,7 @@ export async function map(root, data, state) {
     return classes;
   }
 
-  async function neighbours() {
+  const neighbours = latest(async () => {
     const k = chosen;
     drawImage(large, data, sheet.image(k));
     large.setAttribute("aria-label", `test image ${data.index[k]}, ${data.classes[data.labels[k]]}`);
@@ -110,8 +110,8 @@ export async function map(root, data, state) {
         el("td", {}, thumbnails(data, sheet, found, choose, data.labels[k])),
         el("td", { class: "numeric" }, `${same} of ${found.length}`)));
     }
-    if (k === chosen) body.replaceChildren(...rows);
-  }
+    body.replaceChildren(...rows);
+  });
 
   const field = imageField(data, "Test image", chosen, choose);
   const [key, body, about] = [el("div", { class: "legend", role: "group", "aria-label": "Classes" }), el("tbody"), el("p")];
@@ -130,11 +130,11 @@ export async function map(root, data, state) {
         zoom("−", "Zoom out", (scatter) => scatter.zoomBy(0.5)),
         zoom("All", "Show all points", (scatter) => scatter.reset()))),
     key,
-    el("div", { class: "plots" }, ...plots.map(({ figure }) => figure)),
-    el("h3", {}, "The chosen image and its nearest test images"),
-    el("div", { class: "chosen" }, el("div", { class: "subject" }, large, about),
-      el("div", { class: "scrolled", tabindex: "0", role: "region", "aria-label": "Nearest images by each code" },
-        el("table", {}, el("thead", {}, el("tr", {}, ...["code", "probe says", "error", "nearest by angle between codes", "same class"].map((text) => el("th", { scope: "col" }, text)))), body))),
+    el("div", { class: "plots" }, ...plots.map(({ figure }) => figure), el("div", { class: "subject" }, el("h3", {}, "The chosen image"), large, about)),
+    el("h3", {}, "Its nearest test images by each code"),
+    el("p", { class: "hint" }, "Nearest by the angle between codes. An outlined image is of another class. Choose one to go on from there."),
+    el("div", { class: "scrolled", tabindex: "0", role: "region", "aria-label": "Nearest images by each code" },
+      el("table", {}, el("thead", {}, el("tr", {}, ...["code", "probe says", "error", "nearest first", "same class"].map((text) => el("th", { scope: "col" }, text)))), body)),
   );
   colours();
   for (const { scatter } of plots) scatter.mark([chosen]);

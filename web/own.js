@@ -5,7 +5,7 @@ import { planar } from "./data.js";
 import { classify, decode, encode } from "./models.js";
 import { drawnDigit, readPicture, Unfit } from "./picture.js";
 import { thumbnails, Tiles } from "./tiles.js";
-import { drawImage, el, methodName, latest, picture, say, swatch } from "./ui.js";
+import { busy, drawImage, el, methodName, latest, picture, say, swatch } from "./ui.js";
 
 const NEIGHBOURS = 10;
 const PAD = 280; // pixels of the drawing pad
@@ -36,7 +36,6 @@ export async function own(root, data, state) {
         el("td", {}, thumbnails(data, sheet, found, (k) => { location.hash = `#/${data.name}/map?image=${data.index[k]}`; }))));
     }
     body.replaceChildren(...rows);
-    root.dataset.done = String(Number(root.dataset.done ?? 0) + 1);
     say("Your image is encoded, rebuilt and classified by every method.");
   });
 
@@ -54,18 +53,17 @@ export async function own(root, data, state) {
       given = file;
       flip.hidden = !data.whiteOnBlack;
       flip.textContent = inverted ? "Do not invert" : "Invert black and white";
-      flip.onclick = () => read(given, !flipped);
+      flip.onclick = () => busy(() => read(given, !flipped));
       await take(rgba, note);
     } catch (error) {
       if (!(error instanceof Unfit)) throw error;
       results.hidden = true;
       flip.hidden = true;
       told.textContent = `${file.name}: ${error.message}`;
-      root.dataset.done = String(Number(root.dataset.done ?? 0) + 1);
     }
   }
 
-  const input = el("input", { type: "file", accept: "image/*", onchange: () => input.files[0] && read(input.files[0]) });
+  const input = el("input", { type: "file", accept: "image/*", onchange: () => input.files[0] && busy(() => read(input.files[0])) });
   const flip = el("button", { type: "button", hidden: true });
   const drop = el("label", { class: "drop" }, el("span", {}, "Drop a picture here, or choose one"), input);
   for (const kind of ["dragover", "dragenter"]) drop.addEventListener(kind, (event) => { event.preventDefault(); drop.classList.add("over"); });
@@ -74,7 +72,7 @@ export async function own(root, data, state) {
     event.preventDefault();
     drop.classList.remove("over");
     const [file] = event.dataTransfer.files;
-    if (file) read(file);
+    if (file) busy(() => read(file));
     else told.textContent = "What was dropped is no file; drop a picture.";
   });
 

@@ -5,6 +5,32 @@ import { isDark, rgb } from "./ui.js";
 const NEAR = 14; // CSS pixels within which the pointer finds a point
 const MARGIN = 0.06; // of the plot, around all points
 
+/** The pixels of a disc in rows of `size`: how far each is from the middle one, and which share of it is covered. */
+function discOf(radius, size) {
+  const [steps, shares] = [[], []];
+  const most = Math.ceil(radius);
+  for (let dy = -most; dy <= most; dy++)
+    for (let dx = -most; dx <= most; dx++) {
+      const share = Math.min(1, radius + 0.5 - Math.hypot(dx, dy));
+      if (share <= 0) continue;
+      steps.push(dy * size + dx);
+      shares.push(share);
+    }
+  return [Int32Array.from(steps), Float32Array.from(shares)];
+}
+
+/** A share of a colour 0xAABBGGRR over another. */
+function mixed(under, over, share) {
+  const alpha = under >>> 24;
+  const own = Math.round(255 * share);
+  if (alpha === 0) return ((over & 0xffffff) | (own << 24)) >>> 0;
+  const channel = (shift) => {
+    const from = (under >>> shift) & 255;
+    return Math.round(from + (((over >>> shift) & 255) - from) * share) << shift;
+  };
+  return ((Math.max(alpha, own) << 24) | channel(16) | channel(8) | channel(0)) >>> 0;
+}
+
 export class Scatter {
   /** `on` has `point(k or -1)` for what is pointed at, and `choose(k)`. */
   constructor(canvas, x, y, on) {
@@ -69,18 +95,20 @@ export class Scatter {
     const pixels = new Uint32Array(this.image.data.buffer);
     pixels.fill(0);
     const ratio = window.devicePixelRatio || 1;
-    const many = Math.sqrt(5000 / Math.max(n, 500));
-    const radius = Math.min(7, (canvas.clientWidth / 260) * 1.05 * many * this.zoom ** 0.35) * ratio;
-    const rows = []; // half widths of a disc
-    for (let dy = -Math.floor(radius); dy <= radius; dy++) rows.push([dy, Math.floor(Math.sqrt(radius ** 2 - dy ** 2))]);
+    const many = (5000 / Math.max(n, 500)) ** 0.4; // fewer points are larger
+    const radius = Math.min(7, (canvas.clientWidth / 260) * many * this.zoom ** 0.35) * ratio;
+    const [steps, shares] = discOf(radius, size);
+    const edge = Math.ceil(radius);
+    const { x, y, centre, scale } = this;
     for (let k = 0; k < n; k++) {
       if (!shown[k]) continue;
-      const [px, py] = this.place(k).map(Math.round);
-      if (px < -8 || py < -8 || px > size + 8 || py > size + 8) continue;
-      for (const [dy, half] of rows) {
-        const row = py + dy;
-        if (row < 0 || row >= size) continue;
-        pixels.fill(colors[k], row * size + Math.max(0, px - half), row * size + Math.min(size, px + half + 1));
+      const px = Math.round(size / 2 + (x[k] - centre[0]) * scale);
+      const py = Math.round(size / 2 - (y[k] - centre[1]) * scale);
+      if (px < edge || py < edge || px >= size - edge || py >= size - edge) continue;
+      const middle = py * size + px;
+      for (let j = 0; j < steps.length; j++) {
+        const at = middle + steps[j];
+        pixels[at] = shares[j] === 1 ? colors[k] : mixed(pixels[at], colors[k], shares[j]);
       }
     }
     context.putImageData(this.image, 0, 0);

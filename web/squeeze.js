@@ -29,28 +29,29 @@ export async function squeeze(root, data, state) {
       const share = shares.get(one.name);
       tiles.show(one.name, image, {
         verdict, truth: data.labels[current],
-        number: `MAE ${meanError(image, original).toFixed(3)}${share === undefined ? "" : `; right on ${share.toFixed(1)} %`}`,
+        number: `MAE ${meanError(image, original).toFixed(3)}${share === undefined ? "" : `; right on ${share.toFixed(1)}\u00a0%`}`,
       });
     }
   });
 
   /** The probe's accuracy on the squeezed codes of all images of the map. */
   const count = latest(async () => {
+    const [wanted, least] = [kept, bits];
     for (const one of data.methods) {
       const codes = await one.codes();
+      await new Promise((resolve) => setTimeout(resolve)); // let a moved slider draw first
+      if (wanted !== kept || least !== bits) return;
       const found = await classify(one, squeezed(codes.all, codes, kept, bits));
       shares.set(one.name, (100 * found.filter(({ label }, j) => label === data.labels[j]).length) / data.n);
     }
     await update();
   });
 
-  let waiting = 0;
-  function changed() {
+  async function changed() {
     state.set({ image: data.index[k], bits, kept: kept === most ? null : kept });
     shares.clear();
-    clearTimeout(waiting);
-    waiting = setTimeout(count, 400);
-    return update();
+    await update();
+    return count();
   }
 
   const field = imageField(data, "Test image", k, (next) => { k = next; field.set(k); changed(); });
@@ -65,5 +66,4 @@ export async function squeeze(root, data, state) {
     el("div", { class: "beside" }, el("div", { class: "subject" }, large, about), tiles.element),
   );
   await changed();
-  await count();
 }

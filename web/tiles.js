@@ -15,7 +15,7 @@ export class Tiles {
   add(name, label, color, errors) {
     const canvas = picture(label);
     const error = errors ? picture(`error of ${label}`) : null;
-    const [found, number] = [el("span", { class: "found" }), el("span", { class: "number" })];
+    const [found, number] = [el("span", { class: "found", hidden: !color }), el("span", { class: "number" })];
     const head = el("span", { class: "name" }, color && swatch(color), label);
     const tile = el("figure", { class: "tile" }, el("div", { class: "pair" }, canvas, error), el("figcaption", {}, head, found, number));
     tile.dataset.method = name;

@@ -26,8 +26,9 @@ function luminance(color) {
   return 0.2126 * r + 0.7152 * g + 0.0722 * b;
 }
 
-/** A colour of the palette, on a dark ground made lighter until it stands out. */
+/** A colour of the palette; on a dark ground black becomes white, and others lighter until they stand out. */
 export function seen(color) {
+  if (isDark() && color === "#000000") return "#f2f4f7";
   let made = color;
   for (let t = 0.1; isDark() && luminance(made) < 0.16 && t < 1; t += 0.1) made = blend(color, "#ffffff", t);
   return made;
@@ -48,7 +49,7 @@ export function swatch(color) {
 }
 
 export const methodName = (method) => `${method.label}${method.seesLabels ? "†" : ""}`;
-export const percent = (share) => `${Math.round(100 * share)} %`;
+export const percent = (share) => `${Math.round(100 * share)}\u00a0%`;
 
 /** Draw an image float32 [c * h * w] in [0, 1] on a canvas, pixel by pixel. */
 export function drawImage(canvas, data, image) {
@@ -104,14 +105,38 @@ export function slider(text, { min, max, step, value, show }, change) {
   return made;
 }
 
+let tasks = 0;
+
+/** While a task is under way, the view says that it is busy. */
+export async function busy(task) {
+  const view = document.getElementById("view");
+  tasks += 1;
+  view.setAttribute("aria-busy", "true");
+  try {
+    return await task();
+  } finally {
+    tasks -= 1;
+    view.setAttribute("aria-busy", String(tasks > 0));
+  }
+}
+
 /** Of calls while one is under way, only the last is made, after it. */
 export function latest(task) {
-  let [running, waiting] = [false, null];
-  return async function call(...given) {
-    if (running) { waiting = given; return; }
-    running = true;
-    try { await task(...given); } finally { running = false; }
-    if (waiting) { const next = waiting; waiting = null; await call(...next); }
+  let [running, waiting] = [null, null];
+  return (...given) => {
+    waiting = given;
+    running ??= busy(async () => {
+      try {
+        while (waiting) {
+          const now = waiting;
+          waiting = null;
+          await task(...now);
+        }
+      } finally {
+        running = null;
+      }
+    });
+    return running;
   };
 }
 

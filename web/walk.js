@@ -3,7 +3,7 @@
 import { between } from "./codes.js";
 import { classify, decode } from "./models.js";
 import { imageField, Tiles } from "./tiles.js";
-import { choice, drawImage, el, latest, picture, say, seen, slider } from "./ui.js";
+import { busy, choice, drawImage, el, latest, picture, say, seen, slider } from "./ui.js";
 
 const STEPS = 32; // of the ribbon of classes, from one end to the other
 const DIRECTIONS = 6;
@@ -148,7 +148,7 @@ export async function walk(root, data, state) {
     choice("Path", [["line", "straight line"], ["spherical", "spherical"]], spherical ? "spherical" : "line", (value) => { spherical = value === "spherical"; changed(); }),
     el("span", { class: "field", role: "group", "aria-label": "Find a pair" },
       choice("Find a pair between which", data.methods.map(({ name, label }) => [name, label]), method, (value) => { method = value; }),
-      el("button", { type: "button", onclick: third }, "passes through a third class")));
+      el("button", { type: "button", onclick: () => busy(third) }, "passes through a third class")));
   const directions = el("div", { class: "sliders" }, ...steps.map((value, j) =>
     slider(`Direction ${j + 1}`, { min: -3, max: 3, step: 0.1, value, show: (now) => `${now >= 0 ? "+" : "−"}${Math.abs(now).toFixed(1)}` }, (now) => { steps[j] = now; changed(); })));
   const reset = el("button", { type: "button", onclick: () => { steps.fill(0); [...directions.children].forEach((one) => one.set?.(0)); changed(); } }, "Back to the start");
@@ -167,7 +167,7 @@ export async function walk(root, data, state) {
   const about = el("p", { class: "about" });
   root.append(
     el("h2", {}, "Walk"), about,
-    el("div", { class: "controls" }, choice("Codes", Object.entries(MODES), mode, (value) => { mode = value; showMode(); drawEnds(); changed(); })),
+    el("div", { class: "controls" }, choice("Codes to draw:", Object.entries(MODES), mode, (value) => { mode = value; showMode(); drawEnds(); changed(); })),
     drawn, along, search, directions, said, tiles.element,
     el("p", { class: "hint" }, "A spherical path turns about the average code. Classes are those of a linear probe on the code, not on the drawing."),
   );

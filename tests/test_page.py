@@ -1,0 +1,445 @@
+"""The explorer's page in a browser: every view, what it computes beside torch, and files that are no image."""
+
+import functools
+import http.server
+import io
+import re
+import shutil
+import threading
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from conftest import DEMO, run
+from msgspec.structs import replace
+from PIL import Image
+from playwright.sync_api import Browser, Page, expect, sync_playwright
+from torch.nn import functional
+
+from latents import config, data, export, images
+from latents.device import to_float
+from latents.faults.copies import SNAKEMAKE, copy_checkout
+from latents.methods import METHODS
+from latents.model import load_model
+from latents.record import ROOT
+
+CHROMIUM = shutil.which("chromium")
+MODULES = ROOT / "web/node_modules"
+VIEWS = ("map", "rebuild", "walk", "own", "squeeze")
+PIXEL = 0.01  # mean error of a drawn pixel beside torch's: codes in 8 bits, weights in 16, drawn in 8
+pytestmark = [
+    pytest.mark.skipif(CHROMIUM is None, reason="no chromium; on Debian: apt-get install chromium"),
+    pytest.mark.skipif(not MODULES.exists(), reason="no web/node_modules; npm ci --prefix web makes it"),
+]
+
+
+@pytest.fixture(scope="module")
+def built(demo, tmp_path_factory):
+    """A checkout with the demo's results, in which the explorer was built."""
+    folder = copy_checkout(tmp_path_factory.mktemp("explorer") / "checkout")
+    for part in ("results", "checkpoints", "data"):
+        shutil.copytree(demo[0] / "demo" / part, folder / "demo" / part)
+    (folder / "web/node_modules").symlink_to(MODULES)
+    command = [SNAKEMAKE, "--cores", "2", "--config", f"study={DEMO}", "--rerun-triggers", "mtime"]
+    done = run(folder, *command, "--", "explorer")
+    assert done.returncode == 0, done.stdout[-3000:]
+    return folder
+
+
+@pytest.fixture(scope="module")
+def address(built, tmp_path_factory):
+    """The page under a sub-path of a host on the loopback."""
+    root = tmp_path_factory.mktemp("host")
+    (root / "some").mkdir()
+    (root / "some/place").symlink_to(built / "demo/explorer")
+
+    class Quiet(http.server.SimpleHTTPRequestHandler):
+        def log_message(self, *_):
+            pass
+
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Quiet, directory=root))
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_port}/some/place/"
+    server.shutdown()
+    server.server_close()
+
+
+@pytest.fixture(scope="module")
+def browser():
+    with sync_playwright() as driver:
+        # root has no sandbox
+        browser = driver.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"])
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def page(browser: Browser, address: str):
+    """A fresh page that asks nobody but its host, and has nothing to complain of."""
+    page, wrong = browser.new_page(viewport={"width": 1280, "height": 900}), []
+    page.set_default_timeout(60_000)
+    page.on("console", lambda said: wrong.append(said.text) if said.type in ("error", "warning") else None)
+    page.on("pageerror", lambda error: wrong.append(str(error)))
+    page.on(
+        "request",
+        lambda one: None if one.url.startswith((address, "blob:", "data:")) else wrong.append(one.url),
+    )
+    yield page
+    page.close()
+    assert not wrong
+
+
+def go(page: Page, address: str, place: str) -> None:
+    page.goto("about:blank")
+    page.goto(address + place)
+    page.wait_for_selector("main section")
+    settle(page)
+
+
+def settle(page: Page) -> None:
+    """Wait until the page has computed what it was asked for, and drawn it."""
+    page.wait_for_selector("main[aria-busy=false]")
+    page.evaluate("new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))")
+
+
+def drawn(page: Page, selector: str) -> np.ndarray:
+    """A canvas as float [c, h, w] in [0, 1], colours alike or not."""
+    script = """canvas => [canvas.width, canvas.height,
+        [...canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height).data]]"""
+    width, height, rgba = page.locator(selector).first.evaluate(script)
+    return np.array(rgba).reshape(height, width, 4)[:, :, :3].transpose(2, 0, 1) / 255
+
+
+def number(page: Page, selector: str) -> float:
+    return float(re.search(r"[\d.]+", page.locator(selector).inner_text()).group())
+
+
+class Torch:
+    """The networks of a run on MNIST by torch alone, its test images and their exact codes."""
+
+    def __init__(self, built: Path, method: str) -> None:
+        study = replace(config.read(built / DEMO), folder=f"{built}/demo/")
+        model, self.run, _ = load_model(built / f"demo/checkpoints/mnist/{method}/seed1.safetensors", study)
+        with np.load(built / f"demo/results/codes/mnist/{method}/seed1.npz") as arrays:
+            codes = {name: arrays[name] for name in ("train", "val")}
+        split = data.load(study, "mnist", with_test=True)
+        self.networks = export.networks(study, self.run, model, codes, split)
+        self.labels = torch.from_numpy(split.test.labels)
+        self.images = to_float(torch.from_numpy(split.test.images))
+        self.codes = self(self.images, "encoder")
+        self.mean = torch.from_numpy(codes["train"]).mean(0)
+
+    @torch.inference_mode()
+    def __call__(self, values: torch.Tensor, *names: str) -> torch.Tensor:
+        for name in names:
+            values = self.networks[name](values)
+        return values
+
+
+@pytest.fixture(scope="module", params=["autoencoder-plus", "guided"])  # a decoder of its own, and none
+def by_torch(request, built) -> Torch:
+    return Torch(built, request.param)
+
+
+def tile(by_torch: Torch) -> str:
+    return f"figure[data-method={by_torch.run.method}]"
+
+
+def assert_tile(page: Page, by_torch: Torch, codes: torch.Tensor) -> None:
+    """A method's tile shows what torch decodes and classifies of a code [1, d]."""
+    place = tile(by_torch)
+    wanted = by_torch(codes, "decoder")[0].numpy()
+    assert np.abs(drawn(page, f"{place} canvas") - wanted).mean() < PIXEL
+    shares = by_torch(codes, "probe").softmax(1)[0]
+    top = shares.max().item()
+    if top - shares.sort().values[-2] > 0.05:
+        assert page.locator(f"{place} .found").inner_text().startswith(f"digit {shares.argmax().item()}")
+    assert abs(number(page, f"{place} .found >> text=/%/") / 100 - top) < 0.03
+
+
+# -- every view
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("view", VIEWS)
+def test_a_view_is_shown_and_accessible(page: Page, address: str, view: str, scheme: str):
+    page.emulate_media(color_scheme=scheme)
+    go(page, address, f"#/mnist/{view}?image=7")
+    assert page.locator("nav [aria-current=page]").count() == 1
+    assert len(page.locator(".about").inner_text()) > 80
+    page.evaluate((MODULES / "axe-core/axe.min.js").read_text(encoding="utf-8"))
+    found = page.evaluate("axe.run().then(found => found.violations)")
+    assert not [(one["id"], [node["html"] for node in one["nodes"]]) for one in found]
+
+
+@pytest.mark.parametrize("view", VIEWS)
+def test_a_view_fits_a_phone(page: Page, address: str, view: str):
+    page.set_viewport_size({"width": 360, "height": 740})
+    go(page, address, f"#/cifar10/{view}?image=7")
+    assert page.evaluate("document.documentElement.scrollWidth") <= 360
+
+
+def test_choosing_on_one_map_chooses_in_all_and_lists_the_nearest_by_each_code(page, address, by_torch):
+    go(page, address, "#/mnist/map?image=7")
+    codes = functional.normalize(by_torch.codes - by_torch.mean, dim=1)
+    order = (codes @ codes[7]).argsort(descending=True).tolist()
+    row = page.locator("tbody tr").nth([*METHODS].index(by_torch.run.method))
+    found = [
+        int(re.search(r"\d+", text)[0])
+        for text in row.locator("button").evaluate_all("all => all.map(one => one.title)")
+    ]
+    assert len(found) == 10 and 7 not in found
+    assert found[0] in order[1:4]
+    assert len({*found} & {*order[1:13]}) >= 9  # codes are kept in 8 bits
+    row.locator("button").first.click()
+    expect(page.locator(".index")).to_have_value(str(found[0]))
+    assert f"image={found[0]}" in page.url
+    says = row.locator("td").first.inner_text()
+    assert says == f"digit {by_torch(by_torch.codes[found[0]][None], 'probe').argmax().item()}"
+
+
+def test_maps_are_moved_by_keyboard_and_pointer(page, address):
+    go(page, address, "#/mnist/map?image=7")
+    canvas = page.locator(".plot canvas").first
+    canvas.focus()
+    before = drawn(page, ".plot canvas")
+    page.keyboard.press("ArrowRight")
+    settle(page)
+    chosen = page.locator(".index").input_value()
+    assert chosen != "7"
+    assert f"image={chosen}" in page.url
+    assert f"Test image {chosen}" in page.locator("#said").inner_text()
+    page.keyboard.press("+")
+    settle(page)
+    assert np.abs(drawn(page, ".plot canvas") - before).mean() > 0.01
+    box = canvas.bounding_box()
+    page.mouse.move(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+    page.wait_for_function("document.querySelector('.pointed:not([hidden])')")
+
+
+def test_maps_are_coloured_and_restricted_to_a_class(page, address):
+    go(page, address, "#/mnist/map")
+    by_class = drawn(page, ".plot canvas")
+    page.get_by_label("Colour").select_option("error")
+    settle(page)
+    assert np.abs(drawn(page, ".plot canvas") - by_class).mean() > 0.01
+    page.get_by_role("button", name="digit 3").click()
+    settle(page)
+    assert (drawn(page, ".plot canvas") > 0).mean() < 0.3 * (by_class > 0).mean()
+    assert "colour=error" in page.url and "class=3" in page.url
+
+
+def test_an_unknown_image_gets_a_sentence(page, address):
+    go(page, address, "#/mnist/map")
+    page.locator(".index").fill("99999")
+    page.locator(".index").press("Enter")
+    expect(page.locator(".field .hint")).to_have_text(
+        "There is no test image 99999 among the 500 of the map."
+    )
+
+
+@pytest.mark.parametrize("k", [7, 123])
+def test_rebuild_draws_and_classifies_what_torch_does(page, address, by_torch, k):
+    go(page, address, f"#/mnist/rebuild?image={k}")
+    assert_tile(page, by_torch, by_torch.codes[k][None])
+    original = by_torch.images[k].numpy()
+    assert np.abs(drawn(page, ".large") - original).max() < 1e-6
+    wanted = np.abs(by_torch(by_torch.codes[k][None], "decoder")[0].numpy() - original).mean()
+    assert abs(number(page, f"{tile(by_torch)} .number") - wanted) < 0.003
+
+
+def test_rebuild_finds_what_guided_classifies_rightly_and_cannot_rebuild(page, address):
+    go(page, address, "#/mnist/rebuild")
+    page.get_by_role("button", name="Next").click()
+    settle(page)
+    assert "image=" in page.url
+    place = "figure[data-method=guided]"
+    assert "wrong" not in page.locator(f"{place} .found").get_attribute("class").split()
+    assert number(page, f"{place} .number") > 1.5 * number(page, "figure[data-method=pca] .number")
+
+
+@pytest.mark.parametrize("path", ["line", "spherical"])
+def test_walk_draws_the_code_between_two(page, address, by_torch, path):
+    go(page, address, f"#/mnist/walk?a=3&b=4&t=0.3&path={path}")
+    a, b = (by_torch.codes[k] - by_torch.mean for k in (3, 4))
+    first, second = 0.7, 0.3
+    if path == "spherical":
+        angle = torch.acos(functional.cosine_similarity(a, b, dim=0))
+        first, second = (torch.sin(share * angle) / torch.sin(angle) for share in (first, second))
+    assert_tile(page, by_torch, (by_torch.mean + first * a + second * b)[None])
+    fade = 0.7 * by_torch.images[3] + 0.3 * by_torch.images[4]
+    assert np.abs(drawn(page, "figure[data-method=Pixels] canvas") - fade.numpy()).max() < 0.003
+
+
+def test_walk_does_arithmetic_and_follows_directions(page, address, by_torch):
+    go(page, address, "#/mnist/walk?mode=sum&a=3&b=4&c=5")
+    a, b, c = (by_torch.codes[k] for k in (3, 4, 5))
+    assert_tile(page, by_torch, (a - b + c)[None])
+    go(page, address, "#/mnist/walk?mode=directions&a=3")
+    before = drawn(page, f"{tile(by_torch)} canvas")
+    page.get_by_label("Direction 1").fill("2")
+    settle(page)
+    assert np.abs(drawn(page, f"{tile(by_torch)} canvas") - before).mean() > 0.005
+    assert "d1=2" in page.url
+
+
+def test_walk_finds_a_pair_with_a_third_class_between(page, address):
+    go(page, address, "#/mnist/walk")
+    page.get_by_role("button", name="passes through a third class").click()
+    settle(page)
+    said = page.locator("section > .hint").first.inner_text()
+    third, *ends = re.findall(r"digit \d", said)
+    assert third not in ends
+    ribbon = page.locator("[data-method=contrastive] .ribbon").get_attribute("aria-label")
+    assert ribbon.startswith(f"classes along the way: {ends[0]}, then ")
+    assert third in ribbon and ribbon.endswith(ends[1])
+
+
+def test_squeeze_keeps_all_at_8_bits_and_loses_with_fewer_numbers(page, address, by_torch):
+    go(page, address, "#/mnist/squeeze?image=7&bits=8")
+    assert_tile(page, by_torch, by_torch.codes[7][None])
+    share = r"right on ([\d.]+)"
+    whole = page.locator(f"{tile(by_torch)} .number").inner_text()
+    right = (by_torch(by_torch.codes, "probe").argmax(1) == by_torch.labels).double().mean().item()
+    assert abs(float(re.search(share, whole)[1]) - 100 * right) < 0.5
+    page.get_by_label("Numbers kept").fill("2")
+    settle(page)
+    assert page.locator("section > .hint").inner_text().startswith("The code takes 2 bytes")
+    few = page.locator(f"{tile(by_torch)} .number").inner_text()
+    assert float(re.search(share, few)[1]) < float(re.search(share, whole)[1])
+    assert "kept=2" in page.url
+
+
+@pytest.mark.parametrize(
+    "place",
+    [
+        "#/cifar10/map?colour=error&class=3&image=5",
+        "#/cifar10/rebuild?image=5",
+        "#/cifar10/walk?image=3&a=3&b=class2&t=0.25&path=spherical",
+        "#/cifar10/squeeze?image=5&bits=3&kept=17",
+    ],
+)
+def test_a_link_reopens_a_view_as_it_was(page, address, place):
+    go(page, address, place)
+    before = page.locator("main").inner_text()
+    values = page.locator("main select, main input").evaluate_all("all => all.map(one => one.value)")
+    page.locator("main select, main input").first.evaluate("one => one.dispatchEvent(new Event('change'))")
+    kept = page.url
+    go(page, address, kept.partition("#")[1] + kept.partition("#")[2])
+    assert page.locator("main").inner_text() == before
+    assert page.locator("main select, main input").evaluate_all("all => all.map(one => one.value)") == values
+
+
+# -- own images
+
+
+def file(image: Image.Image, kind: str = "PNG", **options: object) -> bytes:
+    content = io.BytesIO()
+    image.save(content, kind, **options)
+    return content.getvalue()
+
+
+def give(page: Page, address: str, name: str, content: bytes, dataset: str = "mnist") -> None:
+    """Open the view of own images, and give it a file."""
+    go(page, address, f"#/{dataset}/own")
+    page.locator("input[type=file]").set_input_files({"name": name, "mimeType": "", "buffer": content})
+    settle(page)
+
+
+def test_an_own_image_is_encoded_rebuilt_and_classified_as_torch_does(page, address, by_torch):
+    image = by_torch.images[7]
+    give(page, address, "seven.png", file(Image.fromarray((255 * image[0]).byte().numpy())))
+    assert np.abs(drawn(page, ".large") - image.numpy()).max() < 1e-6
+    assert_tile(page, by_torch, by_torch(image[None], "encoder"))
+    row = page.locator("tbody tr").nth([*METHODS].index(by_torch.run.method))
+    assert row.locator("button").first.get_attribute("title").startswith("test image 7:")
+    kept = page.url
+    go(page, address, kept[len(address) :])
+    assert np.abs(drawn(page, ".large") - image.numpy()).max() < 1e-6
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "said"),
+    [
+        (
+            "broken.png",
+            file(Image.new("RGB", (40, 40), "red"))[:60],
+            "broken.png: not a picture that the browser can read",
+        ),
+        ("empty.png", b"", "empty.png: an empty file; copy it anew."),
+        ("letter.txt", b"Dear reader", "letter.txt: not a picture that the browser can read"),
+        (
+            "huge.png",
+            file(Image.new("1", (9000, 9000))),
+            "huge.png: too large (9000 x 9000 pixels); make it smaller.",
+        ),
+        ("long.png", file(Image.new("L", (900, 9))), "long.png: 900 x 9 pixels, too long and narrow"),
+        ("clear.png", file(Image.new("RGBA", (40, 40), (0, 0, 0, 0))), "clear.png: wholly transparent"),
+    ],
+)
+def test_what_is_no_fit_picture_gets_a_sentence(page, address, name, content, said):
+    give(page, address, name, content)
+    expect(page.locator("[role=alert].hint").first).to_contain_text(said)
+    assert page.locator(".tiles").is_hidden()
+
+
+def sketch(mode: str, ground: object, ink: object) -> Image.Image:
+    """An upright L, so that it is seen which side is up."""
+    image = Image.new(mode, (280, 280), ground)
+    image.paste(ink, (80, 40, 120, 240))
+    image.paste(ink, (80, 200, 200, 240))
+    return image
+
+
+TURNED = Image.Exif()
+TURNED[274] = 6  # to be shown turned by 90 degrees
+
+
+@pytest.mark.parametrize(
+    ("dataset", "name", "content"),
+    [
+        ("mnist", "black-on-transparent.png", file(sketch("RGBA", (0, 0, 0, 0), (0, 0, 0, 255)))),
+        ("cifar10", "black-on-transparent.png", file(sketch("RGBA", (0, 0, 0, 0), (0, 0, 0, 255)))),
+        (
+            "cifar10",
+            "turned.jpg",
+            file(sketch("RGB", "navy", "orange").rotate(90), "JPEG", exif=TURNED, quality=95),
+        ),
+        ("mnist", "turned.jpg", file(sketch("L", 0, 255).rotate(90), "JPEG", exif=TURNED, quality=95)),
+        ("cifar10", "transparent-grey.png", file(sketch("LA", (0, 0), (255, 255)))),
+    ],
+)
+def test_transparent_and_turned_pictures_become_what_latents_encode_makes_of_them(
+    page, address, tmp_path, dataset, name, content
+):
+    (tmp_path / name).write_bytes(content)
+    wanted = images.read_image(str(tmp_path / name), dataset) / 255
+    give(page, address, name, content, dataset)
+    found = drawn(page, ".large")
+    assert np.abs(found - wanted).mean() < 0.02  # the browser does not resize by Lanczos
+
+
+def test_black_on_white_is_inverted_with_a_word_and_on_request_not(page, address):
+    give(page, address, "ink.png", file(sketch("L", 255, 0)))
+    assert "Black and white are exchanged" in page.locator("[role=alert].hint").first.inner_text()
+    assert drawn(page, ".large").mean() < 0.5
+    page.get_by_role("button", name="Do not invert").click()
+    settle(page)
+    assert drawn(page, ".large").mean() > 0.5
+
+
+def test_a_drawn_digit_is_centred_and_classified(page, address):
+    go(page, address, "#/mnist/own")
+    box = page.locator(".pad").bounding_box()
+    page.mouse.move(box["x"] + 30, box["y"] + 20)
+    page.mouse.down()
+    page.mouse.move(box["x"] + 40, box["y"] + 150, steps=8)
+    page.mouse.up()
+    settle(page)
+    image = drawn(page, ".large")[0]
+    rows, columns = np.nonzero(image > 0.3)
+    assert abs(columns.mean() - 13.5) < 1.5 and abs(rows.mean() - 13.5) < 1.5
+    assert 18 <= np.ptp(rows) + 1 <= 22
+    found = page.locator(".tile .found").all_inner_texts()
+    assert sum(text.startswith("digit 1") for text in found) >= 4

@@ -11,7 +11,7 @@ import yaml
 from latents import config, record
 from latents.datasets import DATASETS
 from latents.methods import METHODS
-from latents.metrics import YARDSTICKS
+from latents.metrics import NUISANCES, YARDSTICKS
 from latents.report import claims, faults, speed, summarize, tables
 from latents.study import Run, Study
 
@@ -68,6 +68,9 @@ def numbers(draw: np.random.Generator, run: Run) -> list[dict]:
         found["alignment", split] = (near([0.9, 0.4, 0.7, 0.6, 0.15, 0.2, 0.1][rank], 0.03), "")
         found["uniformity", split] = (near([-3.4, -0.9, -3.0, -3.2, -2.2, -3.7, -2.4][rank], 0.03), "")
         found["effective_rank", split] = (near([96, 14, 60, 88, 9.5, 70, 9.1][rank], 0.03), "")
+        for place, name in enumerate(NUISANCES) if main else ():
+            if dataset == "cifar10" or name != "colour":
+                found[f"nuisance_{name}", split] = (near(0.9 - 0.1 * place), "")
     found["path_length", "test"], found["path_length_pixels", "test"] = (near(1.31, 0.05), ""), (1.0, "")
     found["class_changes", "test"], found["class_changes_pixels", "test"] = (near(1.72, 0.1), ""), (2.4, "")
     found["class_changes_pairs", "test"] = (int(draw.integers(90, 200)), "pairs")

@@ -21,6 +21,7 @@ from latents.cli import Problem
 from latents.encode import encode
 from latents.measure import Measured, Subject
 from latents.methods import METHODS
+from latents.metrics import NUISANCES
 from latents.model import Model, save_model
 from latents.probe import Outcome
 from latents.settings import CODE_SIZE
@@ -40,6 +41,7 @@ RANGES = {
     "alignment": (0, 4),
     "uniformity": (-8, 0),
     "effective_rank": (1, 128),
+    "nuisance": (-1e3, 1),
     "path_length": (1 - 1e-4, 100),
     "path_confidence": (10, 100),
     "class_changes": (0, 9),
@@ -151,6 +153,7 @@ def test_every_metric_of_every_split_is_there_and_in_its_range(
         expected |= {(f"accuracy_{name}_projection", split) for name in both for split in unseen}
     expected |= {(name, split) for name in ("mae", "mae_frozen") for split in SIZES}
     expected |= {(name, split) for name in (*GEOMETRY, "psnr", "ssim") for split in unseen}
+    expected |= {(f"nuisance_{name}", split) for name in NUISANCES if name != "colour" for split in unseen}
     paths = ("path_length", "path_confidence", "class_changes")
     ways = ("", "_spherical", "_pixels")
     expected |= {(f"{name}{suffix}", "test") for name in paths for suffix in ways}

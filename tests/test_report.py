@@ -483,7 +483,7 @@ def test_the_tables_compile_and_fit_the_text_block(spoilt: Path) -> None:
     log = subprocess.run(command, cwd=spoilt, capture_output=True, text=True, check=False)
     assert log.returncode == 0, log.stdout[-2000:]
     widths = [float(width) for width in re.findall(r"WIDTH ([\d.]+)pt", log.stdout)]
-    assert len(widths) == len(names) == 11
+    assert len(widths) == len(names) == 12
     assert max(widths) < 6.3 * 72.27
     assert re.search(r"VALUE \d+\.\d", log.stdout)
     labels = [METHODS[name].label for name in METHODS if not METHODS[name].sees_labels]

@@ -35,7 +35,13 @@ SMALL = {
         "knn-k": 5,
     },
     "decoder": {"optimisation": {"epochs": 1, "batch-size": 20}, "channels": 4},
-    "measurement": {"silhouette-points": 20, "pairs": 5, "fewest-pairs": 1, "tsne-neighbours": 5},
+    "measurement": {
+        "silhouette-points": 20,
+        "pairs": 5,
+        "fewest-pairs": 1,
+        "tsne-neighbours": 5,
+        "nuisance-copies": 20,
+    },
 }
 SMALL_DATASET = {
     "train": TRAIN,

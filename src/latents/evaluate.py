@@ -36,6 +36,7 @@ from latents.measure import (
     to_uint8,
 )
 from latents.model import Model, load_model
+from latents.nuisance import measure_nuisance
 from latents.plain import differing
 from latents.study import SHOWN, Run, Study
 from latents.train import timing
@@ -59,6 +60,8 @@ def evaluate(
     found.lap("probe")
     decoder, errors, decoded = measure_reconstruction(subject, shown, found)
     measure_geometry(subject, found)
+    if run.variant == "main" and study.measurement.nuisance_copies:
+        measure_nuisance(subject, found)
     pictures = shown_pictures(subject, shown, decoded)
     if final:
         facts |= {name: halves(each["test"]) for name, each in errors.items()}

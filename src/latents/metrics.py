@@ -59,6 +59,19 @@ YARDSTICKS = {
 }
 
 
+NUISANCES = {  # targets of latents.nuisance: as printed
+    "brightness": "brightness",
+    "colour": "colour",
+    "contrast": "contrast",
+    "thickness": "stroke thickness",
+    "slant": "slant",
+    "shift_x": "shift across",
+    "shift_y": "shift down",
+    "rotation": "rotation",
+    "scale": "scale",
+}
+
+
 class Metric(NamedTuple):
     """How a number is printed."""
 
@@ -93,6 +106,7 @@ METRICS = {
     "reference_classifier_accuracy": Metric("reference classifier", 1, "percent"),
     "reference_classifier_accuracy_decoded": Metric("reference classifier, decoded", 1, "percent"),
     "tsne_trustworthiness": Metric("trustworthiness", 3),
+    **{f"nuisance_{name}": Metric(f"R² of {label}", 3) for name, label in NUISANCES.items()},
     "parameters": Metric("parameters", 0),
     "train_flops": Metric("training FLOPs", 3, "FLOP"),
     "accuracy_best": Metric("better probe", 1, "percent"),
@@ -142,8 +156,12 @@ class ProbeSettings(Strict, frozen=True, omit_defaults=True):
     seed: Seed
 
 
-class Measurement(Strict, frozen=True):
-    """Settings of the other measurements; the seed draws images and views, the same for every method."""
+class Measurement(Strict, frozen=True, omit_defaults=True):
+    """Settings of the other measurements; the seed draws images and views, the same for every method.
+
+    The last ones have defaults with which nothing is measured, so that older studies can still be read, and
+    keep their hashes.
+    """
 
     seed: Seed
     label_shares: list[Share]  # of the training labels, for the probes with few labels
@@ -156,6 +174,8 @@ class Measurement(Strict, frozen=True):
     tsne_points: Positive
     tsne_perplexity: Rate
     tsne_neighbours: Positive  # of the trustworthiness
+    # training images that are moved for the nuisance probes; of val and of test half as many
+    nuisance_copies: Annotated[int, Meta(ge=0)] = 0
 
     def __post_init__(self) -> None:
         if len(set(self.label_shares)) < len(self.label_shares):

@@ -22,7 +22,7 @@ from statistics import fmean
 
 from latents import cli, config, record
 from latents.methods import METHODS
-from latents.metrics import PROBES, YARDSTICKS, fixed
+from latents.metrics import NUISANCES, PROBES, YARDSTICKS, fixed
 from latents.report import style, summarize
 from latents.report.facts import Record, Times, facts, joined, seconds
 from latents.report.macros import macros
@@ -133,6 +133,16 @@ def separability(study: Study, found: Estimates) -> str:
     return by_method(study, list(SEPARABILITY.values()), cells)
 
 
+def nuisance(study: Study, found: Estimates) -> str:
+    """R^2 on test: means over seeds, as for separability; dashes where it was not measured."""
+
+    def cells(dataset: str, method: str) -> list[str]:
+        means = [found.get((dataset, method, f"nuisance_{name}", "test")) for name in NUISANCES]
+        return [fixed(one.mean, 2) if one else DASH for one in means]
+
+    return by_method(study, [label.replace("stroke ", "") for label in NUISANCES.values()], cells)
+
+
 def interpolation(study: Study, found: Estimates) -> str:
     """Images decoded along straight lines of code; the cross-fade of the pixels, which is no method's."""
     decoded = ("path_length", "class_changes", "class_changes_pairs", "reference_classifier_accuracy_decoded")
@@ -227,6 +237,7 @@ def main() -> None:
         "splits": splits(study, found, records),
         "reconstruction": reconstruction(study, found),
         "separability": separability(study, found),
+        "nuisance": nuisance(study, found),
         "interpolation": interpolation(study, found),
         "ablation": ablation(study, found),
         "cost": cost(study, found, times),

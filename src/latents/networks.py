@@ -136,8 +136,12 @@ class Encoder(nn.Module):
         self.standardise.fit(images)
         self.whiten.fit(self.standardise(images))
 
+    def features(self, x: Tensor) -> Tensor:
+        """The last map of images, flattened."""
+        return flat(self.blocks(self.whiten(self.standardise(x))))
+
     def forward(self, x: Tensor) -> Tensor:
-        code = self.to_code(flat(self.blocks(self.whiten(self.standardise(x)))))
+        code = self.to_code(self.features(x))
         return code if self.linear is None else code + self.linear(x.flatten(1))
 
 

@@ -398,6 +398,19 @@ def test_the_projection_that_is_probed_is_the_projection_heads_output(
     assert found["accuracy_knn", "test"] != found["accuracy_knn_projection", "test"]
 
 
+def test_a_method_with_a_prior_shows_what_standard_normal_codes_decode_to_and_the_others_nothing(
+    runs: Runs, measured: Callable[[str], Found]
+) -> None:
+    samples = measured("vae")[2]["samples"]
+    assert samples.shape == (evaluate.SAMPLES, 28, 28, 1)
+    assert len({sample.tobytes() for sample in samples}) > evaluate.SAMPLES / 2
+    codes = torch.randn(4096, 128, generator=torch.Generator().manual_seed(3))
+    with torch.inference_mode():
+        decoded = runs.trained("vae").model.decode(codes).mean(0).squeeze()
+    assert np.abs(samples.mean(0).squeeze() / 255 - decoded.numpy()).mean() < 0.02
+    assert "samples" not in measured("pca")[2]
+
+
 def test_the_pictures_shown_are_the_same_for_every_method_whatever_their_error(
     runs: Runs, measured: Callable[[str], Found]
 ) -> None:

@@ -245,7 +245,9 @@ def test_every_figure_lays_itself_out_for_the_methods_and_data_sets_of_the_study
         chosen = ("--dataset", target.dataset) if target.dataset else ()
         call(script, *inputs(extended), *chosen, "--note", "", "--out", out)
         assert out.read_bytes().startswith(b"%PDF") and out.with_suffix(".png").stat().st_size > 5000
-    assert len(list((extended / "figures").glob("*.pdf"))) == 6 + 2 * 4  # the study has no sweeps
+    assert (
+        len(list((extended / "figures").glob("*.pdf"))) == 7 + 2 * 4
+    )  # the study has no sweeps and no prior
 
 
 def test_the_tables_have_a_line_for_the_method_and_columns_for_the_probe_and_the_data_set(

@@ -2,6 +2,7 @@
 
 import copy
 import importlib
+import itertools
 import json
 import os
 import re
@@ -23,15 +24,18 @@ from matplotlib import font_manager
 from matplotlib.figure import Figure
 
 from latents import config, record
+from latents.methods import METHODS
 from latents.report import style
-from latents.report.figures import FIGURES, figure_inputs, figure_patterns, figure_targets
+from latents.report.figures import FIGURES, figure_inputs, figure_patterns, figure_targets, tradeoff
 from latents.report.figures import tsne as tsne_figure
+from latents.report.labels import Label, place_labels
 
 DATASET = {  # script: the data set that it is tested on, where it takes one
     "reconstructions": "mnist",
     "tsne": "cifar10",
     "interpolations": "cifar10",
     "curves": "mnist",
+    "samples": "mnist",
 }
 
 
@@ -301,6 +305,38 @@ def test_a_figure_needs_no_other_files_than_those_of_the_table_of_figures(
     assert draw(tmp_path, tmp_path, name) == (drawn.pdf, drawn.png)
 
 
+def test_the_trade_off_names_every_method_and_the_yardsticks_that_were_measured(spoilt: Path) -> None:
+    def words() -> str:
+        return text_of(draw(spoilt, spoilt, "tradeoff")[0])
+
+    before = words()
+    study = config.read(spoilt / "study.yaml")
+    assert all(before.count(METHODS[method].label) >= len(study.datasets) for method in study.methods)
+    assert "gradient weight 5" in before and "96 contrastive" in before and "L1 weight 400" in before
+    assert before.count("1 % of labels") == 2 and "median" not in before
+    with (spoilt / "results/summary.csv").open("a") as file:
+        file.write("cifar10,yardsticks.class-median,mae,test,0.196,,,1,pixel range\n")
+    assert words().count("class median") == 1
+
+
+def test_labels_of_the_trade_off_cover_neither_one_another_nor_other_points() -> None:
+    with style.context():
+        figure = style.figure(3)
+        axes = figure.subplots()
+        places = [(0.1, 90.0), (0.101, 90.05), (0.104, 90.0), (0.1, 89.9), (0.15, 95.0), (0.05, 50.0)]
+        axes.plot(*zip(*places, strict=True), "o")
+        tradeoff.scale(axes)
+        figure.draw_without_rendering()
+        place_labels(axes, [Label(*place, "a method", 8) for place in places])
+        boxes = [note.get_window_extent() for note in axes.texts]
+        points = axes.transData.transform(places)
+    assert not any(box.count_contains(points) for box in boxes)
+    assert not any(one.overlaps(other) for one, other in itertools.combinations(boxes, 2))
+    nearest = [place.clip(box.min, box.max) for box, place in zip(boxes, points, strict=True)]
+    distances = [np.hypot(*gap) for gap in points - np.array(nearest)]
+    assert max(distances) < 30 / 72 * figure.dpi
+
+
 def test_the_inputs_of_a_figure_are_those_of_all_its_data_sets_and_match_the_printed_patterns(
     whole: Path,
 ) -> None:
@@ -317,7 +353,7 @@ def test_the_inputs_of_a_figure_are_those_of_all_its_data_sets_and_match_the_pri
         assert all(any(Path(one).match(pattern) for pattern in patterns) for one in read), name
         assert all(any(Path(one).match(pattern) for one in read) for pattern in patterns), name
     targets = [name for name, _, _ in figure_targets(study)]
-    assert len(targets) == len(set(targets)) == 8 + 2 * 4
+    assert len(targets) == len(set(targets)) == 9 + 2 * 5
     assert {"accuracy", "tsne_mnist", "tsne_cifar10"} <= {*targets}
 
 

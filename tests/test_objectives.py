@@ -7,11 +7,13 @@ import numpy as np
 import pytest
 import torch
 from test_config import STUDIES
-from tiny import Runs, floats, literal_nt_xent, literal_supcon, with_settings, without_networks
+from tiny import TRAINED, Runs, floats, literal_nt_xent, literal_supcon, with_settings, without_networks
 from torch import Generator, Tensor, nn
+from torch.distributions import Normal, kl_divergence
 from torch.nn import functional
 
 from latents import augment, config, objectives
+from latents.methods import METHODS
 from latents.model import Model, build
 from latents.optimise import optimizers_for
 from latents.settings import Augmentation
@@ -76,6 +78,13 @@ def test_both_losses_are_computed_in_float32_also_under_bfloat16(z: Tensor) -> N
     with torch.autocast("cpu", torch.bfloat16):
         inside = objectives.nt_xent(z, 0.1), objectives.supcon(z, labels, 0.1)
     assert inside == (objectives.nt_xent(z, 0.1), objectives.supcon(z, labels, 0.1))
+
+
+def test_kl_is_that_of_normal_densities_from_the_standard_one_summed_over_the_code() -> None:
+    mean, log_variance = torch.randn(2, N, WIDTH, generator=seeded())
+    density = Normal(mean, (log_variance / 2).exp())
+    expected = kl_divergence(density, Normal(0.0, 1.0)).sum(1).mean().item()
+    assert objectives.kl_to_normal(mean, log_variance).item() == pytest.approx(expected, rel=1e-5)
 
 
 def test_gradient_histograms_tell_edges_by_direction_and_place_and_not_by_contrast() -> None:
@@ -207,7 +216,21 @@ def test_the_classifier_learns_the_labels_with_the_smoothing_asked_for(runs: Run
         assert loss.item() == pytest.approx(expected, rel=1e-5)
 
 
-@pytest.mark.parametrize("method", ["autoencoder", "autoencoder-plus", "contrastive"])
+def test_the_variational_autoencoder_decodes_a_draw_and_adds_kl_per_pixel_value(runs: Runs) -> None:
+    model, images = build(runs.study, Run("mnist", "vae", 1)).eval(), floats("mnist")
+    nn.init.normal_(model.to_log_variance.layer.weight, std=0.1, generator=seeded())
+    views = model.views(images, seeded())
+    seen, noise = views
+    assert noise.shape == (8, 128) and noise.std() == pytest.approx(1, abs=0.1)
+    assert torch.equal(noise, model.views(images, seeded())[1])
+    density = Normal(model.encoder(seen), (model.to_log_variance(model.encoder.features(seen)) / 2).exp())
+    decoded = model.decode(density.mean + density.stddev * noise)
+    divergence = kl_divergence(density, Normal(0.0, 1.0)).sum() / 8 / (28 * 28)
+    expected = (decoded - seen).abs().mean() + model.settings.beta * divergence
+    assert model.objective(views, None).item() == pytest.approx(expected.item(), rel=1e-5)
+
+
+@pytest.mark.parametrize("method", [name for name in TRAINED if not METHODS[name].sees_labels])
 def test_the_methods_without_labels_do_not_look_at_them(runs: Runs, method: str) -> None:
     model = runs.trained(method).model
     kinds = (torch.arange(8), torch.full((8,), -1), None)
@@ -215,7 +238,7 @@ def test_the_methods_without_labels_do_not_look_at_them(runs: Runs, method: str)
     assert losses[0] == losses[1] == losses[2]
 
 
-@pytest.mark.parametrize("method", ["autoencoder", "autoencoder-plus", "guided", "contrastive", "supcon"])
+@pytest.mark.parametrize("method", TRAINED)
 def test_a_step_leaves_its_images_as_they_were(runs: Runs, method: str) -> None:
     images = floats("mnist")
     before = images.clone()

@@ -157,13 +157,13 @@ def test_the_plan_for_another_machine_takes_its_flops_per_second_and_this_studys
 
 
 @pytest.mark.parametrize("study", ["config/study.yaml", "reference/study.yaml"])
-def test_on_the_gpu_of_the_committed_record_the_study_takes_half_an_hour(study, monkeypatch):
+def test_on_the_gpu_of_the_committed_record_the_study_takes_less_than_an_hour(study, monkeypatch):
     monkeypatch.setattr(host, "memory", lambda: 64e9)
     read, found = config.read(ROOT / study), sorted((ROOT / "reference/bench").glob("nvidia-*.json"))
     here = read_record(found[0], forecast.Machine)
     seconds = forecast.forecast(read, here, ROOT / "reference")
     hours = forecast.elapsed(read, here, ROOT / "reference", seconds.items(), forecast.ON_GPU * read.threads)
-    assert 0.1 < hours < 0.6
+    assert 0.1 < hours < 1
 
 
 def test_the_plan_prints_work_hours_memory_disk_and_download_from_the_file_of_the_machine(

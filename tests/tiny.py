@@ -20,7 +20,10 @@ from latents.study import Run, Study
 
 torch.set_num_threads(1)
 
-TRAINED = ("autoencoder", "autoencoder-plus", "guided", "contrastive", "supcon")
+TRAINED = (
+    *("autoencoder", "autoencoder-plus", "vae", "guided"),
+    *("contrastive", "supcon", "split", "joint"),
+)
 TRAIN, VAL, TEST = 60, 20, 20
 BUDGET = {"optimisation": {"epochs": 3, "batch-size": 20}}  # nine steps
 EARLY = {"share": 0.34, "augmentation": {"size": 26}}  # one epoch of three
@@ -57,6 +60,8 @@ SMALL_DATASET = {
         },
         "contrastive": BUDGET | {"projection": [16, 8], "early": EARLY},
         "supcon": BUDGET | {"projection": [16, 8]},
+        "split": BUDGET | {"projection": [16, 8]},
+        "joint": BUDGET | {"projection": [16, 8]},
     },
 }
 

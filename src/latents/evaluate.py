@@ -20,7 +20,8 @@ import torch
 
 from latents import cli, config, record
 from latents.cli import Problem
-from latents.device import to_float
+from latents.decode import decode
+from latents.device import generator, to_float
 from latents.encode import npz
 from latents.measure import (
     PATHS,
@@ -40,6 +41,8 @@ from latents.nuisance import measure_nuisance
 from latents.plain import differing
 from latents.study import SHOWN, Run, Study
 from latents.train import timing
+
+SAMPLES = 36  # images drawn from the prior of a method that has one
 
 
 def evaluate(
@@ -63,6 +66,8 @@ def evaluate(
     if run.variant == "main" and study.measurement.nuisance_copies:
         measure_nuisance(subject, found)
     pictures = shown_pictures(subject, shown, decoded)
+    if model.has_prior:
+        pictures["samples"] = prior_samples(subject)
     if final:
         facts |= {name: halves(each["test"]) for name, each in errors.items()}
     if final and run.variant == "main":  # nothing shows those of a variant
@@ -99,6 +104,14 @@ def shown_pictures(subject: Subject, shown: str, decoded: torch.Tensor) -> dict[
         "indices": part.indices[chosen],
         "labels": part.labels[chosen],
     }
+
+
+def prior_samples(subject: Subject) -> np.ndarray:
+    """Decoded standard normal codes, uint8 [SAMPLES, h, w, c]."""
+    codes, settings = subject.codes["train"], subject.study.measurement
+    random = generator(codes.device, settings.seed)
+    drawn = torch.randn(SAMPLES, codes.shape[1], generator=random, device=codes.device)
+    return to_uint8(decode(subject.model.decode, drawn, subject.study.precision))
 
 
 def code_arrays(subject: Subject, shown: str) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:

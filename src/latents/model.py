@@ -48,6 +48,7 @@ class Model(nn.Module):
     """
 
     encoder: nn.Module
+    has_prior = False  # whether decoded standard normal codes are samples of images
 
     def __init__(self) -> None:
         super().__init__()
@@ -59,6 +60,9 @@ class Model(nn.Module):
     def fit(self, images: Tensor) -> None:
         """Fit what is not learnt by gradient descent, on training images uint8 [n, c, h, w]."""
         self.encoder.fit(to_float(images[:FITTED_ON]))
+
+    def finish(self, images: Tensor) -> None:
+        """Fit what follows from the trained networks, on all training images uint8 [n, c, h, w]."""
 
     def views(self, images: Tensor, random: Generator) -> tuple[Tensor, ...]:
         """The views of images float [n, c, h, w] in [0, 1] that a training step uses."""

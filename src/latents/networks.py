@@ -149,11 +149,13 @@ class Encoder(nn.Module):
         self.standardise.fit(images)
         self.whiten.fit(self.standardise(images))
 
-    def forward(self, x: Tensor) -> Tensor:
+    def features(self, x: Tensor) -> Tensor:
+        """The last map of images, 3x3, flattened."""
         features = self.blocks(self.whiten(self.standardise(x)))
-        if features.shape[-1] == 2:
-            features = enlarged(features)
-        code = self.to_code(flat(features))
+        return flat(enlarged(features) if features.shape[-1] == 2 else features)
+
+    def forward(self, x: Tensor) -> Tensor:
+        code = self.to_code(self.features(x))
         return code if self.linear is None else code + self.linear(x.flatten(1))
 
 

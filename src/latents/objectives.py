@@ -1,4 +1,4 @@
-"""The objectives NT-Xent and SupCon, and the gradient histograms that an autoencoder may reconstruct.
+"""The objectives NT-Xent, SupCon and KL, and the gradient histograms that an autoencoder may reconstruct.
 
 The other objectives, L1 and cross-entropy, are torch's own. Two views of n images are given as z [2n, d], in
 which rows i and i + n belong to image i.
@@ -33,6 +33,14 @@ def nt_xent(z: Tensor, temperature: float) -> Tensor:
     """NT-Xent (Chen et al. 2020, equation 1) of z [2n, d]: the only positive is the image's other view."""
     n = len(z) // 2
     return supcon(z, torch.arange(n, device=z.device), temperature)
+
+
+def kl_to_normal(mean: Tensor, log_variance: Tensor) -> Tensor:
+    """KL divergence of normal densities [n, d] from the standard normal one, summed over d, mean over n.
+
+    Kingma and Welling 2014, appendix B, with the sign of a loss.
+    """
+    return 0.5 * (mean.square() + log_variance.exp() - log_variance - 1).sum(1).mean()
 
 
 def gradient_histograms(images: Tensor) -> Tensor:

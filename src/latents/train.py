@@ -134,6 +134,8 @@ def train(study: Study, run: Run, checkpoint: Path) -> Trained:
     ]
     preparing = time.perf_counter() - started
     curve, seconds = fit(task, Checkpoint(checkpoint, digest(decides)))
+    with autocast(device, study.precision):
+        model.finish(torch.from_numpy(split.train.images).to(device))
     return Trained(model, curve, facts, {"training": seconds, "preparing": preparing})
 
 

@@ -67,6 +67,14 @@ class MethodSettings(Strict, frozen=True):
         return None
 
 
+def check_full_size(augmentation: Augmentation) -> None:
+    """Raise ValueError where views have a size of their own."""
+    if augmentation.size:
+        raise ValueError(
+            "augmentation.size is not for autoencoders, which reconstruct the image at its own size"
+        )
+
+
 class Untrained(MethodSettings, frozen=True):
     """Settings of `pca` and `random`: there is nothing to set."""
 
@@ -99,10 +107,7 @@ class AutoencoderPlus(MethodSettings, frozen=True):
         moves = self.corruption
         if moves.pad_crop or moves.resized_crop or moves.flip or moves.rotate:
             raise ValueError("corruption moves the image, which nothing could undo; use augmentation")
-        if self.augmentation.size:
-            raise ValueError(
-                "augmentation.size is not for autoencoders, which reconstruct the image at its own size"
-            )
+        check_full_size(self.augmentation)
 
     def plain_channels(self, methods: dict[str, Any]) -> Widths | None:
         """As in MethodSettings. Raises ValueError if the study has no `autoencoder`."""
@@ -111,6 +116,19 @@ class AutoencoderPlus(MethodSettings, frozen=True):
         if "autoencoder" not in methods:
             raise ValueError("residual-decoder: false takes the decoder of `autoencoder`, which is not there")
         return methods["autoencoder"].channels
+
+
+class VAE(MethodSettings, frozen=True):
+    """A variational autoencoder: the shared encoder with a second head, the residual decoder, L1 and KL."""
+
+    optimisation: Optimisation
+    augmentation: Augmentation  # of the image that is reconstructed
+    # weight of KL, per pixel value as L1 is: the scale of a Laplace density round each reconstructed value
+    beta: NonNegative
+    code_size: Positive = CODE_SIZE
+
+    def __post_init__(self) -> None:
+        check_full_size(self.augmentation)
 
 
 class Guided(MethodSettings, frozen=True):
@@ -142,10 +160,52 @@ class Contrastive(MethodSettings, frozen=True):
         self.check_early()
 
 
+class Split(MethodSettings, frozen=True):
+    """Two codes in one: numbers of a contrastive code, then principal components of what these leave."""
+
+    optimisation: Optimisation
+    augmentation: Augmentation
+    temperature: Rate
+    projection: tuple[Positive, Positive]
+    contrastive_size: Positive  # numbers of the contrastive code; the others are the pixels'
+    # deviation of the pixels' numbers, as a root mean square, relative to the contrastive ones'
+    pixel_scale: Rate
+    early: Early | UnsetType = UNSET
+
+    def __post_init__(self) -> None:
+        self.check_early()
+        check_contrastive_size(self.contrastive_size, CODE_SIZE - 1)
+
+
+class Joint(MethodSettings, frozen=True):
+    """One code, trained by NT-Xent on two views and by L1 on the image itself."""
+
+    optimisation: Optimisation
+    augmentation: Augmentation  # of the two views
+    temperature: Rate
+    projection: tuple[Positive, Positive]
+    contrastive_size: Positive  # numbers of the code that NT-Xent sees; the decoder sees all
+    reconstruction_weight: NonNegative  # of L1
+    # from the pixels to the numbers that NT-Xent does not see, and from the code to the pixels; starts at PCA
+    linear_path: bool
+    linear_rate: Fraction  # learning rate of the linear paths, relative to the others'
+    early: Early | UnsetType = UNSET
+
+    def __post_init__(self) -> None:
+        self.check_early()
+        check_contrastive_size(self.contrastive_size, CODE_SIZE - self.linear_path)
+
+
+def check_contrastive_size(size: int, most: int) -> None:
+    """Raise ValueError where the contrastive numbers leave too few of the code to the pixels."""
+    if size > most:
+        raise ValueError(f"contrastive-size {size} of a code of {CODE_SIZE} numbers is more than {most}")
+
+
 class Method(NamedTuple):
     """A line of METHODS.
 
-    Colours are those of Okabe and Ito; marker and hatch distinguish methods in greyscale.
+    Colours are those of Okabe and Ito, and two of Tol; marker and hatch distinguish methods in greyscale.
     """
 
     label: str  # as printed
@@ -197,6 +257,15 @@ METHODS = {
         settings=AutoencoderPlus,
         network="latents.methods.exp1_autoencoder:ImprovedAutoencoder",
     ),
+    "vae": Method(
+        label="VAE",
+        color="#999933",
+        marker="<",
+        hatch="++",
+        about="a variational autoencoder: shared encoder, residual decoder, codes drawn to a normal prior",
+        settings=VAE,
+        network="latents.methods.exp1_autoencoder:VariationalAutoencoder",
+    ),
     "guided": Method(
         label="Guided",
         color="#d55e00",
@@ -225,6 +294,24 @@ METHODS = {
         settings=Contrastive,
         network="latents.methods.exp3_contrastive:SupCon",
         sees_labels=True,
+    ),
+    "split": Method(
+        label="Split",
+        color="#e69f00",
+        marker="*",
+        hatch="**",
+        about="both: a short contrastive code, then principal components of what it does not explain",
+        settings=Split,
+        network="latents.methods.exp4_both:SplitCode",
+    ),
+    "joint": Method(
+        label="Joint",
+        color="#882255",
+        marker="p",
+        hatch="OO",
+        about="both: one code, trained to bring views together and to reconstruct the image",
+        settings=Joint,
+        network="latents.methods.exp4_both:JointCode",
     ),
 }
 

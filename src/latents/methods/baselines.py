@@ -11,6 +11,32 @@ from latents.networks import Encoder
 from latents.settings import CODE_SIZE
 
 
+def moments(images: Tensor) -> tuple[Tensor, Tensor]:
+    """Mean [p] and covariance [p, p] of the p pixel values of images uint8 [n, c, h, w], in float64.
+
+    The sums of products are exact: over 256 images each is an integer below 2^24.
+    """
+    pixels = images.flatten(1)
+    total = torch.zeros(pixels.shape[1], dtype=torch.float64, device=pixels.device)
+    products = total.new_zeros(len(total), len(total))
+    for part in pixels.split(256):
+        part = part.float()
+        total += part.sum(0)
+        products += part.T @ part
+    mean = total / len(pixels)
+    return mean, products / len(pixels) - mean.outer(mean)
+
+
+def principal(covariance: Tensor, size: int) -> Tensor:
+    """The first principal directions [size, p] of a covariance [p, p], on the CPU; of each, the largest entry
+    is positive."""
+    last = len(covariance) - 1
+    vectors = scipy.linalg.eigh(covariance.cpu().numpy(), subset_by_index=[last + 1 - size, last])[1]
+    vectors = torch.from_numpy(vectors).flip(1)
+    vectors = vectors * vectors.gather(0, vectors.abs().argmax(0, keepdim=True)).sign()
+    return vectors.T
+
+
 class PCA(nn.Module):
     """Principal components of the training pixels, as encoder and decoder."""
 
@@ -23,26 +49,10 @@ class PCA(nn.Module):
 
     @torch.no_grad()
     def fit(self, images: Tensor) -> None:
-        """Fit mean and components on images: uint8 [n, c, h, w].
-
-        The sums of products are exact: over 256 images each is an integer below 2^24.
-        """
-        pixels = images.flatten(1)
-        total = torch.zeros(pixels.shape[1], dtype=torch.float64, device=pixels.device)
-        products = total.new_zeros(len(total), len(total))
-        for part in pixels.split(256):
-            part = part.float()
-            total += part.sum(0)
-            products += part.T @ part
-        mean = total / len(pixels)
-        covariance = (products / len(pixels) - mean.outer(mean)).cpu()
-        last = len(covariance) - 1
-        chosen = [last + 1 - len(self.components), last]
-        vectors = scipy.linalg.eigh(covariance.numpy(), subset_by_index=chosen)[1]
-        vectors = torch.from_numpy(vectors).flip(1)
-        vectors = vectors * vectors.gather(0, vectors.abs().argmax(0, keepdim=True)).sign()
+        """Fit mean and components on images: uint8 [n, c, h, w]."""
+        mean, covariance = moments(images)
         self.mean.copy_(mean / 255)
-        self.components.copy_(vectors.T)
+        self.components.copy_(principal(covariance, len(self.components)))
 
     def forward(self, x: Tensor) -> Tensor:
         with torch.autocast(x.device.type, enabled=False):

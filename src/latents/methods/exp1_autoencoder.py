@@ -1,4 +1,4 @@
-"""Experiment 1, self-supervised autoencoding: a plain autoencoder and an improved one, without labels."""
+"""Experiment 1, autoencoding without labels: a plain autoencoder, an improved and a variational one."""
 
 import math
 
@@ -9,7 +9,7 @@ from torch.nn import functional
 from latents import augment, objectives
 from latents.convolution import Convolution, TransposedConvolution
 from latents.datasets.spec import Shape
-from latents.methods import Autoencoder, AutoencoderPlus
+from latents.methods import VAE, Autoencoder, AutoencoderPlus
 from latents.methods.baselines import PCA
 from latents.model import Model, Sizes
 from latents.networks import (
@@ -25,6 +25,24 @@ from latents.networks import (
 )
 from latents.optimise import ADAMW, mark
 from latents.settings import CODE_SIZE, Widths
+
+
+@torch.no_grad()
+def start_from_pca(images: Tensor, into: nn.Linear, out: nn.Linear) -> None:
+    """Set the linear paths into the code and out of it to the PCA of images uint8 [n, c, h, w].
+
+    The code is divided by one number, so that its mean variance is 1; its reconstructions and its geometry
+    are those of PCA. Where the path out of the code takes more numbers, the first ones add nothing.
+    """
+    pca = PCA((*images.shape[2:], images.shape[1]), into.out_features)
+    pca.to(images.device).fit(images)
+    scale = torch.cat([pca(part.float().div(255)) for part in images.split(5000)])
+    scale = scale.std(0).square().mean().sqrt()
+    into.weight.copy_(pca.components / scale)
+    into.bias.copy_(-pca.components @ pca.mean / scale)
+    nn.init.zeros_(out.weight)
+    out.weight[:, -into.out_features :] = pca.components.T * scale
+    out.bias.copy_(pca.mean)
 
 
 class PlainAutoencoder(Model):
@@ -64,29 +82,13 @@ class ImprovedAutoencoder(Model):
             self.gradients = GradientDecoder(shape, sizes.decoder_channels, size)
 
     def fit(self, images: Tensor) -> None:
+        """As in Model; linear paths start at PCA, and the other layers add nothing at first."""
         super().fit(images)
         if self.settings.linear_path:
-            self.start_from_pca(images)
-
-    @torch.no_grad()
-    def start_from_pca(self, images: Tensor) -> None:
-        """Set the linear paths of encoder and decoder to the PCA of images uint8 [n, c, h, w].
-
-        The other layers add nothing at first. The code is divided by one number, so that its mean variance is
-        1; its reconstructions and its geometry are those of PCA.
-        """
-        pca = PCA((*images.shape[2:], images.shape[1]), self.settings.code_size)
-        pca.to(images.device).fit(images)
-        scale = torch.cat([pca(part.float().div(255)) for part in images.split(5000)])
-        scale = scale.std(0).square().mean().sqrt()
-        into, out = self.encoder.linear.layer, self.decoder.linear[0].layer
-        into.weight.copy_(pca.components / scale)
-        into.bias.copy_(-pca.components @ pca.mean / scale)
-        out.weight.copy_(pca.components.T * scale)
-        out.bias.copy_(pca.mean)
-        for layer in (self.encoder.to_code.layer, self.decoder.to_pixels.layer):
-            nn.init.zeros_(layer.weight)
-            nn.init.zeros_(layer.bias)
+            start_from_pca(images, self.encoder.linear.layer, self.decoder.linear[0].layer)
+            for layer in (self.encoder.to_code.layer, self.decoder.to_pixels.layer):
+                nn.init.zeros_(layer.weight)
+                nn.init.zeros_(layer.bias)
 
     def views(self, images: Tensor, random: Generator) -> tuple[Tensor, Tensor]:
         """The encoder's input and the target: augmented images, some of them corrupted for the encoder."""
@@ -105,6 +107,39 @@ class ImprovedAutoencoder(Model):
                 self.gradients(codes), histograms
             )
         return loss
+
+
+class VariationalAutoencoder(Model):
+    """`vae`: a variational autoencoder (Kingma and Welling 2014); the code is the mean of its density.
+
+    L1 is averaged over pixel values and KL divided by their number, so that beta = b is the bound on the
+    likelihood under Laplace densities of scale b round the reconstructed values, up to a factor and a
+    constant.
+    """
+
+    has_prior = True
+
+    def __init__(self, settings: VAE, sizes: Sizes) -> None:
+        super().__init__()
+        self.settings = settings
+        self.encoder = Encoder(sizes.shape, sizes.widths, settings.code_size)
+        self.decoder = Decoder(sizes.shape, sizes.decoder_channels, False, settings.code_size)
+        self.to_log_variance = Float32(nn.Linear(9 * sizes.widths[-1], settings.code_size))
+        nn.init.zeros_(self.to_log_variance.layer.weight)
+        nn.init.zeros_(self.to_log_variance.layer.bias)
+
+    def views(self, images: Tensor, random: Generator) -> tuple[Tensor, Tensor]:
+        """Augmented images, and for the code of each 128 standard normal numbers."""
+        noise = torch.randn(len(images), self.settings.code_size, generator=random, device=images.device)
+        return augment.view(images, self.settings.augmentation, random), noise
+
+    def objective(self, views: tuple[Tensor, Tensor], labels: Tensor) -> Tensor:
+        images, noise = views
+        features = self.encoder.features(images)
+        mean, log_variance = self.encoder.to_code(features), self.to_log_variance(features)
+        decoded = self.decoder(mean + (log_variance / 2).exp() * noise)
+        divergence = objectives.kl_to_normal(mean, log_variance) / images[0].numel()
+        return functional.l1_loss(decoded, images) + self.settings.beta * divergence
 
 
 class PlainEncoder(nn.Module):

@@ -8,6 +8,7 @@ from latents import augment, objectives
 from latents.methods import Contrastive
 from latents.model import Model, Sizes
 from latents.networks import Encoder, Float32, classification_head
+from latents.settings import Augmentation
 
 
 def projection_head(code_size: int, widths: tuple[int, int]) -> nn.Sequential:
@@ -19,6 +20,11 @@ def projection_head(code_size: int, widths: tuple[int, int]) -> nn.Sequential:
         nn.ReLU(),
         Float32(nn.Linear(hidden, width, bias=False)),
     )
+
+
+def two_views(images: Tensor, augmentation: Augmentation, random: Generator) -> Tensor:
+    """Two views of n images as one batch [2n, c, h, w]: i and i + n are views of the same image."""
+    return torch.cat([augment.view(images, augmentation, random) for _ in range(2)])
 
 
 class SimCLR(Model):
@@ -35,9 +41,7 @@ class SimCLR(Model):
         self.projector = projection_head(settings.code_size, settings.projection)
 
     def views(self, images: Tensor, random: Generator) -> tuple[Tensor]:
-        """Two views of n images as one batch [2n, c, h, w]: i and i + n are views of the same image."""
-        augmentation = self.settings.augmentation_of(self.early)
-        return (torch.cat([augment.view(images, augmentation, random) for _ in range(2)]),)
+        return (two_views(images, self.settings.augmentation_of(self.early), random),)
 
     def objective(self, views: tuple[Tensor], labels: Tensor) -> Tensor:
         (both,) = views

@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from latents.study import Run, Study
 
+SAMPLED = "vae"  # the method whose prior samples are drawn from
 SWEEP, TRADE, TRADED = "ablation", "trade", "autoencoder-plus"  # sweeps of the figure `sweeps`, and a method
 BUDGET = "budget"  # the sweep of the figure `budget`
 
@@ -38,8 +39,9 @@ class FigureSpec(NamedTuple):
     """A line of the table.
 
     In `inputs`, {dataset} stands for a data set, {method} for each of its methods (`cifar10/guided`),
-    {first_run} for the first seed of each (`cifar10/guided/seed1`), and {trained_run} for every run of a
-    method that is trained. A study for which `shows` returns nothing does not have the figure.
+    {first_run} for the first seed of each (`cifar10/guided/seed1`), {sampled_run} for that of SAMPLED, and
+    {trained_run} for every run of a method that is trained. A study for which `shows` returns nothing does
+    not have the figure.
     """
 
     category: str  # in Snakemake's report
@@ -59,8 +61,10 @@ class FigureTarget(NamedTuple):
 SUMMARY = ("summary.csv",)
 PICTURES = ("pictures/{first_run}.npz", "records/{first_run}.json")
 POINTS = ("tsne/{method}.csv", "tsne/{method}.json", "records/{first_run}.json")
+SAMPLES = ("pictures/{sampled_run}.npz", "records/{sampled_run}.json")
 CURVES = ("curves/{trained_run}.csv",)
 FIGURES = {  # script: figure, in the order of the gallery
+    "tradeoff": FigureSpec("Accuracy and reconstruction", SUMMARY),
     "accuracy": FigureSpec("Accuracy", SUMMARY),
     "few_labels": FigureSpec("Accuracy", SUMMARY, shows=lambda study: study.measurement.label_shares),
     "reconstruction_error": FigureSpec("Reconstruction", SUMMARY),
@@ -76,6 +80,12 @@ FIGURES = {  # script: figure, in the order of the gallery
         per_dataset=True,
     ),
     "interpolations": FigureSpec("Reconstruction", PICTURES, per_dataset=True),
+    "samples": FigureSpec(
+        "Reconstruction",
+        SAMPLES,
+        per_dataset=True,
+        shows=lambda study: SAMPLED in study.methods,
+    ),
     "curves": FigureSpec(
         "Training",
         CURVES,
@@ -109,6 +119,7 @@ def figure_patterns(script: str, dataset: str | None = None) -> list[str]:
     """The same for a reader: each pattern once, with * for whatever varies."""
     stars = {"dataset": "*", "method": f"{dataset or '*'}/*"}
     stars |= dict.fromkeys(("first_run", "trained_run"), f"{dataset or '*'}/*/seed*")
+    stars["sampled_run"] = f"{dataset or '*'}/{SAMPLED}/seed*"
     return [pattern.format(**stars) for pattern in FIGURES[script].inputs]
 
 
@@ -130,6 +141,8 @@ def _values(study: Study, field: str, dataset: str) -> list[str]:
             return [f"{dataset}/{method}" for method in study.methods]
         case "first_run":
             return [str(Run(dataset, method, study.dataset(dataset).seeds[0])) for method in study.methods]
+        case "sampled_run":
+            return [str(Run(dataset, SAMPLED, study.dataset(dataset).seeds[0]))]
         case "trained_run":
             return [str(run) for run in study.runs(dataset) if run.method in study.trained_methods]
         case _:

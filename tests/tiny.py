@@ -60,7 +60,7 @@ SMALL_DATASET = {
         },
         "contrastive": BUDGET | {"projection": [16, 8], "early": EARLY},
         "supcon": BUDGET | {"projection": [16, 8]},
-        "split": BUDGET | {"projection": [16, 8]},
+        "split": BUDGET | {"projection": [16, 8], "early": EARLY},
         "joint": BUDGET | {"projection": [16, 8]},
     },
 }

@@ -143,7 +143,9 @@ def describe(study: Study, results: Path, dataset: str, out: Path) -> dict[str, 
     for method in study.methods:
         run = Run(dataset, method, study.dataset(dataset).seeds[0])
         facts, own = describe_method(study, results, run, index, out)
-        methods.append(facts | {"x": points[method][:, 0].round(2).tolist(), "y": points[method][:, 1].round(2).tolist()})
+        methods.append(
+            facts | {"x": points[method][:, 0].round(2).tolist(), "y": points[method][:, 1].round(2).tolist()}
+        )
         files |= {f"{method}/{name}": content for name, content in own.items()}
     described = {
         "name": dataset,

@@ -1,4 +1,4 @@
-"""The explorer's page in a browser: every view, what it computes beside torch, files that are no image."""
+"""The explorer's page in a browser: every view, beside what torch computes; and files that are no image."""
 
 import functools
 import http.server

@@ -178,7 +178,10 @@ def write_run(study, run, results, draw, originals, pixels) -> None:
     shown = {"originals": originals, "reconstructions": blurred}
     shown |= {"indices": np.arange(12), "labels": np.arange(12) % 10}
     paths = {"path_ends": np.arange(8).reshape(4, 2), "path_codes": pixels // 2 + 64, "path_pixels": pixels}
-    np.savez(file, **shown, **paths)
+    nearest = (np.arange(10)[:, None] + np.arange(5)) % 12
+    near = {"queries": originals[:10], "query_labels": np.arange(10), "neighbours": originals[nearest]}
+    near |= {"neighbour_labels": nearest % 10}
+    np.savez(file, **shown, **paths, **near)
     record.write_bytes(results / "samples" / f"{run}.npz", b"")
     beside = {"curve": f"curves/{run}.csv", "pictures": f"pictures/{run}.npz", "sample": f"samples/{run}.npz"}
     for key, name in beside.items():

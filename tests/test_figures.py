@@ -31,6 +31,7 @@ DATASET = {  # script: the data set that it is tested on, where it takes one
     "reconstructions": "mnist",
     "tsne": "cifar10",
     "interpolations": "cifar10",
+    "neighbours": "cifar10",
     "curves": "mnist",
 }
 
@@ -317,7 +318,7 @@ def test_the_inputs_of_a_figure_are_those_of_all_its_data_sets_and_match_the_pri
         assert all(any(Path(one).match(pattern) for pattern in patterns) for one in read), name
         assert all(any(Path(one).match(pattern) for one in read) for pattern in patterns), name
     targets = [name for name, _, _ in figure_targets(study)]
-    assert len(targets) == len(set(targets)) == 7 + 2 * 4
+    assert len(targets) == len(set(targets)) == 7 + 2 * 5
     assert {"accuracy", "tsne_mnist", "tsne_cifar10"} <= {*targets}
 
 
@@ -342,10 +343,15 @@ def without_training(plain: dict) -> None:
         dataset["methods"] = {"pca": {}, "random": {}}
 
 
+def without_neighbours(plain: dict) -> None:
+    del plain["measurement"]["neighbours"]
+
+
 @pytest.mark.parametrize(
     ("change", "missing"),
     [
         (without_sweeps, {"sweeps"}),
+        (without_neighbours, {"neighbours_mnist", "neighbours_cifar10"}),
         (with_labels_alone, {"sweeps"}),
         (without_shares, {"few_labels"}),
         (without_training, {"sweeps", "curves_mnist", "curves_cifar10"}),

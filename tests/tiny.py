@@ -40,6 +40,7 @@ SMALL = {
         "fewest-pairs": 1,
         "tsne-neighbours": 5,
         "nuisance-copies": 20,
+        "neighbours": 3,
     },
 }
 SMALL_DATASET = {

@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch.nn import functional
 
 from latents import cli, config, record
 from latents.cli import Problem
@@ -63,6 +64,9 @@ def evaluate(
     if run.variant == "main" and study.measurement.nuisance_copies:
         measure_nuisance(subject, found)
     pictures = shown_pictures(subject, shown, decoded)
+    if study.is_first(run) and study.measurement.neighbours:
+        pictures |= neighbour_pictures(subject, shown)
+        found.lap("geometry")
     if final:
         facts |= {name: halves(each["test"]) for name, each in errors.items()}
         paths = measure_interpolation(subject, classifier, decoder, decoded, found)
@@ -98,6 +102,26 @@ def shown_pictures(subject: Subject, shown: str, decoded: torch.Tensor) -> dict[
         "indices": part.indices[chosen],
         "labels": part.labels[chosen],
     }
+
+
+def neighbour_pictures(subject: Subject, shown: str) -> dict[str, np.ndarray]:
+    """An image of each class, drawn once, and its nearest by the cosine of centred codes in the same split.
+
+    `queries` uint8 [classes, h, w, c], `neighbours` uint8 [classes, k, h, w, c], with the labels and indices
+    of both, and `similarities` float32 [classes, k] in descending order.
+    """
+    settings, part = subject.study.measurement, subject.parts[shown]
+    order = np.random.default_rng(settings.seed).permutation(len(part.labels))
+    queries = np.array([order[part.labels[order] == label][0] for label in range(subject.classes)])
+    unit = functional.normalize(subject.codes[shown] - subject.codes["train"].mean(0), dim=1)
+    similarity = unit[queries] @ unit.T
+    similarity[range(len(queries)), queries] = -torch.inf  # none is its own neighbour
+    similarities, nearest = (each.cpu().numpy() for each in similarity.topk(settings.neighbours, dim=1))
+    found: dict[str, np.ndarray] = {"similarities": similarities}
+    for name, chosen in (("query", queries), ("neighbour", nearest)):
+        found["queries" if name == "query" else "neighbours"] = np.moveaxis(part.images[chosen], -3, -1)
+        found |= {f"{name}_labels": part.labels[chosen], f"{name}_indices": part.indices[chosen]}
+    return found
 
 
 def code_arrays(subject: Subject, shown: str) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:

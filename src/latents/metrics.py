@@ -170,6 +170,7 @@ class Measurement(Strict, frozen=True, omit_defaults=True):
     tsne_neighbours: Positive  # of the trustworthiness
     # training images that are moved for the nuisance probes; of val and of test half as many
     nuisance_copies: Annotated[int, Meta(ge=0)] = 0
+    neighbours: Annotated[int, Meta(ge=0)] = 0  # shown of an image of each class, by the code of a first seed
 
     def __post_init__(self) -> None:
         if len(set(self.label_shares)) < len(self.label_shares):

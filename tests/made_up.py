@@ -71,6 +71,11 @@ def numbers(draw: np.random.Generator, run: Run) -> list[dict]:
         for place, name in enumerate(NUISANCES) if main else ():
             if dataset == "cifar10" or name != "colour":
                 found[f"nuisance_{name}", split] = (near(0.9 - 0.1 * place), "")
+        for change in ("32bit", "1bit", "2bit", "4bit", "8bit", "noise_0.1", "noise_0.3", "noise_1"):
+            if run.variant == "main" and run.seed == 1:
+                found[f"mae_{change}", split] = (near(mae), "pixel range")
+                found[f"accuracy_mlp_{change}", split] = (near(base), "percent")
+                found[f"accuracy_linear_{change}", split] = (near(base), "percent")
     found["path_length", "test"], found["path_length_pixels", "test"] = (near(1.31, 0.05), ""), (1.0, "")
     found["class_changes", "test"], found["class_changes_pixels", "test"] = (near(1.72, 0.1), ""), (2.4, "")
     found["class_changes_pairs", "test"] = (int(draw.integers(90, 200)), "pairs")

@@ -41,6 +41,8 @@ SMALL = {
         "tsne-neighbours": 5,
         "nuisance-copies": 20,
         "neighbours": 3,
+        "bits": [1, 4],
+        "noise": [0.5],
     },
 }
 SMALL_DATASET = {

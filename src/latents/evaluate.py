@@ -20,6 +20,7 @@ import torch
 from torch.nn import functional
 
 from latents import cli, config, record
+from latents.bits import measure_bits
 from latents.cli import Problem
 from latents.device import to_float
 from latents.encode import npz
@@ -54,7 +55,7 @@ def evaluate(
     subject = subject_of(study, run, model, found, final=final)
     # without --final the pictures are of val, and nothing is interpolated
     shown = "test" if final else "val"
-    facts = measure_probes(subject, found)
+    facts, outcomes = measure_probes(subject, found)
     if run.variant == "main":
         chosen = measure_few_labels(subject, found) | measure_projection(subject, found)
         facts["probe_settings_chosen_on_val"] |= chosen
@@ -63,6 +64,8 @@ def evaluate(
     measure_geometry(subject, found)
     if run.variant == "main" and study.measurement.nuisance_copies:
         measure_nuisance(subject, found)
+    if study.is_first(run) and (study.measurement.bits or study.measurement.noise):
+        measure_bits(subject, outcomes, decoder, found)
     pictures = shown_pictures(subject, shown, decoded)
     if study.is_first(run) and study.measurement.neighbours:
         pictures |= neighbour_pictures(subject, shown)

@@ -6,6 +6,7 @@ val. For kNN, codes are centred on the mean of the training codes. The keys of F
 `latents.metrics.PROBES`.
 """
 
+import functools
 import warnings
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -30,10 +31,14 @@ Parts = dict[str, Tensor]  # split -> codes, or split -> labels
 
 @dataclass(frozen=True)
 class Outcome:
-    """A probe's predictions int64 [n] for each split, and the setting chosen on val, if there is a choice."""
+    """A probe's predictions int64 [n] for each split, and the setting chosen on val, if there is a choice.
+
+    `predict` maps other codes [n, d] to predictions, by the probe as it was fitted; kNN and heads have none.
+    """
 
     predictions: Parts
     chosen: float | None
+    predict: Callable[[Tensor], Tensor] | None = None
 
 
 def accuracy(predictions: Tensor, labels: Tensor) -> float:
@@ -48,9 +53,15 @@ def scaled(codes: Parts) -> Parts:
     such as principal components, but no others; a regularised probe would then weight their last directions
     like their first.
     """
-    mean = codes["train"].mean(0)
-    size = (codes["train"] - mean).square().mean().sqrt().clamp_min(1e-8)
-    return {name: (part - mean) / size for name, part in codes.items()}
+    scale = scaling(codes["train"])
+    return {name: scale(part) for name, part in codes.items()}
+
+
+def scaling(train: Tensor) -> Callable[[Tensor], Tensor]:
+    """The map of codes [n, d] that centres training codes and divides them by one number, as in `scaled`."""
+    mean = train.mean(0)
+    size = (train - mean).square().mean().sqrt().clamp_min(1e-8)
+    return lambda codes: (codes - mean) / size
 
 
 def best_on_val(outcomes: list[Outcome], labels: Parts) -> Outcome:
@@ -74,8 +85,22 @@ def linear(codes: Parts, labels: Parts, settings: ProbeSettings, classes: int) -
         for c in settings.linear_c:
             model.set_params(C=c).fit(parts["train"], target)
             predictions = {name: torch.as_tensor(model.predict(part)) for name, part in parts.items()}
-            outcomes.append(Outcome(predictions, c))
+            weight, bias = (torch.as_tensor(part).clone() for part in (model.coef_, model.intercept_))
+            predict = functools.partial(of_linear, scaling(codes["train"]), weight, bias)
+            outcomes.append(Outcome(predictions, c, predict))
     return best_on_val(outcomes, labels)
+
+
+def of_linear(scale: Callable[[Tensor], Tensor], weight: Tensor, bias: Tensor, codes: Tensor) -> Tensor:
+    """The predictions of a fitted linear probe; of two classes, scikit-learn has the weights of one."""
+    logits = scale(codes) @ weight.T + bias
+    return logits.argmax(1) if len(weight) > 1 else (logits[:, 0] > 0).long()
+
+
+def of_mlp(scale: Callable[[Tensor], Tensor], model: nn.Module, codes: Tensor) -> Tensor:
+    """The predictions of a fitted MLP."""
+    with torch.inference_mode():
+        return model(scale(codes)).argmax(1)
 
 
 def mlp(codes: Parts, labels: Parts, settings: ProbeSettings, classes: int) -> Outcome:
@@ -105,7 +130,9 @@ def mlp(codes: Parts, labels: Parts, settings: ProbeSettings, classes: int) -> O
             name = f"mlp probe, decay {decay:g}"
             fit(Task(name, model, loss, len(parts["train"]), optimisation, settings.seed, device))
         with torch.inference_mode():
-            outcomes.append(Outcome({name: model(part).argmax(1) for name, part in parts.items()}, decay))
+            predictions = {name: model(part).argmax(1) for name, part in parts.items()}
+        predict = functools.partial(of_mlp, scaling(codes["train"]), model)
+        outcomes.append(Outcome(predictions, decay, predict))
     return best_on_val(outcomes, labels)
 
 

@@ -24,7 +24,8 @@ def plain_study(folder: str = "") -> dict:
     del plain["sweeps"]
     sweeps = yaml.safe_load((record.ROOT / "config/sweeps.yaml").read_text())
     for dataset, seeds in {"mnist": [1, 2, 3], "cifar10": [1]}.items():
-        sweeps[dataset]["autoencoder-plus"]["trade"]["seeds"] = [1]
+        for sweep in (sweep for some in sweeps[dataset].values() for sweep in some.values()):
+            sweep["seeds"] = [1]
         plain["datasets"][dataset] |= {"seeds": seeds, "sweeps": sweeps[dataset]}
     plain["measurement"]["tsne-points"] = 600
     plain["precision"] = "bfloat16"
@@ -89,6 +90,11 @@ def numbers(draw: np.random.Generator, run: Run) -> list[dict]:
         for place, name in enumerate(NUISANCES) if main else ():
             if dataset == "cifar10" or name != "colour":
                 found[f"nuisance_{name}", split] = (near(0.9 - 0.1 * place), "")
+        for change in ("32bit", "1bit", "2bit", "4bit", "8bit", "noise_0.1", "noise_0.3", "noise_1"):
+            if run.variant == "main" and run.seed == 1:
+                found[f"mae_{change}", split] = (near(mae), "pixel range")
+                found[f"accuracy_mlp_{change}", split] = (near(base), "percent")
+                found[f"accuracy_linear_{change}", split] = (near(base), "percent")
     found["path_length", "test"], found["path_length_pixels", "test"] = (near(1.31, 0.05), ""), (1.0, "")
     found["class_changes", "test"], found["class_changes_pixels", "test"] = (near(1.72, 0.1), ""), (2.4, "")
     found["class_changes_pairs", "test"] = (int(draw.integers(90, 200)), "pairs")
@@ -203,7 +209,10 @@ def write_run(study, run, results, draw, originals, pixels) -> None:
     if run.method == "vae":
         shown["samples"] = np.tile(blurred, (3, 1, 1, 1))
     paths = {"path_ends": np.arange(8).reshape(4, 2), "path_codes": pixels // 2 + 64, "path_pixels": pixels}
-    np.savez(file, **shown, **paths)
+    nearest = (np.arange(10)[:, None] + np.arange(5)) % 12
+    near = {"queries": originals[:10], "query_labels": np.arange(10), "neighbours": originals[nearest]}
+    near |= {"neighbour_labels": nearest % 10}
+    np.savez(file, **shown, **paths, **near)
     record.write_bytes(results / "samples" / f"{run}.npz", b"")
     beside = {"curve": f"curves/{run}.csv", "pictures": f"pictures/{run}.npz", "sample": f"samples/{run}.npz"}
     for key, name in beside.items():

@@ -154,6 +154,9 @@ def test_every_metric_of_every_split_is_there_and_in_its_range(
     expected |= {(name, split) for name in ("mae", "mae_frozen") for split in SIZES}
     expected |= {(name, split) for name in (*GEOMETRY, "psnr", "ssim") for split in unseen}
     expected |= {(f"nuisance_{name}", split) for name in NUISANCES if name != "colour" for split in unseen}
+    changes = ("32bit", "1bit", "4bit", "noise_0.5")
+    changed = ("accuracy_linear", "accuracy_mlp", "mae")
+    expected |= {(f"{name}_{one}", split) for name in changed for one in changes for split in unseen}
     paths = ("path_length", "path_confidence", "class_changes")
     ways = ("", "_spherical", "_pixels")
     expected |= {(f"{name}{suffix}", "test") for name in paths for suffix in ways}
@@ -268,7 +271,7 @@ def test_the_better_probe_is_the_one_that_val_chooses_even_where_test_disagrees(
         monkeypatch.setitem(probe.FUNCTIONS, name, lambda *_, given=given: given)
     monkeypatch.setitem(probe.FUNCTIONS, "knn", lambda *_: outcome(labels, {}))
     made = Measured()
-    facts = measure.measure_probes(subject_of(runs, "contrastive", labels), made)
+    facts, _ = measure.measure_probes(subject_of(runs, "contrastive", labels), made)
     found = values({"metrics": made.metrics})
     assert facts["probe_chosen_on_val"] == better
     assert found["accuracy_best", "test"] == found[f"accuracy_{better}", "test"] == 100 * (1 - 9 / TEST)

@@ -80,10 +80,10 @@ def test_the_layer_of_the_linear_probe_predicts_what_the_probe_predicted(runs: R
     parts = {name: torch.from_numpy(one) for name, one in codes.items()}
     labels = {name: torch.from_numpy(getattr(split, name).labels) for name in codes}
     before = torch.random.get_rng_state()
-    found = probe.linear(parts, labels, runs.study.probe, 10)
+    found = probe.linear(parts, labels, runs.study.probe, 10, list(parts))
     assert torch.equal(torch.random.get_rng_state(), before)
     for name, part in parts.items():
-        assert torch.equal(found.layer(part).argmax(1), found.predictions[name])
+        assert torch.equal(found.network(part).argmax(1), found.predictions[name])
 
 
 @pytest.fixture(scope="module")

@@ -34,6 +34,7 @@ DATASET = {  # script: the data set that it is tested on, where it takes one
     "reconstructions": "mnist",
     "tsne": "cifar10",
     "interpolations": "cifar10",
+    "neighbours": "cifar10",
     "curves": "mnist",
     "samples": "mnist",
 }
@@ -353,7 +354,7 @@ def test_the_inputs_of_a_figure_are_those_of_all_its_data_sets_and_match_the_pri
         assert all(any(Path(one).match(pattern) for pattern in patterns) for one in read), name
         assert all(any(Path(one).match(pattern) for one in read) for pattern in patterns), name
     targets = [name for name, _, _ in figure_targets(study)]
-    assert len(targets) == len(set(targets)) == 9 + 2 * 5
+    assert len(targets) == len(set(targets)) == 9 + 2 * 6
     assert {"accuracy", "tsne_mnist", "tsne_cifar10"} <= {*targets}
 
 
@@ -378,13 +379,22 @@ def without_training(plain: dict) -> None:
         dataset["methods"] = {"pca": {}, "random": {}}
 
 
+def without_neighbours(plain: dict) -> None:
+    del plain["measurement"]["neighbours"]
+
+
 @pytest.mark.parametrize(
     ("change", "missing"),
     [
         (without_sweeps, {"sweeps", "budget"}),
+        (without_neighbours, {"neighbours_mnist", "neighbours_cifar10"}),
         (with_labels_alone, {"sweeps", "budget"}),
         (without_shares, {"few_labels"}),
-        (without_training, {"sweeps", "budget", "curves_mnist", "curves_cifar10"}),
+        (
+            without_training,
+            {"sweeps", "budget"}
+            | {f"{name}_{d}" for name in ("curves", "samples") for d in ("mnist", "cifar10")},
+        ),
     ],
 )
 def test_a_study_does_not_have_the_figures_of_what_it_does_not_have(

@@ -33,7 +33,7 @@ def without_comments(source: str) -> str:
 
 def typed_numbers(source: str) -> list[str]:
     """Every decimal or percentage of the source itself, but not in names of numbers (temperature-0.5)."""
-    text = re.sub(r"\\(?:val|pc|ci|fact|ifrun)\{[^}]*\}", "", without_comments(source))
+    text = re.sub(r"\\(?:val|pc|ci|fact|ifrun|ifnumber|iffigure)\{[^}]*\}", "", without_comments(source))
     return [found for pattern in TYPED_NUMBERS.values() for found in re.findall(pattern, text)]
 
 

@@ -44,6 +44,9 @@ SMALL = {
         "fewest-pairs": 1,
         "tsne-neighbours": 5,
         "nuisance-copies": 20,
+        "neighbours": 3,
+        "bits": [1, 4],
+        "noise": [0.5],
     },
 }
 SMALL_DATASET = {

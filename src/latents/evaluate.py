@@ -17,8 +17,10 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch.nn import functional
 
 from latents import cli, config, record
+from latents.bits import measure_bits
 from latents.cli import Problem
 from latents.decode import decode
 from latents.device import generator, to_float
@@ -56,7 +58,7 @@ def evaluate(
     subject = subject_of(study, run, model, found, final=final)
     # without --final the pictures are of val, and nothing is interpolated
     shown = "test" if final else "val"
-    facts = measure_probes(subject, found)
+    facts, outcomes = measure_probes(subject, found)
     if run.variant == "main":
         chosen = measure_few_labels(subject, found) | measure_projection(subject, found)
         facts["probe_settings_chosen_on_val"] |= chosen
@@ -65,9 +67,14 @@ def evaluate(
     measure_geometry(subject, found)
     if run.variant == "main" and study.measurement.nuisance_copies:
         measure_nuisance(subject, found)
+    if study.is_first(run) and (study.measurement.bits or study.measurement.noise):
+        measure_bits(subject, outcomes, decoder, found)
     pictures = shown_pictures(subject, shown, decoded)
     if model.has_prior:
         pictures["samples"] = prior_samples(subject)
+    if study.is_first(run) and study.measurement.neighbours:
+        pictures |= neighbour_pictures(subject, shown)
+        found.lap("geometry")
     if final:
         facts |= {name: halves(each["test"]) for name, each in errors.items()}
     if final and run.variant == "main":  # nothing shows those of a variant
@@ -112,6 +119,26 @@ def prior_samples(subject: Subject) -> np.ndarray:
     random = generator(codes.device, settings.seed)
     drawn = torch.randn(SAMPLES, codes.shape[1], generator=random, device=codes.device)
     return to_uint8(decode(subject.model.decode, drawn, subject.study.precision))
+
+
+def neighbour_pictures(subject: Subject, shown: str) -> dict[str, np.ndarray]:
+    """An image of each class, drawn once, and its nearest by the cosine of centred codes in the same split.
+
+    `queries` uint8 [classes, h, w, c], `neighbours` uint8 [classes, k, h, w, c], with the labels and indices
+    of both, and `similarities` float32 [classes, k] in descending order.
+    """
+    settings, part = subject.study.measurement, subject.parts[shown]
+    order = np.random.default_rng(settings.seed).permutation(len(part.labels))
+    queries = np.array([order[part.labels[order] == label][0] for label in range(subject.classes)])
+    unit = functional.normalize(subject.codes[shown] - subject.codes["train"].mean(0), dim=1)
+    similarity = unit[queries] @ unit.T
+    similarity[range(len(queries)), queries] = -torch.inf  # none is its own neighbour
+    similarities, nearest = (each.cpu().numpy() for each in similarity.topk(settings.neighbours, dim=1))
+    found: dict[str, np.ndarray] = {"similarities": similarities}
+    for name, chosen in (("query", queries), ("neighbour", nearest)):
+        found["queries" if name == "query" else "neighbours"] = np.moveaxis(part.images[chosen], -3, -1)
+        found |= {f"{name}_labels": part.labels[chosen], f"{name}_indices": part.indices[chosen]}
+    return found
 
 
 def code_arrays(subject: Subject, shown: str) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:

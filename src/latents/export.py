@@ -70,8 +70,8 @@ def networks(
     else:
         images = torch.from_numpy(split.train.images).to(device)
         decoder = train_decoder(study, run.dataset, parts["train"], images)
-    layer = probe.linear(parts, labels, study.probe, len(DATASETS[run.dataset].classes), ["val"]).layer
-    found = {"encoder": model.encoder, "decoder": decoder, "probe": layer}
+    classifier = probe.linear(parts, labels, study.probe, len(DATASETS[run.dataset].classes), ["val"]).network
+    found = {"encoder": model.encoder, "decoder": decoder, "probe": classifier}
     return {name: network.cpu().eval() for name, network in found.items()}
 
 

@@ -85,11 +85,11 @@ def subject_of(study: Study, run: Run, model: Model, found: Measured, *, final: 
     return Subject(study, run, model, split, parts, images, labels, codes)
 
 
-def measure_probes(subject: Subject, found: Measured) -> dict[str, Any]:
+def measure_probes(subject: Subject, found: Measured) -> tuple[dict[str, Any], dict[str, probe.Outcome]]:
     """Fit all probes and add their accuracy.
 
-    Returns the probe that is better on val, the settings chosen on val, and the correctness of each test
-    prediction.
+    Returns facts (the probe that is better on val, the settings chosen on val, and the correctness of each
+    test prediction) and the outcomes.
     """
     codes, labels = subject.codes, subject.labels
     settings, splits = subject.study.probe, subject.splits
@@ -109,7 +109,8 @@ def measure_probes(subject: Subject, found: Measured) -> dict[str, Any]:
         if "test" in labels
     }
     chosen = {name: outcome.chosen for name, outcome in outcomes.items() if outcome.chosen is not None}
-    return {"probe_chosen_on_val": better, "probe_settings_chosen_on_val": chosen, "correct": correct}
+    facts = {"probe_chosen_on_val": better, "probe_settings_chosen_on_val": chosen, "correct": correct}
+    return facts, outcomes
 
 
 def add_probes(

@@ -123,6 +123,8 @@ def metric(name: str) -> Metric:
         return Metric(
             " ".join(filter(None, (PROBES[probe].label if probe in PROBES else probe, rest))), 1, "percent"
         )
+    if name not in METRICS and name.startswith("mae_"):  # of changed codes
+        return METRICS["mae"]._replace(label=f"MAE, {name.removeprefix('mae_')}")
     return METRICS.get(name) or Metric(name, 3)
 
 
@@ -176,6 +178,11 @@ class Measurement(Strict, frozen=True, omit_defaults=True):
     tsne_neighbours: Positive  # of the trustworthiness
     # training images that are moved for the nuisance probes; of val and of test half as many
     nuisance_copies: Annotated[int, Meta(ge=0)] = 0
+    # a number of the code is rounded to so many bits, or disturbed by noise of so many of its deviations;
+    # of first seeds
+    bits: tuple[Annotated[int, Meta(ge=1, le=16)], ...] = ()
+    noise: tuple[Rate, ...] = ()
+    neighbours: Annotated[int, Meta(ge=0)] = 0  # shown of an image of each class, by the code of a first seed
 
     def __post_init__(self) -> None:
         if len(set(self.label_shares)) < len(self.label_shares):

@@ -32,12 +32,12 @@ Parts = dict[str, Tensor]  # split -> codes, or split -> labels
 class Outcome:
     """A probe's predictions int64 [n] for each split, and the setting chosen on val, if there is a choice.
 
-    `layer` maps codes to logits, where the probe is a layer.
+    `network` maps codes [n, d] to logits [n, classes]; kNN and heads have none.
     """
 
     predictions: Parts
     chosen: float | None
-    layer: nn.Linear | None = None
+    network: nn.Module | None = None
 
 
 def accuracy(predictions: Tensor, labels: Tensor) -> float:
@@ -52,14 +52,20 @@ def scaled(codes: Parts) -> Parts:
     such as principal components, but no others; a regularised probe would then weight their last directions
     like their first.
     """
-    mean, size = scale(codes["train"])
-    return {name: (part - mean) / size for name, part in codes.items()}
+    scaling = Scaling(codes["train"])
+    return {name: scaling(part) for name, part in codes.items()}
 
 
-def scale(codes: Tensor) -> tuple[Tensor, Tensor]:
-    """The mean [d] of codes [n, d], and the one number that they are divided by."""
-    mean = codes.mean(0)
-    return mean, (codes - mean).square().mean().sqrt().clamp_min(1e-8)
+class Scaling(nn.Module):
+    """Centres codes [n, d] on the mean of training codes and divides them by one number, as in `scaled`."""
+
+    def __init__(self, train: Tensor) -> None:
+        super().__init__()
+        self.register_buffer("mean", train.mean(0))
+        self.register_buffer("size", (train - self.mean).square().mean().sqrt().clamp_min(1e-8))
+
+    def forward(self, codes: Tensor) -> Tensor:
+        return (codes - self.mean) / self.size
 
 
 def best_on_val(outcomes: list[Outcome], labels: Parts) -> Outcome:
@@ -85,22 +91,20 @@ def linear(
         for c in settings.linear_c:
             model.set_params(C=c).fit(parts["train"], target)
             predictions = {name: torch.as_tensor(model.predict(parts[name])) for name in splits}
-            layer = unscaled(model.coef_, model.intercept_, codes["train"])
-            outcomes.append(Outcome(predictions, c, layer))
+            layer = linear_layer(model.coef_, model.intercept_, codes["train"])
+            outcomes.append(Outcome(predictions, c, nn.Sequential(Scaling(codes["train"]), layer)))
     return best_on_val(outcomes, labels)
 
 
-def unscaled(weight: np.ndarray | Tensor, bias: np.ndarray | Tensor, codes: Tensor) -> nn.Linear:
-    """A linear probe on scaled codes as a layer on codes: [n, d] -> logits [n, classes].
-
-    `codes` are those of training, which set the scale. For two classes there is one logit.
-    """
-    mean, size = scale(codes)
-    weight, bias = (torch.as_tensor(part).to(codes) for part in (weight, bias))
-    layer = nn.utils.skip_init(nn.Linear, weight.shape[1], len(weight), device=codes.device)
+def linear_layer(weight: np.ndarray | Tensor, bias: np.ndarray | Tensor, like: Tensor) -> nn.Linear:
+    """scikit-learn's weights [classes, d] as a layer; of two classes it has those of the second alone."""
+    weight, bias = (torch.as_tensor(part).to(like) for part in (weight, bias))
+    if len(weight) == 1:
+        weight, bias = (torch.cat([torch.zeros_like(part), part]) for part in (weight, bias))
+    layer = nn.utils.skip_init(nn.Linear, weight.shape[1], len(weight), device=like.device)
     with torch.no_grad():
-        layer.weight.copy_(weight / size)
-        layer.bias.copy_(bias - weight @ mean / size)
+        layer.weight.copy_(weight)
+        layer.bias.copy_(bias)
     return layer
 
 
@@ -133,7 +137,8 @@ def mlp(
             name = f"mlp probe, decay {decay:g}"
             fit(Task(name, model, loss, len(parts["train"]), optimisation, settings.seed, device))
         with torch.inference_mode():
-            outcomes.append(Outcome({name: model(parts[name]).argmax(1) for name in splits}, decay))
+            predictions = {name: model(parts[name]).argmax(1) for name in splits}
+        outcomes.append(Outcome(predictions, decay, nn.Sequential(Scaling(codes["train"]), model)))
     return best_on_val(outcomes, labels)
 
 

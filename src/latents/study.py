@@ -158,6 +158,10 @@ class Study(Strict, frozen=True, kw_only=True):
                 for variant, seed in itertools.product(sweep.variants, sweep.seeds):
                     yield Run(dataset, f"{method}.{name}.{variant}", seed)
 
+    def is_first(self, run: Run) -> bool:
+        """Whether a run is the first seed of a method itself, on which more is measured."""
+        return run.variant == "main" and run.seed == self.dataset(run.dataset).seeds[0]
+
     def reference_classifiers(self) -> dict[str, Run]:
         """Data set -> the run of its reference classifier, which is trained but not measured."""
         return {

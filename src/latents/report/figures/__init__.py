@@ -79,6 +79,12 @@ FIGURES = {  # script: figure, in the order of the gallery
         POINTS,
         per_dataset=True,
     ),
+    "neighbours": FigureSpec(
+        "Geometry of the codes",
+        PICTURES,
+        per_dataset=True,
+        shows=lambda study: study.measurement.neighbours,
+    ),
     "interpolations": FigureSpec("Reconstruction", PICTURES, per_dataset=True),
     "samples": FigureSpec(
         "Reconstruction",

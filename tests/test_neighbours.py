@@ -1,0 +1,43 @@
+"""Neighbours: one image of each class, the same for every method, and the images nearest by its code."""
+
+import io
+
+import numpy as np
+import pytest
+from msgspec.structs import replace
+from tiny import Runs
+
+from latents.evaluate import evaluate
+from latents.study import REFERENCE_CLASSIFIER, Run
+
+NAMES = {"queries", "neighbours", "similarities", "query_labels", "neighbour_labels"}
+
+
+def files_of(runs: Runs, method: str, seed: int = 1, **changes: int) -> list[dict[str, np.ndarray]]:
+    """The pictures and the codes that the evaluation of a run writes."""
+    study = replace(runs.study, measurement=replace(runs.study.measurement, **changes))
+    models = runs.trained(method, seed).model, runs.trained(REFERENCE_CLASSIFIER, 8001).model
+    files = evaluate(study, Run("mnist", method, seed), *models, final=True)[1]
+    return [dict(np.load(io.BytesIO(files[name]))) for name in ("pictures", "codes")]
+
+
+def test_neighbours_are_the_nearest_by_the_cosine_of_centred_codes(runs: Runs) -> None:
+    pictures, codes = files_of(runs, "random")
+    assert pictures.keys() >= NAMES
+    unit = codes["test"] - codes["train"].mean(0)
+    unit /= np.linalg.norm(unit, axis=1, keepdims=True)
+    for label, query in enumerate(pictures["query_indices"]):
+        assert codes["labels_test"][query] == pictures["query_labels"][label] == label
+        similarity = unit @ unit[query]
+        others = np.array([k for k in np.argsort(-similarity) if k != query])[:3]
+        assert pictures["neighbour_indices"][label].tolist() == others.tolist()
+        assert pictures["similarities"][label] == pytest.approx(similarity[others], abs=1e-5)
+        assert pictures["neighbour_labels"][label].tolist() == codes["labels_test"][others].tolist()
+
+
+def test_the_queries_are_those_of_every_method_and_only_first_seeds_have_them(runs: Runs) -> None:
+    one, other = (files_of(runs, method)[0] for method in ("random", "pca"))
+    assert np.array_equal(one["queries"], other["queries"]) and one["queries"].shape == (10, 28, 28, 1)
+    assert one["neighbours"].shape == (10, 3, 28, 28, 1)
+    assert not NAMES & files_of(runs, "random", seed=2)[0].keys()
+    assert not NAMES & files_of(runs, "random", neighbours=0)[0].keys()

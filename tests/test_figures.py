@@ -317,7 +317,7 @@ def test_the_inputs_of_a_figure_are_those_of_all_its_data_sets_and_match_the_pri
         assert all(any(Path(one).match(pattern) for pattern in patterns) for one in read), name
         assert all(any(Path(one).match(pattern) for one in read) for pattern in patterns), name
     targets = [name for name, _, _ in figure_targets(study)]
-    assert len(targets) == len(set(targets)) == 7 + 2 * 4
+    assert len(targets) == len(set(targets)) == 8 + 2 * 4
     assert {"accuracy", "tsne_mnist", "tsne_cifar10"} <= {*targets}
 
 

@@ -51,6 +51,7 @@ PICTURES = ("pictures/{first_run}.npz", "records/{first_run}.json")
 POINTS = ("tsne/{method}.csv", "tsne/{method}.json", "records/{first_run}.json")
 CURVES = ("curves/{trained_run}.csv",)
 FIGURES = {  # script: figure, in the order of the gallery
+    "tradeoff": FigureSpec("Accuracy and reconstruction", SUMMARY),
     "accuracy": FigureSpec("Accuracy", SUMMARY),
     "few_labels": FigureSpec("Accuracy", SUMMARY, shows=lambda study: study.measurement.label_shares),
     "reconstruction_error": FigureSpec("Reconstruction", SUMMARY),

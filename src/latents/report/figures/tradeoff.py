@@ -1,0 +1,209 @@
+"""What a code is good for: test accuracy of the better probe against the mean absolute error of reconstructed
+test images, both on logarithmic scales of the error. Up and to the left is better. Each method has its
+intervals over seeds; thin lines join variants of a method; dotted: errors of very simple reconstructions.
+
+    python -m latents.report.figures.tradeoff --config config/study.yaml --results results \
+        --note "" --out figures/tradeoff.pdf
+
+Reads summary.csv. The error is that of the method's own decoder, or where it has none of the decoder that is
+trained on its frozen codes. Labels are placed where they cover least.
+"""
+
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.colors import to_hex, to_rgb
+from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, NullLocator
+from msgspec.structs import replace
+
+from latents.methods import METHODS
+from latents.report import style
+from latents.report.figures import SWEEP, TRADE, TRADED
+from latents.report.labels import Label, place_labels
+from latents.report.summarize import Estimate, Estimates, read_summary
+from latents.study import Study
+
+METRICS = ("mae", "accuracy_best")  # across, up
+
+
+class Curve(NamedTuple):
+    """Variants of one method that differ in one setting."""
+
+    method: str
+    sweep: str
+    key: str
+    label: str  # of the last point, with its value
+    factor: float = 1  # from the setting to the printed value
+    to_main: bool = False  # whether the method itself is the last point
+
+
+CURVES = (
+    Curve(TRADED, SWEEP, "gradient_weight", "gradient weight {}"),
+    Curve("guided", "labels", "labels", "{} % of labels", 100, to_main=True),
+    Curve("supcon", "labels", "labels", "{} %", 100, to_main=True),
+    Curve("split", "size", "contrastive_size", "{} contrastive"),
+    Curve("joint", "weight", "reconstruction_weight", "L1 weight {}"),
+)
+YARDSTICKS = {
+    "blocks-4x4": "4×4 block means",
+    "blocks-2x2": "2×2 block means",
+    "mean-colour": "mean colour",
+    "class-median": "class median",
+    "median-image": "median image",
+}
+
+
+def place(found: Estimates, dataset: str, run: str) -> list[Estimate]:
+    """Error and accuracy of a run."""
+    return [found[dataset, run, metric, "test"] for metric in METRICS]
+
+
+def point(axes: Axes, found: Estimates, dataset: str, run: str, **look: object) -> tuple[float, float]:
+    """A method or variant with its intervals; returns where it is."""
+    x, y = place(found, dataset, run)
+    method = METHODS[run.partition(".")[0]]
+    axes.errorbar(
+        x.mean,
+        y.mean,
+        xerr=style.spans([x]),
+        yerr=style.spans([y]),
+        fmt=method.marker,
+        color=method.color,
+        markersize={"*": 8, "p": 6.5}.get(method.marker, 5.5),  # of like areas
+        markeredgewidth=0.8,
+        elinewidth=0.8,
+        zorder=4,
+        **look,
+    )
+    return x.mean, y.mean
+
+
+def variants(study: Study, dataset: str, curve: Curve) -> list[tuple[float, str]]:
+    """Value of the setting and run of each variant that is on the curve, in order of the value."""
+    sweep = study.dataset(dataset).sweeps.get(curve.method, {}).get(curve.sweep)
+    runs = [f"{curve.method}.{curve.sweep}.{name}" for name in (sweep.variants if sweep else ())]
+    settings = {run: study.settings(dataset, run) for run in runs}
+    if curve.sweep == SWEEP and runs:  # an ablation varies other settings too
+        full = settings[f"{curve.method}.{SWEEP}.full"]
+        same = {curve.key: getattr(full, curve.key)}
+        settings = {run: one for run, one in settings.items() if replace(one, **same) == full}
+    found = sorted((getattr(one, curve.key), run) for run, one in settings.items())
+    return [*found, (1.0, curve.method)] if found and curve.to_main else found
+
+
+def draw_curve(axes: Axes, study: Study, found: Estimates, dataset: str, curve: Curve) -> list[Label]:
+    """One curve; returns the labels of its ends."""
+    chosen = variants(study, dataset, curve)
+    if len(chosen) < 2:
+        return []
+    places = [[one.mean for one in place(found, dataset, run)] for _, run in chosen]
+    color = METHODS[curve.method].color
+    axes.plot(*zip(*places, strict=True), color=color, linewidth=0.8, marker="o", markersize=2.2, zorder=3)
+    first, last = f"{curve.factor * chosen[0][0]:g}", f"{curve.factor * chosen[-1][0]:g}"
+    ends = [(places[0], curve.label.format(first))] if curve.to_main else []
+    ends = ends or [(places[0], first), (places[-1], curve.label.format(last))]
+    dark = to_hex(0.7 * np.array(to_rgb(color)))  # small letters in a light colour are hard to read
+    return [Label(*where, words, 6.5, dark) for where, words in ends]
+
+
+def draw_yardsticks(axes: Axes, found: Estimates, dataset: str) -> None:
+    """Errors of very simple reconstructions, as dotted lines with names above the panel."""
+    for name, words in YARDSTICKS.items():
+        if error := found.get((dataset, f"yardsticks.{name}", "mae", "test")):
+            look = {"color": "0.4", "linestyle": ":", "linewidth": 0.7}
+            axes.axvline(error.mean, zorder=1, **look)
+            axes.annotate(
+                words,
+                (error.mean, 1),
+                (0, 7),
+                xycoords=("data", "axes fraction"),
+                textcoords="offset points",
+                arrowprops={"arrowstyle": "-", "relpos": (0, 0), "shrinkA": 0, "shrinkB": 0} | look,
+                rotation=45,
+                rotation_mode="anchor",
+                fontsize=6.5,
+                color="0.3",
+            )
+
+
+def spread(axes: Axes, gap: float = 8.5) -> None:
+    """Move the names of yardsticks apart, so that there are `gap` points between neighbours."""
+    notes = sorted(axes.texts, key=lambda note: note.xy[0])
+    places = [axes.transData.transform((note.xy[0], 1))[0] / axes.figure.dpi * 72 for note in notes]
+    up, down = list(places), list(places)
+    for k in range(1, len(places)):
+        up[k] = max(up[k], up[k - 1] + gap)
+        down[-k - 1] = min(down[-k - 1], down[-k] - gap)
+    for note, place, low, high in zip(notes, places, down, up, strict=True):
+        note.set_position(((low + high) / 2 - place, 7))
+
+
+def panel(axes: Axes, study: Study, found: Estimates, dataset: str) -> list[Label]:
+    """One data set; returns the labels that are to be placed."""
+    draw_yardsticks(axes, found, dataset)
+    labels = [Label(*point(axes, found, dataset, method), style.name(method), 8) for method in study.methods]
+    trade = study.dataset(dataset).sweeps.get(TRADED, {}).get(TRADE)
+    for name in trade.variants if trade else ():
+        where = point(axes, found, dataset, f"{TRADED}.{TRADE}.{name}", markerfacecolor="white")
+        labels.append(Label(*where, f"{style.name(TRADED)}, {name}", 8))
+    for curve in CURVES:
+        if curve.method in study.methods:
+            labels += draw_curve(axes, study, found, dataset, curve)
+    scale(axes)
+    axes.set(xlabel="test MAE, pixels in [0, 1]")
+    axes.set_title(style.dataset_name(study, dataset), loc="left", fontweight="bold")
+    return labels
+
+
+def scale(axes: Axes) -> None:
+    """Both axes logarithmic in the error: the distance from 100 % up, MAE across; round values as ticks.
+
+    Accuracies above 99.95 %, and interval's ends beyond, are drawn there.
+    """
+    axes.set_yscale(
+        "function", functions=(lambda y: -np.log10(np.maximum(100 - y, 0.05)), lambda v: 100 - 10**-v)
+    )
+    axes.set_xscale("log")
+    axes.margins(0.1, 0.08)
+    low, high = axes.get_xlim()
+    axes.set_xlim(low * (low / high) ** 0.12)  # room for a name left of the leftmost point
+    for axis, limits, values in (
+        (
+            axes.xaxis,
+            axes.get_xlim(),
+            [base * 10.0**power for power in (-3, -2, -1) for base in (1, 2, 3, 5)],
+        ),
+        (
+            axes.yaxis,
+            axes.get_ylim(),
+            [*range(0, 80, 10), 80, 85, 90, 92, 94, 96, 97, 98, 99, 99.5, 99.7, 99.9],
+        ),
+    ):
+        axis.set_ticks([value for value in values if limits[0] <= value <= limits[1]])
+        axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+        axis.set_minor_locator(NullLocator())
+
+
+def draw(study: Study, results: Path) -> Figure:
+    found = read_summary(results / "summary.csv")
+    measured = any(method.startswith("yardsticks.") for _, method, *_ in found)
+    figure = style.figure(3.5 if measured else 3.0)  # their names are above the panels
+    panels = figure.subplots(1, len(study.datasets), squeeze=False)[0]
+    labels = [
+        panel(axes, study, found, dataset) for axes, dataset in zip(panels, study.datasets, strict=True)
+    ]
+    panels[0].set_ylabel("test accuracy of the better probe (%)")
+    for _ in range(2):  # the layout, which settles at its second pass, decides where the points are
+        figure.draw_without_rendering()
+    for axes, some in zip(panels, labels, strict=True):
+        spread(axes)
+        place_labels(axes, some)
+    return figure
+
+
+main = style.script(draw)
+if __name__ == "__main__":
+    main()

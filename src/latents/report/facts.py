@@ -8,6 +8,7 @@ import msgspec
 
 from latents import record
 from latents.metrics import fixed
+from latents.plain import load_yaml
 from latents.report import style
 from latents.report.read import read_record
 from latents.report.settings_table import described, plain
@@ -57,13 +58,23 @@ def processors(study: Study, records: list[Record]) -> str:
 
 def facts(study: Study, results: Path, records: list[Record], times: Times) -> Facts:
     """All facts; those that come from times stand last."""
-    found = copy_facts(study, results, records) | protocol_facts(study)
+    found = citation() | copy_facts(study, results, records) | protocol_facts(study)
     for dataset in study.datasets:
         found |= dataset_facts(study, dataset, records)
     for name, steps in STEPS.items() if times else ():
         spent = sum(sum(jobs) for (_, _, step), jobs in times.items() if step in steps)
         found[f"hours-{name}"] = fixed(spent / 3600, 2)
     return found
+
+
+def citation() -> Facts:
+    """Authors, version and date as CITATION.cff has them."""
+    cited = load_yaml(record.ROOT / "CITATION.cff")
+    return {
+        "authors": joined(author["name"] for author in cited["authors"]),
+        "version": str(cited["version"]),
+        "date": str(cited["date-released"]),
+    }
 
 
 def copy_facts(study: Study, results: Path, records: list[Record]) -> Facts:

@@ -47,6 +47,7 @@ td:not(.text) {{ white-space: nowrap; }}
 </style>
 """
 SYMBOLS = {
+    r"\bfseries ": "",
     r"\pm": "±",
     r"\textdagger{}": "†",
     r"\times": "×",

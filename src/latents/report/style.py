@@ -33,7 +33,7 @@ from latents.study import Run, Study
 WIDTH = 6.3  # inches: the paper's text block
 LABELS = 0.8  # inches left of a sheet of images, for the names of its rows
 FOOTER = 0.14  # inches
-PNG_DPI = 150
+PNG_DPI = 300
 
 STYLE = {
     "font.family": "STIXGeneral",
@@ -223,11 +223,8 @@ def save(figure: Figure, out: Path, note: str) -> None:
     pdf, png = io.BytesIO(), io.BytesIO()
     figure.savefig(pdf, format="pdf", metadata={"CreationDate": None})
     figure.savefig(png, format="png", dpi=PNG_DPI)
-    # 256 colours are enough for a screen and keep the file small
-    image = Image.open(png).convert("RGB")
-    small = image.quantize(256, method=Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE)
-    png = io.BytesIO()
-    small.save(png, format="png", optimize=True, dpi=(PNG_DPI, PNG_DPI))
+    opaque, png = Image.open(png).convert("RGB"), io.BytesIO()
+    opaque.save(png, format="png", optimize=True, dpi=(PNG_DPI, PNG_DPI))
     record.write_bytes(out.with_suffix(".png"), png.getvalue())
     record.write_bytes(out, pdf.getvalue())
 

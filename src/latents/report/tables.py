@@ -16,7 +16,7 @@ second. The paper loads booktabs, siunitx and array.
 """
 
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from statistics import fmean
 
@@ -29,10 +29,12 @@ from latents.report.macros import macros
 from latents.report.page import TABLES
 from latents.report.settings_table import settings_table
 from latents.report.summarize import Estimates
-from latents.report.tex import DASH, SMALL, Group, cell, escape, rounded, tabular
+from latents.report.tex import DASH, SMALL, Group, cell, emphasised, escape, rounded, tabular
 from latents.study import Run, Study
 
 SWEEPS = {"ablation": "shortened budget", "trade": "a budget of its own"}  # those of the table: as printed
+CODELESS = "without a code"  # the group of the yardsticks
+LABELLED = {False: "trained without labels", True: "trained with labels"}
 Lines = dict[str, Callable[[str], list[str]]]  # the first cell of a line -> a data set's cells
 SEPARABILITY = {  # metric: head
     "silhouette": "silh.",
@@ -44,10 +46,18 @@ SEPARABILITY = {  # metric: head
 }
 
 
-def beside(study: Study, heads: list[str], groups: dict[str, Lines]) -> str:
-    """Groups of lines by title, data sets beside one another as far as the page is wide enough."""
+def beside(study: Study, heads: list[str], groups: dict[str, Lines], better: Sequence[int] = ()) -> str:
+    """Groups of lines by title, data sets beside one another as far as the page is wide enough.
+
+    The best of each group of methods is bold, as `emphasised` takes it from `better`.
+    """
     made = {
-        dataset: {title: [cells(dataset) for cells in lines.values()] for title, lines in groups.items()}
+        dataset: {
+            title: emphasised(
+                [cells(dataset) for cells in lines.values()], () if title == CODELESS else better
+            )
+            for title, lines in groups.items()
+        }
         for dataset in study.datasets
     }
     every = itertools.chain(*(lines for one in made.values() for lines in one.values()))
@@ -71,18 +81,27 @@ def beside(study: Study, heads: list[str], groups: dict[str, Lines]) -> str:
 
 
 def by_method(
-    study: Study, heads: list[str], cells: Callable[[str, str], list[str]], *yardsticks: tuple[str, str]
+    study: Study,
+    heads: list[str],
+    cells: Callable[[str, str], list[str]],
+    *yardsticks: tuple[str, str],
+    better: Sequence[int] = (),
+    by_labels: bool = False,
 ) -> str:
     """A line for each method, and for each yardstick (its name, as printed): its cells under the heads.
 
-    A yardstick that was not measured, as in older runs, is left out.
+    A yardstick that was not measured, as in older runs, is left out. Methods with and without labels may be
+    groups of their own.
     """
-    groups = {"": {style.name(method): partial(cells, method=method) for method in study.methods}}
+    groups: dict[str, Lines] = {}
+    for method in study.methods:
+        title = LABELLED[METHODS[method].sees_labels] if by_labels else ""
+        groups.setdefault(title, {})[style.name(method)] = partial(cells, method=method)
     others = {label: partial(cells, method=f"yardsticks.{name}") for name, label in yardsticks}
     measured = {label: one for label, one in others.items() if {*one(next(iter(study.datasets)))} != {DASH}}
     if measured:
-        groups["without a code"] = measured
-    return beside(study, heads, groups)
+        groups[CODELESS] = measured
+    return beside(study, heads, groups, better)
 
 
 def accuracy(study: Study, found: Estimates) -> str:
@@ -92,7 +111,8 @@ def accuracy(study: Study, found: Estimates) -> str:
     def cells(dataset: str, method: str) -> list[str]:
         return [cell(found, dataset, method, f"accuracy_{probe}", "test") for probe in probes]
 
-    return by_method(study, [PROBES[probe].short for probe in probes], cells, ("pixels", "raw pixels"))
+    heads, better = [PROBES[probe].short for probe in probes], [1] * len(probes)
+    return by_method(study, heads, cells, ("pixels", "raw pixels"), better=better, by_labels=True)
 
 
 def splits(study: Study, found: Estimates, records: list[Record]) -> str:
@@ -106,7 +126,7 @@ def splits(study: Study, found: Estimates, records: list[Record]) -> str:
         )
         return [f"{{{names}}}", *accuracies]
 
-    return by_method(study, ["probe", "train", "val", "test"], cells)
+    return by_method(study, ["probe", "train", "val", "test"], cells, better=(0, 0, 0, 1), by_labels=True)
 
 
 def reconstruction(study: Study, found: Estimates) -> str:
@@ -121,7 +141,7 @@ def reconstruction(study: Study, found: Estimates) -> str:
         ]
 
     yardsticks = [(name, look.label) for name, look in YARDSTICKS.items()]
-    return by_method(study, ["MAE", "frozen", "PSNR", "SSIM"], cells, *yardsticks)
+    return by_method(study, ["MAE", "frozen", "PSNR", "SSIM"], cells, *yardsticks, better=(-1, -1, 1, 1))
 
 
 def separability(study: Study, found: Estimates) -> str:
@@ -130,7 +150,7 @@ def separability(study: Study, found: Estimates) -> str:
     def cells(dataset: str, method: str) -> list[str]:
         return [rounded(metric, found[dataset, method, metric, "test"].mean) for metric in SEPARABILITY]
 
-    return by_method(study, list(SEPARABILITY.values()), cells)
+    return by_method(study, list(SEPARABILITY.values()), cells, better=(1, 1, 1, 0, 0, 0))
 
 
 def nuisance(study: Study, found: Estimates) -> str:

@@ -9,9 +9,11 @@ from latents.report.summarize import Estimate, Estimates
 # every table opens with this and closes its brace; the widest then fit a text block of 6.3 inches at 10 pt
 SMALL = (
     r"{\footnotesize\setlength{\tabcolsep}{3pt}"
-    r"\sisetup{separate-uncertainty=true,table-align-uncertainty=false}"
+    r"\sisetup{separate-uncertainty=true,table-align-uncertainty=false,"
+    r"reset-text-series=false,text-series-to-math=true}"  # bold numbers
 )
 DASH = "{--}"
+BOLD = r"\bfseries "
 SPECIAL = {character: f"\\{character}" for character in "&%$#_{}"}
 SPECIAL |= {
     "\\": r"\textbackslash{}",
@@ -60,12 +62,31 @@ def cell(found: Estimates, *key: str) -> str:
     return rf"{mean} \pm {half_width(estimate, len(mean.partition('.')[2]))}"
 
 
+def emphasised(rows: list[list[str]], better: Sequence[int]) -> list[list[str]]:
+    """Rows of cells, the best of each column in bold, all that are printed alike.
+
+    Best is the highest where `better` has 1 for the column, the lowest for -1, none for 0.
+    """
+    made = [list(row) for row in rows]
+    for place, sign in enumerate(better):
+        means = {
+            number: sign * float(row[place].partition(r" \pm ")[0])
+            for number, row in enumerate(rows)
+            if sign and row[place][0] != "{"
+        }
+        for number, mean in means.items():
+            if mean == max(means.values()):
+                made[number][place] = BOLD + made[number][place]
+    return made
+
+
 def column(cells: list[str]) -> str:
     """The S column for these cells; an uncertainty is counted in digits of the mean's last place."""
-    numbers = [text.lstrip("-").split(r" \pm ") for text in cells if text[0] != "{"]
+    plain = [text.removeprefix(BOLD) for text in cells]
+    numbers = [text.lstrip("-").split(r" \pm ") for text in plain if text[0] != "{"]
     parts = [number[0].partition(".") for number in numbers]
     whole, part = (max((len(found[place]) for found in parts), default=1) for place in (0, 2))
-    sign = "-" if any(text[0] == "-" for text in cells) else ""
+    sign = "-" if any(text[0] == "-" for text in plain) else ""
     widths = [len(number[1].replace(".", "").lstrip("0")) for number in numbers if len(number) > 1]
     uncertainty = f"({max(widths)})" if any(widths) else ""
     return f"S[table-format={sign}{whole}.{part}{uncertainty}]"

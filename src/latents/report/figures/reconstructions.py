@@ -1,45 +1,71 @@
-"""Twelve fixed test images, their reconstructions from the code of each method, and their mean absolute
-error.
+"""Fixed test images, one a class, their reconstructions from the code of each method, and where these err.
 
     python -m latents.report.figures.reconstructions --config config/study.yaml --results results \
         --dataset cifar10 --note "" --out figures/reconstructions_cifar10.pdf
 
-Reads the pictures of the first seed. The images are the same for every method; they were chosen at random,
-not by their loss.
+Reads the pictures of the first seed. The images are the same for every method. They were drawn at random, not
+by their loss; of each class that was drawn, the first is shown. The error is the mean absolute difference
+over colours, from white (none) to black (LARGEST or more).
 """
 
 from pathlib import Path
 
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from latents.metrics import fixed
 from latents.report import style
-from latents.study import Study
+from latents.report.read import read_npz
+from latents.study import Run, Study
 
-MARGINS = 2.1  # inches beside the images: names on the left, errors on the right
+LARGEST = 0.5  # of an error, on pixels in [0, 1]: black
+MARGINS = style.LABELS + 0.5  # inches beside the images: names on the left, errors on the right
+
+
+def chosen(study: Study, results: Path, dataset: str) -> np.ndarray:
+    """The first image of each class, in the order of the classes."""
+    run = Run(dataset, study.methods[0], study.dataset(dataset).seeds[0])
+    labels = read_npz(results / "pictures" / f"{run}.npz", "labels")["labels"]
+    return np.unique(labels, return_index=True)[1]
+
+
+def error_map(images: np.ndarray, originals: np.ndarray) -> np.ndarray:
+    """Absolute differences of images uint8 [n, h, w, c] as grey images uint8 [n, h, w, 1]."""
+    errors = np.abs(images / 255 - originals / 255).mean(-1, keepdims=True)
+    return (255 * (1 - np.minimum(errors / LARGEST, 1))).round().astype(np.uint8)
+
+
+def beside(axes: Axes, place: float, text: str) -> None:
+    """A word on the right of a row."""
+    axes.annotate(
+        text,
+        (1, place),
+        (4, 0),
+        xycoords=("axes fraction", "data"),
+        textcoords="offset points",
+        va="center",
+        fontsize=8,
+    )
 
 
 def draw(study: Study, results: Path, dataset: str) -> Figure:
     pictures = style.read_pictures(study, results, dataset, "originals", "reconstructions")
-    originals = pictures[0]["originals"]
-    rows = [originals, *(picture["reconstructions"] for picture in pictures)]
+    shown = chosen(study, results, dataset)
+    originals = pictures[0]["originals"][shown]
+    rows = [originals, *(picture["reconstructions"][shown] for picture in pictures)]
     labels = ["Original", *map(style.name, study.methods)]
-    errors = [np.abs(images / 255 - originals / 255).mean() for images in rows[1:]]
-    drawing = style.sheet(rows)
-    figure = style.figure((style.WIDTH - MARGINS) * drawing.shape[0] / drawing.shape[1] + 0.08)
-    axes = figure.subplots()
-    centres = style.show_sheet(axes, drawing, labels)
-    for centre, text in zip(centres, ["MAE", *(fixed(error, 3) for error in errors)], strict=True):
-        axes.annotate(
-            text,
-            (1, centre),
-            (4, 0),
-            xycoords=("axes fraction", "data"),
-            textcoords="offset points",
-            va="center",
-            fontsize=8,
-        )
+    drawing, errors = style.sheet(rows), style.sheet([error_map(images, originals) for images in rows])
+    height = (style.WIDTH - MARGINS) / 2 * drawing.shape[0] / drawing.shape[1]
+    figure = style.figure(height + 0.3)
+    left, right = figure.subplots(1, 2)
+    centres = style.show_sheet(left, drawing, labels)
+    style.show_sheet(right, errors, labels, named=False)
+    left.set_title(f"{style.dataset_name(study, dataset)}: reconstruction")
+    right.set_title(f"absolute error (white 0, black {LARGEST} or more)")
+    beside(right, centres[0], "MAE")
+    for place, images in zip(centres[1:], rows[1:], strict=True):
+        beside(right, place, fixed(np.abs(images / 255 - originals / 255).mean(), 3))
     return figure
 
 

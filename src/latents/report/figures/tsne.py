@@ -3,7 +3,7 @@
     python -m latents.report.figures.tsne --config config/study.yaml --results results \
         --dataset cifar10 --note "" --out figures/tsne_cifar10.pdf
 
-Reads tsne/<dataset>/<method>.csv and .json (first seed). The number of a class stands at the median of its
+Reads tsne/<dataset>/<method>.csv and .json (first seed). The name of a class stands at the median of its
 points, or beside it where two would overlap.
 """
 
@@ -22,7 +22,9 @@ from latents.report.read import number, read_csv
 from latents.report.summarize import trustworthiness
 from latents.study import Study
 
-SIDE_BY_SIDE = 4  # panels, at most
+SIDE_BY_SIDE = 3  # panels
+SIDE = 2.1  # inches of a panel with its title
+LINE, WIDER = 0.06, 4  # a name's height, in heights of a panel, and how many times wider it is
 
 
 def apart(places: np.ndarray, least: float) -> np.ndarray:
@@ -43,59 +45,53 @@ def read_points(path: Path) -> tuple[np.ndarray, np.ndarray]:
     return values[:, 1:], values[:, 0].astype(int)
 
 
-def scatter(axes: Axes, points: np.ndarray, labels: np.ndarray, colors: list[str]) -> None:
-    """The points in the colours of their classes, and the number of each class."""
-    size = max(0.8, min(6, 4000 / len(points)))
-    axes.scatter(*points.T, s=size, c=np.array(colors)[labels], linewidths=0, rasterized=True)
-    medians = np.array([np.median(points[labels == label], axis=0) for label in np.unique(labels)])
-    wide = max(
-        np.ptp(points[:, 0]), 1.6 * np.ptp(points[:, 1])
-    )  # about the panel's width, in units of the points
-    halo = [patheffects.withStroke(linewidth=2, foreground="white")]
-    for label, (x, y) in zip(np.unique(labels), apart(medians, 0.07 * wide), strict=True):
-        axes.text(x, y, str(label), ha="center", va="center", fontsize=8.5, weight="bold", path_effects=halo)
+def scatter(axes: Axes, points: np.ndarray, labels: np.ndarray, names: list[str]) -> None:
+    """The points in the colours of their classes, and the name of each class."""
+    size = max(1.5, min(8, 10000 / len(points)))
+    colors = np.array(style.class_colors(len(names)))
+    axes.scatter(*points.T, s=size, c=colors[labels], alpha=0.55, linewidths=0, rasterized=True)
+    shown = np.unique(labels)
+    medians = np.array([np.median(points[labels == label], axis=0) for label in shown])
+    flat = np.array([1 / WIDER if max(map(len, names)) > 1 else 1, 1])  # where names are about round
+    halo = [patheffects.withStroke(linewidth=1.8, foreground="white")]
+    for label, (x, y) in zip(shown, apart(medians * flat, LINE * np.ptp(points)) / flat, strict=True):
+        axes.text(
+            x, y, names[label], ha="center", va="center", fontsize=7.5, weight="bold", path_effects=halo
+        )
     axes.margins(0.03)
     axes.set(xticks=[], yticks=[])
     axes.set_aspect("equal", adjustable="datalim")  # a unit is as long either way, and the panel is filled
     axes.spines[:].set(visible=True, color="0.7")
 
 
-def legend(axes: Axes, study: Study, dataset: str) -> None:
-    """The classes by name, in a panel of their own."""
-    names = style.class_names(study, dataset)
-    columns = ceil(len(names) / 10)
-    handles = [
-        Line2D([], [], linestyle="", marker="o", markersize=4, color=color)
-        for color in style.class_colors(len(names))
-    ]
-    made = axes.legend(
-        handles,
-        names,
-        loc="center" if columns == 1 else "center left",
-        labelspacing=0,
-        fontsize=6.5,
-        handletextpad=0.1,
-        title=style.dataset_name(study, dataset),
-        ncols=columns,
-    )
-    made.set_in_layout(False)  # long names are not to make the other panels smaller
-
-
 def draw(study: Study, results: Path, dataset: str) -> Figure:
-    panels = len(study.methods) + 1  # the last for the legend
-    rows = ceil(panels / SIDE_BY_SIDE)
-    figure = style.figure(1.15 * rows)
-    grid = figure.subplots(rows, ceil(panels / rows), squeeze=False).ravel()
-    colors = style.class_colors(len(style.class_names(study, dataset)))
+    rows = ceil(len(study.methods) / SIDE_BY_SIDE)
+    figure = style.figure(SIDE * rows + 0.4)
+    grid = figure.subplots(rows, min(SIDE_BY_SIDE, len(study.methods)), squeeze=False).ravel()
+    classes = style.class_names(study, dataset)
+    names = [text.split()[-1] for text in classes]
+    names = names if len({*names}) == len(names) else [str(k) for k in range(len(names))]
     for axes, method in zip(grid, study.methods, strict=False):
         points, labels = read_points(results / "tsne" / dataset / f"{method}.csv")
         first = study.dataset(dataset).seeds[0]
         trusted = trustworthiness(results, dataset, method, first)  # and the points are whole
-        scatter(axes, points, labels, colors)
+        scatter(axes, points, labels, names)
         axes.set_title(f"{style.name(method)}, $T = {fixed(trusted, 3)}$")
     for axes in grid[len(study.methods) :]:
         axes.axis("off")
-    legend(grid[len(study.methods)], study, dataset)
+    handles = [
+        Line2D([], [], linestyle="", marker="o", markersize=4, color=color)
+        for color in style.class_colors(len(names))
+    ]
+    figure.legend(
+        handles,
+        classes,
+        loc="outside lower center",
+        ncols=ceil(len(classes) / 2) if len(classes) <= 12 else 6,
+        fontsize=7.5,
+        handletextpad=0.1,
+        title=style.dataset_name(study, dataset),
+    )
     return figure
 
 

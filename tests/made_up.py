@@ -241,6 +241,10 @@ def write_yardsticks(dataset: str, results: Path) -> None:
     values = {name: ("mae", 0.2 / (place + 1), "pixel range") for place, name in enumerate(YARDSTICKS)}
     lines = [("pixels", f"accuracy_{probe}", 40.0, "percent") for probe in ("linear", "mlp", "knn")]
     lines += [(name, *value) for name, value in values.items()]
+    sizes = (16, 32, 64, 128)
+    lines += [
+        (f"{codec}-{n}-bytes", "mae", 1.6 / n, "pixel range") for codec in ("jpeg", "webp") for n in sizes
+    ]
     metrics = [
         {"variant": variant, "metric": metric, "split": split, "value": value, "unit": unit}
         for variant, metric, value, unit in lines

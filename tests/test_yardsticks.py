@@ -74,9 +74,12 @@ def test_the_command_writes_a_sealed_record_the_same_each_time(runs: Runs, tmp_p
     assert (tmp_path / "a.json").read_bytes() == (tmp_path / "b.json").read_bytes()
     made = record.read_json(tmp_path / "a.json")
     assert (made["dataset"], made["test_read"]) == ("mnist", True)
-    assert {one["variant"] for one in made["metrics"]} == YARDSTICKS.keys() | OF_PIXELS
+    codecs = {f"{codec}-{size}-bytes" for codec in ("jpeg", "webp") for size in (16, 64)}
+    assert {one["variant"] for one in made["metrics"]} == YARDSTICKS.keys() | OF_PIXELS | codecs
     assert made["config"] == record.read_json(tmp_path / "b.json")["config"]
-    assert {"load", "reconstruct", "probe"} == record.read_json(tmp_path / "timing.json")["parts"].keys()
+    assert {"load", "reconstruct", "codecs", "probe"} == record.read_json(tmp_path / "timing.json")[
+        "parts"
+    ].keys()
 
 
 def test_the_summary_has_the_yardsticks_without_seeds_and_an_interval(whole: Path) -> None:

@@ -45,6 +45,7 @@ SMALL = {
         "tsne-neighbours": 5,
         "nuisance-copies": 20,
         "neighbours": 3,
+        "features-share": 0.5,
         "bits": [1, 4],
         "noise": [0.5],
     },

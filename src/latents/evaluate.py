@@ -12,6 +12,7 @@ val; only the study's own rule sets it.
 
 import base64
 from argparse import Namespace
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,7 @@ from latents.cli import Problem
 from latents.decode import decode
 from latents.device import generator, to_float
 from latents.encode import npz
+from latents.features import captured, measure_features
 from latents.measure import (
     PATHS,
     Measured,
@@ -39,6 +41,7 @@ from latents.measure import (
     to_uint8,
 )
 from latents.model import Model, load_model
+from latents.networks import Encoder
 from latents.nuisance import measure_nuisance
 from latents.plain import differing
 from latents.study import SHOWN, Run, Study
@@ -55,12 +58,15 @@ def evaluate(
     Returns the measured part of the record, the content of each other file, and the seconds of each part.
     """
     found = Measured()
-    subject = subject_of(study, run, model, found, final=final)
+    probed = study.measurement.features_share and study.is_first(run) and isinstance(model.encoder, Encoder)
+    with captured(model.encoder) if probed else nullcontext([]) as features:
+        subject = subject_of(study, run, model, found, final=final)
     # without --final the pictures are of val, and nothing is interpolated
     shown = "test" if final else "val"
     facts, outcomes = measure_probes(subject, found)
     if run.variant == "main":
         chosen = measure_few_labels(subject, found) | measure_projection(subject, found)
+        chosen |= measure_features(subject, features, found) if probed else {}
         facts["probe_settings_chosen_on_val"] |= chosen
     found.lap("probe")
     decoder, errors, decoded = measure_reconstruction(subject, shown, found)

@@ -182,6 +182,9 @@ class Measurement(Strict, frozen=True, omit_defaults=True):
     # of first seeds
     bits: tuple[Annotated[int, Meta(ge=1, le=16)], ...] = ()
     noise: tuple[Rate, ...] = ()
+    features_share: Fraction = (
+        0.0  # of the labels, for probes on what is before the bottleneck; of first seeds
+    )
     neighbours: Annotated[int, Meta(ge=0)] = 0  # shown of an image of each class, by the code of a first seed
 
     def __post_init__(self) -> None:

@@ -228,6 +228,8 @@ class Study(Strict, frozen=True, kw_only=True):
             "threads": self.threads,
             "split": [chosen.train, chosen.validation, chosen.test, chosen.split_seed],
             "probe": msgspec.to_builtins(self.probe),
+            "bits": self.measurement.bits,
+            "sample": [self.measurement.sample, self.measurement.seed],
         }
 
     def measuring(self, run: Run) -> dict[str, Any]:

@@ -4,20 +4,22 @@
         --out yardsticks.json --timing timing.json
 
 writes one record. The mean absolute error of the median image, of the true class's median image, of each
-image's mean colour and of its block means gives the errors of the codes a scale; the probes on raw pixels do
-so for their accuracies. Nothing is trained but the probes. Without --final the test split is not read.
-Takes some ten minutes, nearly all of them for the probes on 3,072 pixel values.
+image's mean colour and of its block means gives the errors of the codes a scale, as do JPEG and WebP at the
+bytes of a code (of a sample of val and test); the probes on raw pixels do so for the accuracies. Nothing is
+trained but the probes. Without --final the test split is not read. Takes some ten minutes, nearly all of them
+for the probes on 3,072 pixel values.
 """
 
 from collections.abc import Callable
 from functools import partial
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional
 
-from latents import cli, config, data, probe, record
+from latents import cli, codecs, config, data, probe, record
 from latents.datasets import DATASETS
 from latents.decode import mae
 from latents.device import device_of, to_float
@@ -78,6 +80,14 @@ def measure(study: Study, dataset: str, *, final: bool) -> tuple[dict[str, Any],
         for name in parts:
             found[variant].add("mae", name, errors(images[name], labels[name], stand_in))
     seconds.lap("reconstruct")
+    for name in (name for name in parts if name != "train" and study.measurement.bits):
+        sample = np.random.default_rng(study.measurement.seed).permutation(len(parts[name].labels))
+        of_sample = parts[name].images[sample[: study.measurement.sample]]
+        for codec in codecs.CODECS:
+            budgets = [codecs.code_bytes(bits) for bits in study.measurement.bits]
+            for size, error in codecs.errors(of_sample, codec, budgets).items():
+                found.setdefault(f"{codec}-{size}-bytes", Measured()).add("mae", name, error)
+    seconds.lap("codecs")
     found["pixels"], chosen = on_pixels(study, images, labels, classes)
     seconds.lap("probe")
     facts = {

@@ -19,6 +19,7 @@ import numpy as np
 import torch
 
 from latents import cli, config, record
+from latents.budgets import measure_decoder_budgets
 from latents.cli import Problem
 from latents.decode import decode
 from latents.device import generator, to_float
@@ -61,6 +62,7 @@ def evaluate(
         facts["probe_settings_chosen_on_val"] |= chosen
     found.lap("probe")
     decoder, errors, decoded = measure_reconstruction(subject, shown, found)
+    measure_decoder_budgets(subject, found)
     measure_geometry(subject, found)
     pictures = shown_pictures(subject, shown, decoded)
     if model.has_prior:

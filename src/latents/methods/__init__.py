@@ -38,12 +38,10 @@ class MethodSettings(Strict, frozen=True):
         return None
 
 
-def check_full_size(augmentation: Augmentation) -> None:
+def check_full_size(augmentation: Augmentation, what: str) -> None:
     """Raise ValueError where views have a size of their own."""
     if augmentation.size:
-        raise ValueError(
-            "augmentation.size is not for autoencoders, which reconstruct the image at its own size"
-        )
+        raise ValueError(f"augmentation.size is not for {what}, at the image's own size")
 
 
 class Untrained(MethodSettings, frozen=True):
@@ -73,12 +71,15 @@ class AutoencoderPlus(MethodSettings, frozen=True):
     residual_decoder: bool  # else the plain decoder of `autoencoder`
     gradient_weight: NonNegative  # weight of gradient histograms as a second target; 0: pixels only
     code_size: Positive = CODE_SIZE
+    frozen_encoder: bool = False  # the code stays that of PCA, and the decoder alone learns
 
     def __post_init__(self) -> None:
+        if self.frozen_encoder and not self.linear_path:
+            raise ValueError("frozen-encoder keeps the linear path at PCA, and linear-path is false")
         moves = self.corruption
         if moves.pad_crop or moves.resized_crop or moves.flip or moves.rotate:
             raise ValueError("corruption moves the image, which nothing could undo; use augmentation")
-        check_full_size(self.augmentation)
+        check_full_size(self.augmentation, "autoencoders, which reconstruct")
 
     def plain_channels(self, methods: dict[str, Any]) -> Widths | None:
         """As in MethodSettings. Raises ValueError if the study has no `autoencoder`."""
@@ -99,7 +100,7 @@ class VAE(MethodSettings, frozen=True):
     code_size: Positive = CODE_SIZE
 
     def __post_init__(self) -> None:
-        check_full_size(self.augmentation)
+        check_full_size(self.augmentation, "autoencoders, which reconstruct")
 
 
 class Guided(MethodSettings, frozen=True):
@@ -110,6 +111,13 @@ class Guided(MethodSettings, frozen=True):
     label_smoothing: Fraction
     # share of the training images that is used; a smaller share is a subset of a larger one
     labels: Share = 1.0
+    # from the pixels to the code, beside the convolutions; starts at PCA
+    linear_path: bool = False
+    linear_rate: Fraction = 1.0  # its learning rate, relative to the others'
+
+    def __post_init__(self) -> None:
+        if self.linear_path:
+            check_full_size(self.augmentation, "linear-path, which takes views")
 
 
 class Contrastive(MethodSettings, frozen=True):
@@ -121,6 +129,12 @@ class Contrastive(MethodSettings, frozen=True):
     projection: tuple[Positive, Positive]  # hidden and output width of the projection head
     code_size: Positive = CODE_SIZE
     labels: Share = 1.0  # as for `guided`
+    linear_path: bool = False  # as for `guided`
+    linear_rate: Fraction = 1.0
+
+    def __post_init__(self) -> None:
+        if self.linear_path:
+            check_full_size(self.augmentation, "linear-path, which takes views")
 
 
 class Split(MethodSettings, frozen=True):

@@ -320,6 +320,32 @@ def test_views_of_another_size_are_refused_where_the_image_itself_is_reconstruct
         assert fault in refusal(written(tmp_path, f"{ABLATION}.variants.small", change))
 
 
+@pytest.mark.parametrize(
+    ("place", "value", "fault"),
+    [
+        ("split.contrastive-size", 128, "contrastive-size 128 of a code of 128 numbers is more than 127"),
+        ("joint.contrastive-size", 128, "contrastive-size 128 of a code of 128 numbers is more than 127"),
+        ("vae.augmentation", {"resized-crop": [0.5, 1.0], "size": 26}, "size is not for autoencoders"),
+        ("contrastive.linear-path", True, "size is not for linear-path"),
+        ("joint.linear-path", False, None),
+    ],
+)
+def test_settings_of_a_method_that_contradict_one_another_are_refused(
+    tmp_path: Path, place: str, value: object, fault: str | None
+) -> None:
+    path = written(tmp_path, f"datasets.cifar10.methods.{place}", value)
+    if fault:
+        assert fault in refusal(path)
+    else:
+        config.read(path)
+
+
+def test_a_frozen_encoder_needs_its_linear_path(tmp_path: Path) -> None:
+    change = {"frozen-encoder": True, "linear-path": False}
+    message = refusal(written(tmp_path, f"{ABLATION}.variants.frozen", change))
+    assert "frozen-encoder keeps the linear path at PCA" in message
+
+
 @pytest.mark.parametrize("content", ["1: x", "? [a, b]\n: c", "? {a: b}\n: c", "null: 3"])
 def test_keys_that_are_no_text_are_refused_in_a_sentence(tmp_path: Path, content: str) -> None:
     path = tmp_path / "odd.yaml"

@@ -16,7 +16,7 @@ from msgspec.structs import replace
 from tiny import TEST, TRAIN, VAL, Runs, pictures, same, state
 from torch import Tensor, nn
 
-from latents import augment, data, evaluate, geometry, measure, probe, record, train
+from latents import augment, budgets, data, evaluate, geometry, measure, probe, record, train
 from latents.cli import Problem
 from latents.encode import encode
 from latents.measure import Measured, Subject
@@ -277,6 +277,24 @@ def test_the_better_probe_is_the_one_that_val_chooses_even_where_test_disagrees(
     found = values({"metrics": made.metrics})
     assert facts["probe_chosen_on_val"] == better
     assert found["accuracy_best", "test"] == found[f"accuracy_{better}", "test"] == 100 * (1 - 9 / TEST)
+
+
+def test_a_decoder_is_measured_at_other_budgets_too_on_the_first_seed_of_a_method_alone(runs: Runs) -> None:
+    decoder = replace(runs.study.decoder, epochs_curve=(1, 2))
+    study = replace(runs.study, decoder=decoder)
+    images = {name: torch.from_numpy(pictures("mnist", 20, k)[0]) for k, name in enumerate(("train", "val"))}
+    codes = {name: codes_of(runs, "contrastive", part) for name, part in images.items()}
+    made, shown = Measured(), {"images": images, "codes": codes}
+    subject = subject_of(runs, "contrastive", {}, study=study, **shown)
+    measure.measure_reconstruction(subject, "val", made)
+    budgets.measure_decoder_budgets(subject, made)
+    found = values({"metrics": made.metrics})
+    assert found["mae_frozen_1_epochs", "val"] == found["mae_frozen", "val"]  # the study's own budget
+    assert found["mae_frozen_2_epochs", "val"] != found["mae_frozen", "val"]
+    others = Measured()
+    for run in (Run("mnist", "contrastive", 2), Run("mnist", "contrastive.ablation.full", 1)):
+        budgets.measure_decoder_budgets(subject._replace(run=run), others)
+    assert others.metrics == []
 
 
 def test_all_methods_are_aligned_over_the_same_views(runs: Runs, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,6 +1,7 @@
 """The networks: codes of 128 numbers, pixels in their own range, and nothing beside the code."""
 
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,7 +11,7 @@ from tiny import Runs, floats, same, state, with_settings
 from torch import Tensor, nn
 from torch.nn import functional
 
-from latents import networks
+from latents import data, networks, train
 from latents.datasets import DATASETS
 from latents.datasets.spec import Shape
 from latents.methods import METHODS
@@ -192,6 +193,31 @@ def test_the_linear_paths_start_as_pca_and_reconstruct_as_it_does_before_the_fir
         scale = pca(others) / codes  # one number: the geometry is PCA's
         assert (scale / scale.median() - 1).abs().quantile(0.9) < 1e-2
         assert 0.9 < model.encoder(pixels).std(0).square().mean().sqrt() < 1.1
+
+
+@pytest.mark.parametrize("method", ["guided", "contrastive"])
+def test_other_methods_may_have_a_linear_path_which_starts_at_pca_too(runs: Runs, method: str) -> None:
+    model = build(with_settings(runs.study, "mnist", method, linear_path=True), Run("mnist", method, 1))
+    images = (floats("mnist", 200) * 255).round().byte()
+    pca = PCA(DATASETS["mnist"].shape)
+    pca.fit(images)
+    model.fit(images)
+    with torch.no_grad():
+        scale = pca(floats("mnist", 20)) / model.encoder(floats("mnist", 20))
+    assert (scale / scale.median() - 1).abs().quantile(0.9) < 1e-2
+
+
+def test_a_frozen_encoder_keeps_the_code_of_pca_while_its_decoder_learns(runs: Runs, tmp_path: Path) -> None:
+    study = with_settings(runs.study, "mnist", "autoencoder-plus", frozen_encoder=True)
+    model = train.train(study, Run("mnist", "autoencoder-plus", 1), tmp_path / "checkpoint").model
+    images = torch.from_numpy(data.load(study, "mnist", with_test=False).train.images)
+    pca = PCA(DATASETS["mnist"].shape)
+    pca.fit(images)
+    with torch.no_grad():
+        codes, expected = model.encoder(images / 255), pca(images / 255)
+        scale = expected.std() / codes.std()
+        assert (codes * scale - expected).abs().max() < 1e-3
+        assert (model.decode(codes) - pca.decode(expected)).abs().max() > 1e-3
 
 
 # decoders

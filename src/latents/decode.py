@@ -6,6 +6,7 @@ Images are float32 [n, c, h, w] in [0, 1]; every measure is computed per image, 
 from collections.abc import Callable
 
 import torch
+from msgspec.structs import replace
 from torch import Tensor
 from torch.nn import functional
 
@@ -27,11 +28,14 @@ def decode(decoder: Decode, codes: Tensor, precision: str) -> Tensor:
         return torch.cat([decoder(batch).float() for batch in codes.split(BATCH)])
 
 
-def train_decoder(study: Study, dataset: str, codes: Tensor, images: Tensor) -> "StandardisedDecoder":
+def train_decoder(
+    study: Study, dataset: str, codes: Tensor, images: Tensor, epochs: int | None = None
+) -> "StandardisedDecoder":
     """Train a residual decoder with L1 on frozen codes [n, d] of images uint8 [n, c, h, w].
 
-    The budget is the same for all methods. The decoder starts as the least-squares linear map from codes to
-    pixels, and its convolutions contribute nothing at first: a short training need not learn the linear part.
+    The budget is the same for all methods: the study's, or as many epochs. The decoder starts as the
+    least-squares linear map from codes to pixels, and its convolutions contribute nothing at first: a short
+    training need not learn the linear part.
     """
     settings, device, shape = study.decoder, codes.device, DATASETS[dataset].shape
     with forked(settings.seed):
@@ -44,8 +48,8 @@ def train_decoder(study: Study, dataset: str, codes: Tensor, images: Tensor) -> 
         with autocast(device, study.precision):
             return functional.l1_loss(decoder(codes[index]), to_float(images[index]))
 
-    name = "decoder on frozen codes"
-    fit(Task(name, decoder, loss, len(codes), settings.optimisation, settings.seed, device))
+    budget = replace(settings.optimisation, epochs=epochs) if epochs else settings.optimisation
+    fit(Task("decoder on frozen codes", decoder, loss, len(codes), budget, settings.seed, device))
     return decoder
 
 

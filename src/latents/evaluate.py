@@ -22,6 +22,7 @@ from torch.nn import functional
 
 from latents import cli, config, record
 from latents.bits import measure_bits
+from latents.budgets import measure_decoder_budgets
 from latents.cli import Problem
 from latents.decode import decode
 from latents.device import generator, to_float
@@ -70,6 +71,7 @@ def evaluate(
         facts["probe_settings_chosen_on_val"] |= chosen
     found.lap("probe")
     decoder, errors, decoded = measure_reconstruction(subject, shown, found)
+    measure_decoder_budgets(subject, found)
     measure_geometry(subject, found)
     if run.variant == "main" and study.measurement.nuisance_copies:
         measure_nuisance(subject, found)

@@ -116,8 +116,12 @@ METRICS = {
 def metric(name: str) -> Metric:
     """How a metric is printed. Unknown ones have 3 decimals.
 
-    `accuracy_<probe>`, with any suffix, is that probe's accuracy in percent.
+    `accuracy_<probe>`, with any suffix, is that probe's accuracy in percent; `mae_frozen_<n>_epochs` is the
+    error of a decoder that is trained as long on the frozen codes.
     """
+    if name.startswith("mae_frozen_"):
+        words = name.removeprefix("mae_frozen_").replace("_", " ")
+        return METRICS["mae_frozen"]._replace(label=f"MAE, frozen code, {words}")
     if name not in METRICS and name.startswith("accuracy_"):
         probe, _, rest = name.removeprefix("accuracy_").partition("_")
         return Metric(

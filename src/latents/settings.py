@@ -81,9 +81,10 @@ class Encoder(Strict, frozen=True):
     widths: Widths
 
 
-class Decoder(Strict, frozen=True):
+class Decoder(Strict, frozen=True, omit_defaults=True):
     """The decoder trained on frozen codes, with one budget for all methods."""
 
     optimisation: Optimisation
     channels: Annotated[int, Meta(ge=2, multiple_of=2)]  # halved once, in the last block
     seed: Seed
+    epochs_curve: tuple[Positive, ...] = ()  # other budgets, of which each method's first seed is measured

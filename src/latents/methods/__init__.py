@@ -31,25 +31,28 @@ if TYPE_CHECKING:
 
 
 class MethodSettings(Strict, frozen=True):
-    """Base of every method's settings, with the values for methods that lack a setting."""
+    """Base of every method's settings, with the values for methods that lack a setting.
+
+    What is UNSET is left out of a run's digest, so that older runs keep theirs.
+    """
 
     optimisation: ClassVar[Optimisation | None] = None  # None: nothing is trained
     labels: ClassVar[float] = 1.0
     code_size: ClassVar[int] = CODE_SIZE
     linear_rate: ClassVar[float] = 1.0
-    early: ClassVar[Early | UnsetType] = UNSET
+    early: ClassVar[Early | UnsetType | None] = UNSET
 
     @property
     def early_epochs(self) -> int:
         """How many epochs have the views of `early`; never all of them."""
-        if self.early is UNSET:
+        if not self.early:
             return 0
         epochs = self.optimisation.epochs
         return min(round(self.early.share * epochs), epochs - 1)
 
     def check_early(self) -> None:
         """Raises ValueError if the views of the first epochs are not possible."""
-        if self.early is not UNSET:
+        if self.early:
             try:
                 self.augmentation_of(early=True)
             except msgspec.ValidationError as error:
@@ -67,12 +70,10 @@ class MethodSettings(Strict, frozen=True):
         return None
 
 
-def check_full_size(augmentation: Augmentation) -> None:
+def check_full_size(augmentation: Augmentation, what: str) -> None:
     """Raise ValueError where views have a size of their own."""
     if augmentation.size:
-        raise ValueError(
-            "augmentation.size is not for autoencoders, which reconstruct the image at its own size"
-        )
+        raise ValueError(f"augmentation.size is not for {what}, at the image's own size")
 
 
 class Untrained(MethodSettings, frozen=True):
@@ -102,12 +103,15 @@ class AutoencoderPlus(MethodSettings, frozen=True):
     residual_decoder: bool  # else the plain decoder of `autoencoder`
     gradient_weight: NonNegative  # weight of gradient histograms as a second target; 0: pixels only
     code_size: Positive = CODE_SIZE
+    frozen_encoder: bool | UnsetType = UNSET  # the code stays that of PCA, and the decoder alone learns
 
     def __post_init__(self) -> None:
+        if self.frozen_encoder and not self.linear_path:
+            raise ValueError("frozen-encoder keeps the linear path at PCA, and linear-path is false")
         moves = self.corruption
         if moves.pad_crop or moves.resized_crop or moves.flip or moves.rotate:
             raise ValueError("corruption moves the image, which nothing could undo; use augmentation")
-        check_full_size(self.augmentation)
+        check_full_size(self.augmentation, "autoencoders, which reconstruct")
 
     def plain_channels(self, methods: dict[str, Any]) -> Widths | None:
         """As in MethodSettings. Raises ValueError if the study has no `autoencoder`."""
@@ -128,7 +132,7 @@ class VAE(MethodSettings, frozen=True):
     code_size: Positive = CODE_SIZE
 
     def __post_init__(self) -> None:
-        check_full_size(self.augmentation)
+        check_full_size(self.augmentation, "autoencoders, which reconstruct")
 
 
 class Guided(MethodSettings, frozen=True):
@@ -137,12 +141,23 @@ class Guided(MethodSettings, frozen=True):
     optimisation: Optimisation
     augmentation: Augmentation
     label_smoothing: Fraction
-    early: Early | UnsetType = UNSET
+    early: Early | UnsetType | None = UNSET
     # share of the training images that is used; a smaller share is a subset of a larger one
     labels: Share = 1.0
+    # with it there is a linear path from the pixels to the code, which starts at PCA and learns at this rate,
+    # relative to the others'
+    linear_path: Share | UnsetType = UNSET
+
+    @property
+    def linear_rate(self) -> float:
+        return self.linear_path or 1.0
 
     def __post_init__(self) -> None:
         self.check_early()
+        if self.linear_path:
+            check_full_size(self.augmentation, "linear-path, which takes views")
+            if self.early:
+                check_full_size(self.augmentation_of(early=True), "linear-path, which takes views")
 
 
 class Contrastive(MethodSettings, frozen=True):
@@ -152,12 +167,21 @@ class Contrastive(MethodSettings, frozen=True):
     augmentation: Augmentation
     temperature: Rate
     projection: tuple[Positive, Positive]  # hidden and output width of the projection head
-    early: Early | UnsetType = UNSET
+    early: Early | UnsetType | None = UNSET
     code_size: Positive = CODE_SIZE
     labels: Share = 1.0  # as for `guided`
+    linear_path: Share | UnsetType = UNSET  # as for `guided`
+
+    @property
+    def linear_rate(self) -> float:
+        return self.linear_path or 1.0
 
     def __post_init__(self) -> None:
         self.check_early()
+        if self.linear_path:
+            check_full_size(self.augmentation, "linear-path, which takes views")
+            if self.early:
+                check_full_size(self.augmentation_of(early=True), "linear-path, which takes views")
 
 
 class Split(MethodSettings, frozen=True):
@@ -170,7 +194,7 @@ class Split(MethodSettings, frozen=True):
     contrastive_size: Positive  # numbers of the contrastive code; the others are the pixels'
     # deviation of the pixels' numbers, as a root mean square, relative to the contrastive ones'
     pixel_scale: Rate
-    early: Early | UnsetType = UNSET
+    early: Early | UnsetType | None = UNSET
 
     def __post_init__(self) -> None:
         self.check_early()
@@ -189,7 +213,7 @@ class Joint(MethodSettings, frozen=True):
     # from the pixels to the numbers that NT-Xent does not see, and from the code to the pixels; starts at PCA
     linear_path: bool
     linear_rate: Fraction  # learning rate of the linear paths, relative to the others'
-    early: Early | UnsetType = UNSET
+    early: Early | UnsetType | None = UNSET
 
     def __post_init__(self) -> None:
         self.check_early()

@@ -63,6 +63,36 @@ class PCA(nn.Module):
             return (codes @ self.components + self.mean).clamp(0, 1).unflatten(1, self.shape)
 
 
+@torch.no_grad()
+def start_from_pca(images: Tensor, into: nn.Linear, out: nn.Linear | None = None) -> None:
+    """Set the linear paths into the code and out of it to the PCA of images uint8 [n, c, h, w].
+
+    The code is divided by one number, so that its mean variance is 1; its reconstructions and its geometry
+    are those of PCA. Where the path out of the code takes more numbers, the first ones add nothing.
+    """
+    pca = PCA((*images.shape[2:], images.shape[1]), into.out_features)
+    pca.to(images.device).fit(images)
+    scale = torch.cat([pca(part.float().div(255)) for part in images.split(5000)])
+    scale = scale.std(0).square().mean().sqrt()
+    into.weight.copy_(pca.components / scale)
+    into.bias.copy_(-pca.components @ pca.mean / scale)
+    if out is not None:
+        nn.init.zeros_(out.weight)
+        out.weight[:, -into.out_features :] = pca.components.T * scale
+        out.bias.copy_(pca.mean)
+
+
+def fit_linear_path(encoder: Encoder, images: Tensor) -> None:
+    """Start an encoder's linear path, if it has one, at the PCA of images uint8 [n, c, h, w].
+
+    Its other layers add nothing to the code at first.
+    """
+    if encoder.linear is not None:
+        start_from_pca(images, encoder.linear.layer)
+        nn.init.zeros_(encoder.to_code.layer.weight)
+        nn.init.zeros_(encoder.to_code.layer.bias)
+
+
 class PrincipalComponents(Model):
     """`pca`: the first principal components of the training pixels, and their transpose as decoder."""
 

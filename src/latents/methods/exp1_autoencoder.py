@@ -10,7 +10,7 @@ from latents import augment, objectives
 from latents.convolution import Convolution, TransposedConvolution
 from latents.datasets.spec import Shape
 from latents.methods import VAE, Autoencoder, AutoencoderPlus
-from latents.methods.baselines import PCA
+from latents.methods.baselines import start_from_pca
 from latents.model import Model, Sizes
 from latents.networks import (
     Decoder,
@@ -25,24 +25,6 @@ from latents.networks import (
 )
 from latents.optimise import ADAMW, mark
 from latents.settings import CODE_SIZE, Widths
-
-
-@torch.no_grad()
-def start_from_pca(images: Tensor, into: nn.Linear, out: nn.Linear) -> None:
-    """Set the linear paths into the code and out of it to the PCA of images uint8 [n, c, h, w].
-
-    The code is divided by one number, so that its mean variance is 1; its reconstructions and its geometry
-    are those of PCA. Where the path out of the code takes more numbers, the first ones add nothing.
-    """
-    pca = PCA((*images.shape[2:], images.shape[1]), into.out_features)
-    pca.to(images.device).fit(images)
-    scale = torch.cat([pca(part.float().div(255)) for part in images.split(5000)])
-    scale = scale.std(0).square().mean().sqrt()
-    into.weight.copy_(pca.components / scale)
-    into.bias.copy_(-pca.components @ pca.mean / scale)
-    nn.init.zeros_(out.weight)
-    out.weight[:, -into.out_features :] = pca.components.T * scale
-    out.bias.copy_(pca.mean)
 
 
 class PlainAutoencoder(Model):
@@ -78,6 +60,8 @@ class ImprovedAutoencoder(Model):
         else:
             self.decoder = PlainDecoder(shape, sizes.plain_channels, linear, size)
         self.gradients: nn.Module | None = None
+        if settings.frozen_encoder:
+            self.encoder.requires_grad_(False)
         if settings.gradient_weight:  # built last, so that the other layers start the same without it
             self.gradients = GradientDecoder(shape, sizes.decoder_channels, size)
 

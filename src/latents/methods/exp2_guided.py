@@ -5,6 +5,7 @@ from torch.nn import functional
 
 from latents import augment
 from latents.methods import Guided
+from latents.methods.baselines import fit_linear_path
 from latents.model import Model, Sizes
 from latents.networks import Encoder, classification_head
 
@@ -15,8 +16,13 @@ class GuidedEncoder(Model):
     def __init__(self, settings: Guided, sizes: Sizes) -> None:
         super().__init__()
         self.settings = settings
-        self.encoder = Encoder(sizes.shape, sizes.widths, settings.code_size)
+        linear = bool(settings.linear_path)
+        self.encoder = Encoder(sizes.shape, sizes.widths, settings.code_size, linear_path=linear)
         self.head = classification_head(settings.code_size, sizes.classes)
+
+    def fit(self, images: Tensor) -> None:
+        super().fit(images)
+        fit_linear_path(self.encoder, images)
 
     def views(self, images: Tensor, random: Generator) -> tuple[Tensor]:
         """One augmented view of each image."""

@@ -6,6 +6,7 @@ from torch.nn import functional
 
 from latents import augment, objectives
 from latents.methods import Contrastive
+from latents.methods.baselines import fit_linear_path
 from latents.model import Model, Sizes
 from latents.networks import Encoder, Float32, classification_head
 from latents.settings import Augmentation
@@ -35,10 +36,15 @@ class SimCLR(Model):
     def __init__(self, settings: Contrastive, sizes: Sizes) -> None:
         super().__init__()
         self.settings = settings
-        self.encoder = Encoder(sizes.shape, sizes.widths, settings.code_size)
+        linear = bool(settings.linear_path)
+        self.encoder = Encoder(sizes.shape, sizes.widths, settings.code_size, linear_path=linear)
         if self.with_head:
             self.head = classification_head(settings.code_size, sizes.classes)
         self.projector = projection_head(settings.code_size, settings.projection)
+
+    def fit(self, images: Tensor) -> None:
+        super().fit(images)
+        fit_linear_path(self.encoder, images)
 
     def views(self, images: Tensor, random: Generator) -> tuple[Tensor]:
         return (two_views(images, self.settings.augmentation_of(self.early), random),)

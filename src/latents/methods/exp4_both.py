@@ -10,8 +10,7 @@ from latents import objectives
 from latents.datasets.spec import Shape
 from latents.device import to_float
 from latents.methods import Joint, Split
-from latents.methods.baselines import moments, principal
-from latents.methods.exp1_autoencoder import start_from_pca
+from latents.methods.baselines import moments, principal, start_from_pca
 from latents.methods.exp3_contrastive import projection_head, two_views
 from latents.model import Model, Sizes
 from latents.networks import Decoder, Encoder, Float32

@@ -13,6 +13,7 @@ LEFT_OUT = (
     ("jitter-probability", 1),
     ("code-size", CODE_SIZE),
     ("labels", 1),
+    ("linear-rate", 1),
 )  # of every method, but in a sweep
 OPTIMIZERS = {"sgd": "SGD", "adamw": "AdamW", "muon": "Muon"}
 SWEEP = "trade"  # its variants have budgets of their own

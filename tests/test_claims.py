@@ -100,9 +100,10 @@ def test_an_open_comparison_is_tested_and_printed_with_its_p_even_where_it_is_no
     assert found.keys() == {"right", "other", "same"} and not found["other"]["supported"]
     assert found["right"]["p_holm"] == pytest.approx(3 * found["right"]["p"], abs=1e-12)
     macros = (tmp_path / "c.tex").read_text()
-    assert r"claim@same@found\endcsname{difference 0.0000, 0.0000 to 0.0000; $p = 1.000$}" in macros
+    assert r"claim@same@found\endcsname{difference $0.0000$, 0.0000 to 0.0000; $p = 1.000$}" in macros
     assert re.search(
-        r"claim@other@found\\endcsname\{difference -[\d.]+, -[\d.]+ to -[\d.]+; \$p\$ below", macros
+        r"claim@other@found\\endcsname\{difference \$-[\d.]+\$, \$-\$[\d.]+ to \$-\$[\d.]+; \$p\$ below",
+        macros,
     )
     lines = (tmp_path / "t.tex").read_text().partition("open, printed whatever is found")[2].splitlines()
     assert any(line.startswith(r"PCA against Guided\textdagger{}: MLP (\%), CIFAR-10 & -") for line in lines)

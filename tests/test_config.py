@@ -326,7 +326,7 @@ def test_views_of_another_size_are_refused_where_the_image_itself_is_reconstruct
         ("split.contrastive-size", 128, "contrastive-size 128 of a code of 128 numbers is more than 127"),
         ("joint.contrastive-size", 128, "contrastive-size 128 of a code of 128 numbers is more than 127"),
         ("vae.augmentation", {"resized-crop": [0.5, 1.0], "size": 26}, "size is not for autoencoders"),
-        ("contrastive.linear-path", True, "size is not for linear-path"),
+        ("contrastive.linear-path", 0.1, "size is not for linear-path"),
         ("joint.linear-path", False, None),
     ],
 )

@@ -205,7 +205,7 @@ def written(one: dict[str, Any]) -> tuple[str, str]:
     difference, low, high = (
         fixed(one[key], metric(one["metric"]).decimals) for key in ("difference", "low", "high")
     )
-    return difference, f"{low} to {high}"
+    return difference, f"{low} to {high}".replace("-", "$-$")
 
 
 def macros(claims: Claims, found: Found, missing: dict[str, str]) -> str:
@@ -219,7 +219,7 @@ def macros(claims: Claims, found: Found, missing: dict[str, str]) -> str:
         values[f"claim@{name}"] = str(int(one["supported"]))
         p = printed_p(one)
         of_p = f"$p$ {p}" if p.startswith("below") else f"$p = {p}$"
-        values[f"claim@{name}@found"] = "difference {}, {}; {}".format(*written(one), of_p)
+        values[f"claim@{name}@found"] = "difference ${}$, {}; {}".format(*written(one), of_p)
     for name, place in missing.items():
         values[f"claim@{name}"] = "2"
         values[f"claim@{name}@found"] = f"{escape(place)} is not in this study"

@@ -34,6 +34,7 @@ WIDTH = 6.3  # inches: the paper's text block
 LABELS = 0.8  # inches left of a sheet of images, for the names of its rows
 FOOTER = 0.14  # inches
 PNG_DPI = 300
+LARGEST_PNG = 600_000  # bytes in full colour
 
 STYLE = {
     "font.family": "STIXGeneral",
@@ -65,7 +66,7 @@ STYLE = {
     "hatch.linewidth": 0.6,
     "image.interpolation": "none",
     "figure.dpi": PNG_DPI,
-    "savefig.dpi": 300,
+    "savefig.dpi": PNG_DPI,
     "pdf.fonttype": 42,
     "pdf.compression": 9,
 }
@@ -211,6 +212,21 @@ def show_sheet(axes: Axes, drawing: np.ndarray, labels: list[str], *, named: boo
     return centres
 
 
+def compressed(png: io.BytesIO) -> bytes:
+    """A picture as a small PNG: in full colour, or in 256 colours where it would be larger than LARGEST_PNG.
+
+    That happens to thousands of points in a few colours, not to photographs, which fewer colours would spoil.
+    """
+    image = Image.open(png).convert("RGB")
+    fewer = image.quantize(256, method=Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE)
+    for one in (image, fewer):
+        small = io.BytesIO()
+        one.save(small, format="png", optimize=True, dpi=(PNG_DPI, PNG_DPI))
+        if small.tell() <= LARGEST_PNG:
+            break
+    return small.getvalue()
+
+
 def save(figure: Figure, out: Path, note: str) -> None:
     """Write NAME.pdf and NAME.png, the note as a footer. The same figure gives the same bytes."""
     if note:
@@ -223,9 +239,7 @@ def save(figure: Figure, out: Path, note: str) -> None:
     pdf, png = io.BytesIO(), io.BytesIO()
     figure.savefig(pdf, format="pdf", metadata={"CreationDate": None})
     figure.savefig(png, format="png", dpi=PNG_DPI)
-    opaque, png = Image.open(png).convert("RGB"), io.BytesIO()
-    opaque.save(png, format="png", optimize=True, dpi=(PNG_DPI, PNG_DPI))
-    record.write_bytes(out.with_suffix(".png"), png.getvalue())
+    record.write_bytes(out.with_suffix(".png"), compressed(png))
     record.write_bytes(out, pdf.getvalue())
 
 

@@ -232,7 +232,7 @@ def runs(records: list[Record]) -> str:
 
 def methods(study: Study) -> str:
     """For each method: its experiment, what makes the code, and whether labels do."""
-    columns = r"@{}ll>{\raggedright\arraybackslash}p{2.9in}l@{}"
+    columns = r"@{}ll>{\raggedright\arraybackslash}p{3.2in}l@{}"
     lines = [rf"{SMALL}\begin{{tabular}}{{{columns}}}", r"\toprule"]
     lines += [r"method & experiment & what makes the code & labels \\", r"\midrule"]
     for method in study.methods:

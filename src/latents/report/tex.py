@@ -10,7 +10,7 @@ from latents.report.summarize import Estimate, Estimates
 SMALL = (
     r"{\footnotesize\setlength{\tabcolsep}{3pt}"
     r"\sisetup{separate-uncertainty=true,table-align-uncertainty=false,"
-    r"reset-text-series=false,text-series-to-math=true}"  # bold numbers
+    r"mode=text,reset-text-series=false}"  # so that a number can be bold, whatever the fonts of formulas
 )
 DASH = "{--}"
 BOLD = r"\bfseries "

@@ -73,7 +73,7 @@ def plane(axes: Axes, study: Study, found: Estimates, dataset: str) -> None:
 
 def draw(study: Study, results: Path) -> Figure:
     found = read_summary(results / "summary.csv")
-    figure = style.figure(style.height(0.9, 0.3, study.methods))
+    figure = style.figure(style.height(1.3, 0.34, study.methods))
     upper, lower = figure.subfigures(2, 1, height_ratios=(1.0, 1.05))
     panels = upper.subplots(1, len(MEASURES), sharey=True)
     for axes, measure in zip(panels, MEASURES, strict=True):

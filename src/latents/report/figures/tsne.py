@@ -86,7 +86,7 @@ def draw(study: Study, results: Path, dataset: str) -> Figure:
     figure.legend(
         handles,
         classes,
-        loc="outside lower center",
+        loc="outside upper center",
         ncols=ceil(len(classes) / 2) if len(classes) <= 12 else 6,
         fontsize=7.5,
         handletextpad=0.1,

@@ -44,7 +44,7 @@ rule explorer_data:
             for kind, ending in (("codes", "npz"), ("records", "json"))
         ],
         tsne=[f"{OUT}/tsne/{{dataset}}/{method}.{kind}" for method in STUDY.methods for kind in ("csv", "json")],
-        code=LOOKS + module("explorer", "style", "summarize", "read"),
+        code=LOOKS + source("src/latents/explorer.py") + module("style", "summarize", "read"),
     output:
         [f"{PAGE}/{{dataset}}/{method}/{name}" for method in STUDY.methods for name in ("codes", "axes")],
         images=f"{PAGE}/{{dataset}}/images.webp",
@@ -55,7 +55,7 @@ rule explorer_data:
         out=lambda wildcards, output: Path(output.facts).parent,
     log: f"{PRE}logs/explorer/{{dataset}}.log"
     shell:
-        "python -m latents.report.explorer --config {params.config:q} --dataset {wildcards.dataset}"
+        "python -m latents.explorer --config {params.config:q} --dataset {wildcards.dataset}"
         " --results {params.results:q} --out {params.out:q} > {log:q}"
 
 # `make explorer` has installed what package-lock.json names: esbuild, and onnxruntime with its WebAssembly.

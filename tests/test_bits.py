@@ -44,7 +44,7 @@ def test_a_fitted_probe_classifies_the_codes_that_it_was_measured_on_alike(runs:
         for name, part in labels.items()
     }
     for name in ("linear", "mlp"):
-        outcome = probe.FUNCTIONS[name](codes, labels, runs.study.probe, classes)
+        outcome = probe.FUNCTIONS[name](codes, labels, runs.study.probe, classes, list(codes))
         for split, part in codes.items():
             assert torch.equal(outcome.network(part).argmax(1), outcome.predictions[split]), (name, split)
 

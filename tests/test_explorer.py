@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from latents.report import explorer
+from latents import explorer
 
 
 def codes_of(n: int = 300, d: int = 16) -> tuple[np.ndarray, np.ndarray]:

@@ -154,13 +154,20 @@ def separability(study: Study, found: Estimates) -> str:
 
 
 def nuisance(study: Study, found: Estimates) -> str:
-    """R^2 on test: means over seeds, as for separability; dashes where it was not measured."""
+    """R^2 on test, data set by data set: means over seeds; dashes where it was not measured."""
 
     def cells(dataset: str, method: str) -> list[str]:
         means = [found.get((dataset, method, f"nuisance_{name}", "test")) for name in NUISANCES]
         return [fixed(one.mean, 2) if one else DASH for one in means]
 
-    return by_method(study, [label.replace("stroke ", "") for label in NUISANCES.values()], cells)
+    groups: list[Group] = [
+        (
+            style.dataset_name(study, dataset),
+            [[style.name(method), *cells(dataset, method)] for method in study.methods],
+        )
+        for dataset in study.datasets
+    ]
+    return tabular(["", *(label.replace("stroke ", "") for label in NUISANCES.values())], groups)
 
 
 def interpolation(study: Study, found: Estimates) -> str:

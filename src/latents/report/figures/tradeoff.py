@@ -20,6 +20,7 @@ from matplotlib.ticker import FuncFormatter, NullLocator
 from msgspec.structs import replace
 
 from latents.methods import METHODS
+from latents.metrics import YARDSTICKS
 from latents.report import style
 from latents.report.figures import SWEEP, TRADE, TRADED
 from latents.report.labels import Label, place_labels
@@ -47,13 +48,6 @@ CURVES = (
     Curve("split", "size", "contrastive_size", "{} contrastive"),
     Curve("joint", "weight", "reconstruction_weight", "L1 weight {}"),
 )
-YARDSTICKS = {
-    "blocks-4x4": "4×4 block means",
-    "blocks-2x2": "2×2 block means",
-    "mean-colour": "mean colour",
-    "class-median": "class median",
-    "median-image": "median image",
-}
 
 
 def place(found: Estimates, dataset: str, run: str) -> list[Estimate]:
@@ -111,17 +105,17 @@ def draw_curve(axes: Axes, study: Study, found: Estimates, dataset: str, curve: 
 
 def draw_yardsticks(axes: Axes, found: Estimates, dataset: str) -> None:
     """Errors of very simple reconstructions, as dotted lines with names above the panel."""
-    for name, words in YARDSTICKS.items():
+    for name, look in YARDSTICKS.items():
         if error := found.get((dataset, f"yardsticks.{name}", "mae", "test")):
-            look = {"color": "0.4", "linestyle": ":", "linewidth": 0.7}
-            axes.axvline(error.mean, zorder=1, **look)
+            line = {"color": "0.4", "linestyle": ":", "linewidth": 0.7}
+            axes.axvline(error.mean, zorder=1, **line)
             axes.annotate(
-                words,
+                look.short,
                 (error.mean, 1),
                 (0, 7),
                 xycoords=("data", "axes fraction"),
                 textcoords="offset points",
-                arrowprops={"arrowstyle": "-", "relpos": (0, 0), "shrinkA": 0, "shrinkB": 0} | look,
+                arrowprops={"arrowstyle": "-", "relpos": (0, 0), "shrinkA": 0, "shrinkB": 0} | line,
                 rotation=45,
                 rotation_mode="anchor",
                 fontsize=6.5,

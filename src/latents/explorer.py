@@ -1,6 +1,6 @@
 """What the explorer shows of one data set, except the networks: points, images and codes of its first seeds.
 
-    python -m latents.report.explorer --config config/study.yaml --dataset mnist --results results \
+    python -m latents.explorer --config config/study.yaml --dataset mnist --results results \
         --out explorer/mnist
 
 reads what `latents.export` wrote to <out>/<method>/, and writes

@@ -8,6 +8,7 @@ from pathlib import Path
 from latents.record import ROOT
 
 COPIED = (
+    "CITATION.cff",
     "Makefile",
     "README.md",
     "Snakefile",

@@ -142,12 +142,10 @@ def test_every_name_that_the_paper_uses_has_its_macro_where_all_sweeps_are_run(w
         return re.findall(pattern, source)
 
     used = [f"fact@{key}" for key in keys(r"\\fact\{([^#}]+)\}")]
-    used += [f"res@{key}" for key in keys(r"\\(?:val|pc|ci|n|ifmore|threeway)\{([^#}]+)\}")]
-    used += [f"res@{key}" for key in keys(r"\\(?:ifmore|threeway)\{[^#}]+\}\{([^#}]+)\}")]
+    used += [f"res@{key}" for key in keys(r"\\(?:val|pc|ci|n|ifmore|ifwithin|ifabove|threeway)\{([^#}]+)\}")]
+    used += [f"res@{key}" for key in keys(r"\\(?:ifmore|ifwithin|threeway)\{[^#}]+\}\{([^#}]+)\}")]
     runs = [key.strip() for some in keys(r"\\ifrun\{([^#}]+)\}") for key in some.split(",")]
     used += [f"res@{run}/mae/test" for run in runs]
-    variants = keys(r"\\againstrun\{([^#}]+)\}")
-    used += [f"res@cifar10/autoencoder-plus.ablation.{variant}/mae/val" for variant in variants]
     assert len(used) > 150 and [name for name in used if name not in macros] == []
     methods = [f"method@{name}" for name in keys(r"\\method\{([^#}\\]+)\}")]
     assert methods and [name for name in methods if name not in macros] == []

@@ -8,6 +8,7 @@ matplotlib, never a user's.
 import inspect
 import io
 import os
+import string
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -157,6 +158,15 @@ def mark_yardsticks(axes: Axes, found: Estimates, dataset: str) -> None:
                 fontsize=7,
                 color="0.25",
             )
+
+
+def letter(panels: Iterable[Axes]) -> None:
+    """Put (a), (b) and so on before the title of each panel, or where it has none before the label below."""
+    for sign, axes in zip(string.ascii_lowercase, panels, strict=False):
+        if title := axes.get_title():
+            axes.set_title(f"({sign}) {title}")
+        else:
+            axes.set_xlabel(f"({sign}) {axes.get_xlabel()}")
 
 
 def spans(estimates: Iterable[Estimate]) -> np.ndarray:

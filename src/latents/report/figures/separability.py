@@ -83,6 +83,7 @@ def draw(study: Study, results: Path) -> Figure:
     planes = lower.subplots(1, len(study.datasets), squeeze=False)[0]
     for axes, dataset in zip(planes, study.datasets, strict=True):
         plane(axes, study, found, dataset)
+    style.letter([*panels, *planes])
     lower.legend(*planes[0].get_legend_handles_labels(), loc="outside right center", handletextpad=0.2)
     return figure
 

@@ -7,6 +7,8 @@ const LARGEST = 100e6; // bytes
 const FLAT = 16; // grey levels: a picture with fewer is as good as empty
 const DIGIT = 20 / 28; // of the side: how large the digits of MNIST are, centred by their weight
 
+const DAMAGED = "damaged or cut short; copy it anew, or save it as PNG or JPEG.";
+
 /** What is wrong with a file, and what to do. */
 export class Unfit extends Error {}
 
@@ -14,17 +16,26 @@ export class Unfit extends Error {}
 export async function readPicture(file, data, flipped) {
   if (file.size === 0) throw new Unfit("an empty file; copy it anew.");
   if (file.size > LARGEST) throw new Unfit(`too large (${Math.round(file.size / 1e6)} MB, at most ${LARGEST / 1e6}); make it smaller.`);
+  if (cutShort(new Uint8Array(await file.arrayBuffer()))) throw new Unfit(DAMAGED);
   const source = URL.createObjectURL(file);
   try {
     const picture = await opened(source);
     const [width, height] = [picture.naturalWidth, picture.naturalHeight];
     if (width * height > MOST) throw new Unfit(`too large (${width} x ${height} pixels); make it smaller.`);
     if (Math.max(width, height) > SLENDER * Math.min(width, height)) throw new Unfit(`${width} x ${height} pixels, too long and narrow; cut it nearer to a square.`);
-    await picture.decode().catch(() => { throw new Unfit("damaged or cut short; copy it anew, or save it as PNG or JPEG."); });
+    await picture.decode().catch(() => { throw new Unfit(DAMAGED); });
     return fitted(picture, data, flipped);
   } finally {
     URL.revokeObjectURL(source);
   }
+}
+
+/** Whether a PNG or JPEG lacks its end: a browser would draw the rest as if it were empty. */
+function cutShort(bytes) {
+  const ends = { 0x89: [0x49, 0x45, 0x4e, 0x44], 0xff: [0xff, 0xd9] }[bytes[0]]; // "IEND"; end of image
+  if (!ends) return false;
+  for (let k = bytes.length - ends.length; k > 0; k--) if (ends.every((byte, j) => bytes[k + j] === byte)) return false;
+  return true;
 }
 
 function opened(source) {

@@ -38,13 +38,15 @@ export async function rebuild(root, data, state) {
     return update();
   }
 
-  /** The next image of the search, behind the chosen one; from the first again at the end. */
+  /** The next image of the search; from the first again at the end. */
+  let rank = -1;
   function next() {
     const { predicted, errors } = data.methods.find(({ name }) => name === method);
     const wanted = find === "right-worst";
     const found = data.labels.map((_, j) => j).filter((j) => (predicted[j] === data.labels[j]) === wanted);
     found.sort((a, b) => (wanted ? errors[b] - errors[a] : errors[a] - errors[b]));
-    if (found.length) choose(found[(found.indexOf(k) + 1) % found.length]);
+    rank = (rank + 1) % (found.length || 1);
+    if (found.length) choose(found[rank]);
   }
 
   const field = imageField(data, "Test image", k, choose);
@@ -59,8 +61,8 @@ export async function rebuild(root, data, state) {
     el("p", { class: "about" }, `A code is ${data.methods[0].size} numbers; the image has ${data.pixels.toLocaleString("en")}. Each decoder draws the image again from the code alone: what it cannot draw, the code has lost. Beside each drawing is its error at every pixel, and below it the class that a linear probe reads from the same code.`),
     el("div", { class: "controls" }, field,
       el("span", { class: "field", role: "group", "aria-label": "Find an image" },
-        choice("Find by", data.methods.map(({ name, label }) => [name, label]), method, (value) => { method = value; }),
-        choice("an image", Object.entries(FINDS), find, (value) => { find = value; }),
+        choice("Find by", data.methods.map(({ name, label }) => [name, label]), method, (value) => { [method, rank] = [value, -1]; }),
+        choice("an image", Object.entries(FINDS), find, (value) => { [find, rank] = [value, -1]; }),
         el("button", { type: "button", onclick: next }, "Next"))),
     el("div", { class: "beside" }, el("div", { class: "subject" }, large, about), tiles.element),
     el("p", { class: "legend" }, el("span", { class: "scale" }, "Error of a pixel: 0 ", scale, " 0.5 or more. MAE is its mean over the image; a pixel is from 0 to 1.")),

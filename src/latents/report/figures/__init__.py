@@ -57,6 +57,7 @@ FIGURES = {  # script: figure, in the order of the gallery
     "separability": FigureSpec("Geometry of the codes", SUMMARY),
     "similarity": FigureSpec("Geometry of the codes", ("similarity/{dataset}.csv",)),
     "sweeps": FigureSpec("Variants", SUMMARY, shows=swept),
+    "bits": FigureSpec("Reconstruction", SUMMARY, shows=lambda study: study.measurement.bits),
     "speed": FigureSpec("Benchmark", ("bench.json",)),
     "reconstructions": FigureSpec("Reconstruction", PICTURES, per_dataset=True),
     "tsne": FigureSpec(

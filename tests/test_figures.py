@@ -357,7 +357,7 @@ def test_the_inputs_of_a_figure_are_those_of_all_its_data_sets_and_match_the_pri
         assert all(any(Path(one).match(pattern) for pattern in patterns) for one in read), name
         assert all(any(Path(one).match(pattern) for one in read) for pattern in patterns), name
     targets = [name for name, _, _ in figure_targets(study)]
-    assert len(targets) == len(set(targets)) == 9 + 2 * 6
+    assert len(targets) == len(set(targets)) == 10 + 2 * 6
     assert {"accuracy", "tsne_mnist", "tsne_cifar10"} <= {*targets}
 
 
@@ -386,10 +386,15 @@ def without_neighbours(plain: dict) -> None:
     del plain["measurement"]["neighbours"]
 
 
+def without_bits(plain: dict) -> None:
+    del plain["measurement"]["bits"]
+
+
 @pytest.mark.parametrize(
     ("change", "missing"),
     [
         (without_sweeps, {"sweeps", "budget"}),
+        (without_bits, {"bits"}),
         (without_neighbours, {"neighbours_mnist", "neighbours_cifar10"}),
         (with_labels_alone, {"sweeps", "budget"}),
         (without_shares, {"few_labels"}),

@@ -41,3 +41,14 @@ def test_the_queries_are_those_of_every_method_and_only_first_seeds_have_them(ru
     assert one["neighbours"].shape == (10, 3, 28, 28, 1)
     assert not NAMES & files_of(runs, "random", seed=2)[0].keys()
     assert not NAMES & files_of(runs, "random", neighbours=0)[0].keys()
+
+
+def test_an_evaluation_is_repeated_where_its_seed_becomes_the_first(runs: Runs) -> None:
+    dataset = runs.study.datasets["mnist"]
+    swapped = replace(runs.study, datasets={"mnist": replace(dataset, seeds=dataset.seeds[::-1])})
+    for seed in dataset.seeds:
+        run = Run("mnist", "random", seed)
+        assert runs.study.measuring(run) != swapped.measuring(run)
+    none = {"neighbours": 0, "bits": (), "noise": (), "features_share": 0.0}
+    older = replace(runs.study, measurement=replace(runs.study.measurement, **none))
+    assert "first" not in older.measuring(Run("mnist", "random", 1))

@@ -290,6 +290,17 @@ def test_another_configuration_or_label_file_is_named_by_its_key_and_hash(spoilt
     assert line in (spoilt / "v.md").read_text()
 
 
+def test_a_published_run_from_before_yardsticks_is_compared_by_what_it_has(spoilt: Path) -> None:
+    shutil.rmtree(spoilt / "reference/yardsticks")
+    for name in ("runs.csv", "summary.csv"):
+        path = spoilt / "reference" / name
+        lines = path.read_text().splitlines(keepends=True)
+        path.write_text("".join(line for line in lines if ",yardsticks" not in line))
+    found = compared(spoilt)
+    assert (found["level"], found["faults"]) == ("statistical", [])
+    assert re.fullmatch(r"\d+ numbers are only on one side", *found["short_of_the_next"])
+
+
 def last_of_a_run(text: str) -> str:
     return [line for line in text.splitlines(keepends=True) if ",supcon," in line][-1]
 

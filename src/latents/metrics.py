@@ -191,6 +191,11 @@ class Measurement(Strict, frozen=True, omit_defaults=True):
     )
     neighbours: Annotated[int, Meta(ge=0)] = 0  # shown of an image of each class, by the code of a first seed
 
+    @property
+    def of_first_seeds(self) -> bool:
+        """Whether more is measured of first seeds than of the others."""
+        return bool(self.bits or self.noise or self.features_share or self.neighbours)
+
     def __post_init__(self) -> None:
         if len(set(self.label_shares)) < len(self.label_shares):
             raise ValueError(f"label-shares {self.label_shares} names a share twice")

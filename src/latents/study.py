@@ -239,4 +239,5 @@ class Study(Strict, frozen=True, kw_only=True):
         parts = {
             name: msgspec.to_builtins(getattr(self, name)) for name in ("probe", "decoder", "measurement")
         }
-        return self.training(run) | {"reference_classifier": classifier} | parts
+        more = {"first": True} if self.is_first(run) and self.measurement.of_first_seeds else {}
+        return self.training(run) | {"reference_classifier": classifier} | parts | more

@@ -72,6 +72,7 @@ FIGURES = {  # script: figure, in the order of the gallery
     "similarity": FigureSpec("Geometry of the codes", ("similarity/{dataset}.csv",)),
     "sweeps": FigureSpec("Variants", SUMMARY, shows=swept),
     "budget": FigureSpec("Variants", SUMMARY, shows=budgeted),
+    "bits": FigureSpec("Reconstruction", SUMMARY, shows=lambda study: study.measurement.bits),
     "speed": FigureSpec("Benchmark", ("bench.json",)),
     "reconstructions": FigureSpec("Reconstruction", PICTURES, per_dataset=True),
     "tsne": FigureSpec(

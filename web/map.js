@@ -105,7 +105,7 @@ export async function map(root, data, state) {
       const says = method.predicted[k];
       rows.push(el("tr", {},
         el("th", { scope: "row" }, swatch(method.color), methodName(method)),
-        el("td", { class: says === data.labels[k] ? "" : "wrong" }, classChip(data, says)),
+        says === data.labels[k] ? el("td", {}, classChip(data, says)) : el("td", { class: "wrong" }, classChip(data, says), ", wrong"),
         el("td", { class: "numeric" }, method.errors[k].toFixed(3)),
         el("td", {}, thumbnails(data, sheet, found, choose, data.labels[k])),
         el("td", { class: "numeric" }, `${same} of ${found.length}`)));
@@ -120,7 +120,7 @@ export async function map(root, data, state) {
   const near = (scatter) => [scatter.x[chosen], scatter.y[chosen]];
   root.append(
     el("h2", {}, "Map"),
-    el("p", { class: "about" }, `Each dot is a test image; each map is one method's codes, laid out so that images with similar codes lie together (t-SNE). Point at a dot and the same image lights up in every map; click it to see its nearest neighbours by each code. T says how far a map can be trusted: 1 is perfect.`),
+    el("p", { class: "about" }, `Each dot is a test image; each map is one method's codes, laid out so that images with similar codes lie together (t-SNE). Point at a dot and the same image lights up in every map; click it to see its nearest neighbours by each code. T says how far a map can be trusted: 1 is perfect. The probe is a linear classifier on the codes, with its share of right answers.${data.methods.some((method) => method.seesLabels) ? " † marks methods that saw labels in training." : ""}`),
     el("div", { class: "controls" },
       field,
       choice("Colour", [["class", "by class"], ["probe", "by whether the probe is right"], ["error", "by reconstruction error"]], colour,

@@ -78,7 +78,7 @@ export async function own(root, data, state) {
 
   root.append(
     el("h2", {}, "Own image"),
-    el("p", { class: "about" }, `Give a picture${data.whiteOnBlack ? " or draw a digit" : ""}: every method encodes, rebuilds and classifies it, in this page; nothing is sent anywhere. A picture is brought to ${data.width} x ${data.height} pixels. The encoders know only the classes ${data.classes.join(", ")}, and will see one of them in anything.`),
+    el("p", { class: "about" }, `Give a picture${data.whiteOnBlack ? " or draw a digit" : ""}: every method encodes, rebuilds and classifies it, in this page; nothing is sent anywhere. A picture is brought to ${data.width} x ${data.height} pixels. The networks know nothing but ${data.label}: the probe finds one of its ${data.classes.length} classes in anything.`),
     el("div", { class: "givers" }, drop, data.whiteOnBlack ? pad(data, take) : null),
     told, flip, results,
   );
@@ -109,7 +109,7 @@ function pad(data, take) {
   canvas.addEventListener("pointermove", (event) => { if (from) stroke(at(event)); });
   canvas.addEventListener("pointerup", () => { from = null; const digit = drawnDigit(canvas, data); if (digit) take(digit); });
   canvas.addEventListener("pointercancel", () => { from = null; });
-  return el("div", { class: "draw" }, canvas, el("button", { type: "button", onclick: clear }, "Clear the pad"));
+  return el("div", { class: "draw" }, el("p", {}, "Or draw a digit, with mouse or finger"), canvas, el("button", { type: "button", onclick: clear }, "Clear the pad"));
 }
 
 /** The image as text for the address, and back; null for what is none. */

@@ -109,6 +109,8 @@ export function drawnDigit(pad, data) {
   const context = canvas.getContext("2d", { willReadFrequently: true });
   context.fillRect(0, 0, data.width, data.height);
   context.imageSmoothingQuality = "high";
-  context.drawImage(pad, data.width / 2 - (x / mass) * scale, data.height / 2 - (y / mass) * scale, size * scale, size * scale);
+  // centred by weight, as far as nothing is cut off
+  const shift = (centre, low, high) => Math.max(1 - low * scale, Math.min(data.width - 1 - high * scale, data.width / 2 - centre * scale));
+  context.drawImage(pad, shift(x / mass, left, right), shift(y / mass, top, bottom), size * scale, size * scale);
   return context.getImageData(0, 0, data.width, data.height).data;
 }

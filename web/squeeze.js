@@ -29,7 +29,7 @@ export async function squeeze(root, data, state) {
       const share = shares.get(one.name);
       tiles.show(one.name, image, {
         verdict, truth: data.labels[current],
-        number: `MAE ${meanError(image, original).toFixed(3)}${share === undefined ? "" : `; right on ${share.toFixed(1)}\u00a0%`}`,
+        number: `MAE ${meanError(image, original).toFixed(3)}${share === undefined ? "" : `\nright on ${share.toFixed(1)}\u00a0%`}`,
       });
     }
   });
@@ -57,7 +57,7 @@ export async function squeeze(root, data, state) {
   const field = imageField(data, "Test image", k, (next) => { k = next; field.set(k); changed(); });
   root.append(
     el("h2", {}, "Squeeze"),
-    el("p", { class: "about" }, `How little of a code is enough? Keep fewer of its numbers, those along the principal directions in which the codes differ most, and write each in fewer bits. Watch which goes first, the picture or the class. The last number is the share of all ${data.n.toLocaleString("en")} images of the map whose class the probe still finds.`),
+    el("p", { class: "about" }, `How little of a code is enough? Keep fewer of its numbers, those along the principal directions in which the codes differ most, and write each in fewer bits. Watch which goes first, the picture or the class. MAE is the mean absolute error of a pixel, which is from 0 to 1; below it is the share of all ${data.n.toLocaleString("en")} images of the map whose class the probe still finds.`),
     el("div", { class: "controls" }, field),
     el("div", { class: "sliders" },
       slider("Bits a number", { min: 1, max: 8, step: 1, value: bits, show: String }, (value) => { bits = value; changed(); }),

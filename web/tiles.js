@@ -28,8 +28,9 @@ export class Tiles {
     const { label, canvas, error, found, number: place } = this.parts.get(name);
     drawImage(canvas, this.data, image);
     if (error && original) drawError(error, this.data, image, original);
-    found.replaceChildren(...(verdict ? [classChip(this.data, verdict.label), ` ${percent(verdict.probability)}`] : []));
-    found.classList.toggle("wrong", verdict !== null && truth >= 0 && verdict.label !== truth);
+    const wrong = verdict !== null && truth >= 0 && verdict.label !== truth;
+    found.replaceChildren(...(verdict ? [classChip(this.data, verdict.label), `, ${percent(verdict.probability)}${wrong ? ", wrong" : ""}`] : []));
+    found.classList.toggle("wrong", wrong);
     place.textContent = number;
     const said = verdict ? `: ${this.data.classes[verdict.label]}, ${percent(verdict.probability)}` : "";
     canvas.setAttribute("aria-label", `${label}${said}${number ? `; ${number}` : ""}`);

@@ -2,6 +2,7 @@
 
 import copy
 import importlib
+import io
 import itertools
 import json
 import os
@@ -22,12 +23,20 @@ import yaml
 from made_up import NOTE, call, inputs, plain_study, prepare, summarise
 from matplotlib import font_manager
 from matplotlib.figure import Figure
+from PIL import Image
 
 from latents import config, record
 from latents.methods import METHODS
 from latents.metrics import YARDSTICKS
 from latents.report import style
-from latents.report.figures import FIGURES, figure_inputs, figure_patterns, figure_targets, tradeoff
+from latents.report.figures import (
+    FIGURES,
+    figure_inputs,
+    figure_patterns,
+    figure_targets,
+    reconstructions,
+    tradeoff,
+)
 from latents.report.figures import tsne as tsne_figure
 from latents.report.labels import Label, place_labels
 
@@ -553,6 +562,31 @@ def test_pictures_that_lack_an_array_or_have_one_of_another_shape_are_named(
     with pytest.raises(SystemExit, match=rf"guided/seed1\.npz: .*{message}"):
         call(module, *inputs(spoilt), *which, "--out", spoilt / "x.pdf")
     assert not (spoilt / "x.pdf").exists()
+
+
+def test_reconstructions_show_the_first_image_of_each_class_and_errors_from_white_to_black(
+    whole: Path,
+) -> None:
+    study = config.read(whole / "study.yaml")  # made up: the classes 0 to 9, then 0 and 1 again
+    assert reconstructions.chosen(study, whole / "results", "mnist").tolist() == [*range(10)]
+    black, grey = np.zeros((1, 2, 2, 3), np.uint8), np.full((1, 2, 2, 3), 51, np.uint8)
+    assert np.array_equal(reconstructions.error_map(grey, black), np.full((1, 2, 2, 1), 153))  # 0.2 of 0.5
+    assert not reconstructions.error_map(grey + 204, black).any()
+
+
+def test_a_png_has_its_colours_and_300_dots_an_inch(figure: tuple[str, Drawn]) -> None:
+    image = Image.open(io.BytesIO(figure[1].png))
+    assert image.mode == "RGB" and round(image.info["dpi"][0]) == 300
+
+
+def test_a_png_that_would_be_large_has_fewer_colours_instead(monkeypatch: pytest.MonkeyPatch) -> None:
+    noise = Image.fromarray(np.random.default_rng(1).integers(0, 256, (90, 90, 3), dtype=np.uint8))
+    png = io.BytesIO()
+    noise.save(png, format="png")
+    whole, limit = style.compressed(png), 20_000
+    monkeypatch.setattr(style, "LARGEST_PNG", limit)
+    fewer = style.compressed(png)
+    assert np.array_equal(Image.open(io.BytesIO(whole)), noise) and len(fewer) < limit < len(whole)
 
 
 def test_class_numbers_are_moved_apart_and_no_further() -> None:

@@ -210,6 +210,14 @@ def test_the_facts_of_the_study_are_macros(whole: Path) -> None:
     assert re.fullmatch("[0-9a-f]{12}", macros["fact@build-hash"])
 
 
+def test_authors_version_and_date_are_those_of_the_citation_file(whole: Path) -> None:
+    cited = yaml.safe_load((record.ROOT / "CITATION.cff").read_text())
+    macros = macros_of(whole)
+    assert macros["fact@authors"] == cited["authors"][0]["name"]
+    assert macros["fact@version"] == cited["version"]
+    assert macros["fact@date"] == f"{cited['date-released']:%Y-%m-%d}"
+
+
 def test_processors_are_given_by_data_set_where_they_differ(whole: Path) -> None:
     study = config.read(whole / "study.yaml")
     names = (("mnist", "A"), ("cifar10", "B"), ("cifar10", "B"))
@@ -251,9 +259,12 @@ def test_injected_faults_are_macros_and_a_trial_that_failed_is_not_printed(
 
 
 def cells_of(folder: Path, name: str) -> dict[str, list[str]]:
-    """The lines of a table: first cell -> the others."""
+    """The lines of a table: first cell -> the others, whether they are bold or not."""
     lines = (folder / f"generated/table_{name}.tex").read_text().splitlines()
-    split = [[part.strip() for part in line.removesuffix(r" \\").split("&")] for line in lines]
+    split = [
+        [part.strip().removeprefix(tex.BOLD) for part in line.removesuffix(r" \\").split("&")]
+        for line in lines
+    ]
     return {first: others for first, *others in split}
 
 
@@ -355,9 +366,11 @@ def test_a_study_of_fewer_methods_has_macros_lists_and_tables_of_those_alone(spo
     assert not {"method@random", "method@supcon"} & macros_of(spoilt).keys()
     names = ["PCA", "Autoencoder", "Autoencoder+", "VAE", r"Guided\textdagger{}", "Contrastive"]
     names += ["Split", "Joint"]
-    for table in ("methods", "accuracy"):
+    labelled = [name for name in names if name.endswith(r"\textdagger{}")]
+    apart = [*(name for name in names if name not in labelled), *labelled]
+    for table, ordered in (("methods", names), ("accuracy", apart)):
         lines = [name for name, cells in cells_of(spoilt, table).items() if cells and name != "raw pixels"]
-        assert lines[-8:] == names
+        assert lines[-len(names) :] == ordered
 
 
 def part_of(datasets: tuple[str, ...], methods: tuple[str, ...]) -> dict:
@@ -451,6 +464,19 @@ def test_a_half_width_is_rounded_up_never_to_nothing() -> None:
     key = ("d", "m", "accuracy_mlp", "test")
     estimates = {key: summarize.Estimate(90.0, 89.98, 90.02, 3, "percent")}
     assert tex.cell(estimates, *key) == r"90.0 \pm 0.1"
+
+
+def test_the_best_of_a_column_is_bold_and_so_is_what_is_printed_alike() -> None:
+    rows = [[r"91.2 \pm 0.3", "0.05", "7"], ["91.2", "0.04", "8"], ["{--}", "0.06", "9"]]
+    bold = tex.emphasised(rows, (1, -1, 0))
+    assert bold == [
+        [r"\bfseries 91.2 \pm 0.3", "0.05", "7"],
+        [r"\bfseries 91.2", r"\bfseries 0.04", "8"],
+        ["{--}", "0.06", "9"],
+    ]
+    assert [tex.column(list(some)) for some in zip(*bold, strict=True)] == [
+        tex.column(list(some)) for some in zip(*rows, strict=True)
+    ]
 
 
 def test_class_changes_are_printed_only_where_every_seed_has_its_mean(whole: Path) -> None:

@@ -451,6 +451,6 @@ def test_a_drawn_digit_is_centred_whole_and_classified(page, address):
     rows, columns = np.nonzero(image > 0.3)
     assert 18 <= np.ptp(rows) + 1 <= 22
     assert abs(columns.mean() - 13.5) < 1.5 and abs(rows.mean() - 13.5) < 3.5
-    assert not image[[0, -1]].any()
+    assert image[[0, -1]].max() < 0.3
     found = page.locator(".tile .found").all_inner_texts()
     assert sum(text.startswith("digit 7") for text in found) >= 3

@@ -576,7 +576,8 @@ def test_reconstructions_show_the_first_image_of_each_class_and_errors_from_whit
 
 def test_a_png_has_its_colours_and_300_dots_an_inch(figure: tuple[str, Drawn]) -> None:
     image = Image.open(io.BytesIO(figure[1].png))
-    assert image.mode == "RGB" and round(image.info["dpi"][0]) == 300
+    assert image.mode == ("P" if figure[0] == "tsne" else "RGB")  # its points would make a large file
+    assert round(image.info["dpi"][0]) == 300
 
 
 def test_a_png_that_would_be_large_has_fewer_colours_instead(monkeypatch: pytest.MonkeyPatch) -> None:

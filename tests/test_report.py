@@ -16,6 +16,7 @@ from made_up import NOTE, call, fault_trials, inputs, plain_study, prepare, repo
 
 from latents import config, record
 from latents.methods import METHODS
+from latents.metrics import fixed
 from latents.report import claims, facts, faults, gallery, page, style, summarize, tables, tex
 from latents.report.figures import FIGURES, SUMMARY, figure_targets
 from latents.report.summarize import read_summary
@@ -202,7 +203,7 @@ def test_the_facts_of_the_study_are_macros(whole: Path) -> None:
         "threads": "2",
         "processor": r"Made\_up CPU @ 2 GHz, 100 \% busy",
         "torch-version": "2.14.1",
-        "hours-total": f"{sum(record.read_json(path)['seconds'] for path in timings) / 3600:.2f}",
+        "hours-total": fixed(sum(record.read_json(path)["seconds"] for path in timings) / 3600, 2),
         "epochs/cifar10/autoencoder-plus.ablation.full": str(ablation.optimisation.epochs),
         "temperature/cifar10/contrastive": "0.1",
     }
@@ -338,7 +339,7 @@ def test_the_tables_hold_the_values(whole: Path) -> None:
     classifier = config.read(whole / "study.yaml").datasets["cifar10"].reference_classifier
     assert cells_of(whole, "settings")["Ref. classifier"][0] == str(classifier.optimisation.epochs)
     written = {path.stem for path in (whole / "generated").glob("table_*.tex")}
-    assert len(written) == 12 and written == {f"table_{name}" for name in page.CAPTIONS}
+    assert len(written) == 13 and written == {f"table_{name}" for name in page.CAPTIONS}
 
 
 def test_the_table_of_methods_gives_experiment_code_and_labels_of_each(whole: Path) -> None:

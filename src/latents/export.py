@@ -81,6 +81,9 @@ def to_onnx(network: nn.Module, example: Tensor, source: str, target: str) -> on
     with warnings.catch_warnings():
         # its successor takes 20 s for an encoder, not 1, and needs two packages more
         warnings.simplefilter("ignore", DeprecationWarning)
+        # images have one size, which an encoder may ask for; nothing has to be folded
+        warnings.simplefilter("ignore", torch.jit.TracerWarning)
+        warnings.filterwarnings("ignore", "Constant folding", UserWarning)
         torch.onnx.export(
             network,
             (example,),

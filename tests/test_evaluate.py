@@ -238,6 +238,7 @@ def test_val_chooses_the_probes_on_few_labels_and_the_record_has_their_settings(
 ) -> None:
     chosen = measured("contrastive")[0]["probe_settings_chosen_on_val"]
     few = {f"linear_{100 * share:g}pct" for share in runs.study.measurement.label_shares}
+    few |= {f"linear_features_{100 * runs.study.measurement.features_share:g}pct"}
     assert set(chosen) == {"linear", "mlp", "linear_projection"} | few
     assert all(chosen[name] in runs.study.probe.linear_c for name in chosen if name != "mlp")
 
@@ -285,7 +286,8 @@ def test_a_decoder_is_measured_at_other_budgets_too_on_the_first_seed_of_a_metho
     images = {name: torch.from_numpy(pictures("mnist", 20, k)[0]) for k, name in enumerate(("train", "val"))}
     codes = {name: codes_of(runs, "contrastive", part) for name, part in images.items()}
     made, shown = Measured(), {"images": images, "codes": codes}
-    subject = subject_of(runs, "contrastive", {}, study=study, **shown)
+    labels = {name: torch.arange(20) % 10 for name in images}
+    subject = subject_of(runs, "contrastive", labels, study=study, **shown)
     measure.measure_reconstruction(subject, "val", made)
     budgets.measure_decoder_budgets(subject, made)
     found = values({"metrics": made.metrics})
@@ -402,7 +404,8 @@ def test_the_probes_with_few_labels_see_those_labels_alone(
     evaluated(runs.study, "random", *models_of(runs, "random"))
     each = SIZES["train"] // 10
     few = [-(-each // 100), -(-each // 10)]  # of each class, rounded up
-    assert seen == [(10 * n, ["test", "train", "val"], 10 * [n]) for n in (each, *few)]
+    of_features = round(each * runs.study.measurement.features_share)
+    assert seen == [(10 * n, ["test", "train", "val"], 10 * [n]) for n in (each, *few, of_features)]
 
 
 def test_the_projection_that_is_probed_is_the_projection_heads_output(

@@ -31,6 +31,7 @@ from latents import (
     similarity,
     train,
     tsne,
+    yardsticks,
 )
 from latents.datasets.spec import Archive, Content, DatasetSpec, StandIn
 from latents.methods import MethodSettings
@@ -186,6 +187,8 @@ def run_study(folder: Path, study: Study) -> None:
         )
         call(tsne, *configured, "--codes", codes, *outputs)
     for dataset in study.datasets:
+        made = ("--out", results / f"yardsticks/{dataset}.json", "--timing", results / f"{dataset}.y.json")
+        call(yardsticks, *configured, "--dataset", dataset, "--final", *made)
         samples = [results / f"samples/{run}.npz" for run in study.runs(dataset)]
         out = results / f"similarity/{dataset}.csv"
         call(similarity, *configured, "--dataset", dataset, "--samples", *samples, "--out", out)

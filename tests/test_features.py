@@ -42,7 +42,7 @@ def test_probes_on_features_see_a_share_of_the_labels_as_those_on_codes_do(runs:
             encode(encoder, torch.from_numpy(part.images), "float32")
         features[name], labels[name] = torch.cat(seen).float(), torch.from_numpy(part.labels)
     for name in ("linear", "knn"):
-        outcome = probe.FUNCTIONS[name](features, labels, runs.study.probe, 10)
+        outcome = probe.FUNCTIONS[name](features, labels, runs.study.probe, 10, ["val", "test"])
         for part in ("val", "test"):
             expected = probe.accuracy(outcome.predictions[part], labels[part])
             assert found[f"accuracy_{name}_features_50pct", part] == pytest.approx(expected), (name, part)

@@ -49,7 +49,8 @@ def test_raw_pixels_are_probed_as_codes_are(runs: Runs) -> None:
     parts = {"train": split.train, "val": split.val, "test": split.test}
     pixels = {name: torch.from_numpy(part.images).float().flatten(1) / 255 for name, part in parts.items()}
     labels = {name: torch.from_numpy(part.labels) for name, part in parts.items()}
-    for name, outcome in probe.fit_probes(probe.FUNCTIONS, pixels, labels, runs.study.probe, 10).items():
+    outcomes = probe.fit_probes(probe.FUNCTIONS, pixels, labels, runs.study.probe, 10, list(parts))
+    for name, outcome in outcomes.items():
         for part in parts:
             right = (outcome.predictions[part] == labels[part]).double().mean().item()
             assert measured["pixels", f"accuracy_{name}", part] == pytest.approx(100 * right), (name, part)

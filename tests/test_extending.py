@@ -217,7 +217,9 @@ def evaluate_outputs(results: Path, run: Run) -> tuple:
 
 def test_a_method_of_three_places_is_trained_measured_and_summarised(extended: Path) -> None:
     found = numbers(extended)
-    expected = {(d, m) for d in ("mnist", "bars") for m in ("pca", "random", "guided", "masked")}
+    expected = {
+        (d, m) for d in ("mnist", "bars") for m in ("pca", "random", "guided", "masked", "yardsticks")
+    }
     assert {(one.dataset, one.method) for one in found} == expected
     errors = [one.value for one in found if one.method == "masked" and one.metric in ("mae", "mae_frozen")]
     assert len(errors) == 2 * 2 * 3 and all(0 < error < 0.5 for error in errors)
@@ -236,7 +238,8 @@ def test_a_data_set_of_three_places_has_its_own_shape_and_classes(extended: Path
 
 def test_a_probe_of_two_places_is_measured_for_every_method(extended: Path) -> None:
     accuracies = [one.value for one in numbers(extended) if one.metric == "accuracy_mean"]
-    assert len(accuracies) == 2 * 4 * 3 and all(0 <= accuracy <= 100 for accuracy in accuracies)
+    # on codes, and on the raw pixels of each data set
+    assert len(accuracies) == 2 * (4 + 1) * 3 and all(0 <= accuracy <= 100 for accuracy in accuracies)
 
 
 def test_every_figure_lays_itself_out_for_the_methods_and_data_sets_of_the_study(extended: Path) -> None:
@@ -248,9 +251,8 @@ def test_every_figure_lays_itself_out_for_the_methods_and_data_sets_of_the_study
         chosen = ("--dataset", target.dataset) if target.dataset else ()
         call(script, *inputs(extended), *chosen, "--note", "", "--out", out)
         assert out.read_bytes().startswith(b"%PDF") and out.with_suffix(".png").stat().st_size > 5000
-    assert (
-        len(list((extended / "figures").glob("*.pdf"))) == 7 + 2 * 4
-    )  # the study has no sweeps and no prior
+    drawn = list((extended / "figures").glob("*.pdf"))
+    assert len(drawn) == 8 + 2 * 5  # the study has no sweeps and no prior
 
 
 def test_the_tables_have_a_line_for_the_method_and_columns_for_the_probe_and_the_data_set(

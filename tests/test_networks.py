@@ -197,7 +197,8 @@ def test_the_linear_paths_start_as_pca_and_reconstruct_as_it_does_before_the_fir
 
 @pytest.mark.parametrize("method", ["guided", "contrastive"])
 def test_other_methods_may_have_a_linear_path_which_starts_at_pca_too(runs: Runs, method: str) -> None:
-    model = build(with_settings(runs.study, "mnist", method, linear_path=True), Run("mnist", method, 1))
+    study = with_settings(runs.study, "mnist", method, linear_path=1.0, early=None)
+    model = build(study, Run("mnist", method, 1))
     images = (floats("mnist", 200) * 255).round().byte()
     pca = PCA(DATASETS["mnist"].shape)
     pca.fit(images)

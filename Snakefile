@@ -59,7 +59,7 @@ rule train:
         " --method {wildcards.method} --seed {wildcards.seed} --out {output.weights:q}"
         " --record {output.trained:q} --curve {output.curve:q} --timing {output.timing:q} > {log:q}"
 
-# -- Evaluation: codes, probes, reconstruction, geometry, interpolation. No other rule of `all` reads the test split.
+# -- Evaluation: codes, probes, reconstruction, geometry, interpolation; the rule that reads the test split
 
 rule evaluate:
     input:

@@ -43,7 +43,7 @@ rule explorer_data:
             for method in STUDY.methods
             for kind, ending in (("codes", "npz"), ("records", "json"))
         ],
-        tsne=[f"{OUT}/tsne/{{dataset}}/{method}.{kind}" for method in STUDY.methods for kind in ("csv", "json")],
+        tsne=[f"{OUT}/tsne/{{dataset}}/{one}.{kind}" for one in STUDY.methods for kind in ("csv", "json")],
         code=LOOKS + source("src/latents/explorer.py") + module("style", "summarize", "read"),
     output:
         [f"{PAGE}/{{dataset}}/{method}/{name}" for method in STUDY.methods for name in ("codes", "axes")],

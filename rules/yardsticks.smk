@@ -1,4 +1,4 @@
-# Yardsticks of each data set: what median images, mean colours and probes on raw pixels achieve without a code.
+# Yardsticks of each data set: what median images, mean colours and probes on raw pixels achieve.
 
 rule yardsticks:
     input:

@@ -76,6 +76,12 @@ def check_full_size(augmentation: Augmentation, what: str) -> None:
         raise ValueError(f"augmentation.size is not for {what}, at the image's own size")
 
 
+def check_linear_path(settings: MethodSettings) -> None:
+    """Raise ValueError where a linear path would see views of another size, early or late."""
+    for early in (False, True) if settings.early else (False,):
+        check_full_size(settings.augmentation_of(early), "linear-path, which takes views")
+
+
 class Untrained(MethodSettings, frozen=True):
     """Settings of `pca` and `random`: there is nothing to set."""
 
@@ -155,9 +161,7 @@ class Guided(MethodSettings, frozen=True):
     def __post_init__(self) -> None:
         self.check_early()
         if self.linear_path:
-            check_full_size(self.augmentation, "linear-path, which takes views")
-            if self.early:
-                check_full_size(self.augmentation_of(early=True), "linear-path, which takes views")
+            check_linear_path(self)
 
 
 class Contrastive(MethodSettings, frozen=True):
@@ -179,9 +183,7 @@ class Contrastive(MethodSettings, frozen=True):
     def __post_init__(self) -> None:
         self.check_early()
         if self.linear_path:
-            check_full_size(self.augmentation, "linear-path, which takes views")
-            if self.early:
-                check_full_size(self.augmentation_of(early=True), "linear-path, which takes views")
+            check_linear_path(self)
 
 
 class Split(MethodSettings, frozen=True):

@@ -51,33 +51,29 @@ export function swatch(color) {
 export const methodName = (method) => `${method.label}${method.seesLabels ? "†" : ""}`;
 export const percent = (share) => `${Math.round(100 * share)}\u00a0%`;
 
-/** Draw an image float32 [c * h * w] in [0, 1] on a canvas, pixel by pixel. */
-export function drawImage(canvas, data, image) {
-  const { width, height, channels } = data;
+/** Fill a canvas pixel by pixel: `color(p)` is [r, g, b], 0 to 255, of the pixel at position p. */
+function paint(canvas, { width, height }, color) {
   if (canvas.width !== width || canvas.height !== height) Object.assign(canvas, { width, height });
   const context = canvas.getContext("2d");
   const made = context.createImageData(width, height);
-  const size = width * height;
-  for (let p = 0; p < size; p++) {
-    for (let c = 0; c < 3; c++) made.data[4 * p + c] = Math.round(255 * image[(channels === 1 ? 0 : c) * size + p]);
-    made.data[4 * p + 3] = 255;
-  }
+  for (let p = 0; p < width * height; p++) made.data.set([...color(p), 255], 4 * p);
   context.putImageData(made, 0, 0);
+}
+
+/** Draw an image float32 [c * h * w] in [0, 1] on a canvas. */
+export function drawImage(canvas, data, image) {
+  const size = data.width * data.height;
+  paint(canvas, data, (p) => [0, 1, 2].map((c) => Math.round(255 * image[(data.channels === 1 ? 0 : c) * size + p])));
 }
 
 /** Draw the absolute error of each pixel, mean over the colours, from 0 to 0.5. */
 export function drawError(canvas, data, image, other) {
-  const { width, height, channels } = data;
-  if (canvas.width !== width || canvas.height !== height) Object.assign(canvas, { width, height });
-  const context = canvas.getContext("2d");
-  const made = context.createImageData(width, height);
-  const size = width * height;
-  for (let p = 0; p < size; p++) {
+  const size = data.width * data.height;
+  paint(canvas, data, (p) => {
     let error = 0;
-    for (let c = 0; c < channels; c++) error += Math.abs(image[c * size + p] - other[c * size + p]) / channels;
-    made.data.set([...rgb(ramp(2 * error)), 255], 4 * p);
-  }
-  context.putImageData(made, 0, 0);
+    for (let c = 0; c < data.channels; c++) error += Math.abs(image[c * size + p] - other[c * size + p]) / data.channels;
+    return rgb(ramp(2 * error));
+  });
 }
 
 export function picture(label, className = "picture") {

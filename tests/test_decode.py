@@ -81,8 +81,9 @@ def test_the_error_of_a_record_is_on_pixels_from_0_to_1_per_image_then_averaged(
         """Metrics, errors and decoded images; the code of an image is its number."""
         codes = {split: torch.arange(len(part)).float()[:, None] for split, part in images.items()}
         found, run = Measured(), Run("mnist", "pca", 1)
+        labels = {split: torch.zeros(len(part)) for split, part in images.items()}
         subject = Subject(
-            runs.study, run, model=None, split=None, parts={}, images=images, labels={}, codes=codes
+            runs.study, run, model=None, split=None, parts={}, images=images, labels=labels, codes=codes
         )
         errors, decoded = measure.reconstruct(subject, decoder, shown, found)
         return {(one["split"], one["metric"]): one["value"] for one in found.metrics}, errors, decoded

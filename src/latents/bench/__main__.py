@@ -66,6 +66,7 @@ def numbers(found: dict[str, Any], bench: Bench, reference: Path) -> dict[str, A
         "guided_over_ordinary": over["guided"],
         "autoencoder_over_ordinary": min(over["autoencoder"], over["autoencoder-plus"]),
         "conv_peak_share": methods["guided"]["conv_peak_share"],
+        "bound_share": min(one["bound_share"] for one in methods.values()),
         "augment_share": methods["contrastive"]["shares"]["data"],
         "figure_seconds": commands["figure"]["median"],
         "noop_seconds": commands["noop"]["median"],

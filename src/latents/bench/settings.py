@@ -15,6 +15,7 @@ NUMBERS = (  # at the top of the record; each can have a target
     "guided_over_ordinary",
     "autoencoder_over_ordinary",
     "conv_peak_share",
+    "bound_share",
     "augment_share",
     "figure_seconds",
     "noop_seconds",

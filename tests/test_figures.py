@@ -267,7 +267,7 @@ def test_a_figure_drawn_by_hand_depends_on_no_setting_of_the_user(
 def test_the_other_commands_of_the_report_take_a_backend_that_is_not_there_too(
     whole: Path, tmp_path: Path
 ) -> None:
-    options = ["--bench", whole / "results/bench.json", "--out", tmp_path]
+    options = ["--bench", whole / "results/bench/cpu.json", "--out", tmp_path]
     program = [sys.executable, "-m", "latents.report.speed", *options]
     variables = {"MPLBACKEND": "nonsense", "PYTHONPATH": os.pathsep.join(sys.path)}
     done = subprocess.run(program, env=os.environ | variables, capture_output=True, text=True, check=False)
@@ -295,13 +295,20 @@ def test_drawing_a_figure_leaves_the_settings_of_matplotlib_as_they_were(whole: 
     assert dict.copy(matplotlib.rcParams) == before
 
 
+def inputs_of(name: str, folder: Path) -> list[str]:
+    """The files of the table of figures that a figure reads, relative to results/."""
+    patterns = figure_inputs(config.read(folder / "study.yaml"), name, DATASET.get(name))
+    results = folder / "results"
+    return [path.relative_to(results).as_posix() for one in patterns for path in results.glob(one)]
+
+
 def test_a_figure_opens_the_files_of_the_table_of_figures_and_no_others(
     whole: Path, elsewhere: Path, figure: tuple[str, Drawn]
 ) -> None:
     name, results = figure[0], whole / "results"
     opened = [Path(one) for one in json.loads((elsewhere / f"{name}.json").read_text())]
     read = [one.relative_to(results).as_posix() for one in opened if one.is_relative_to(results)]
-    named = figure_inputs(config.read(whole / "study.yaml"), name, DATASET.get(name))
+    named = inputs_of(name, whole)
     assert named and sorted(read) == sorted(named)
 
 
@@ -310,7 +317,7 @@ def test_a_figure_needs_no_other_files_than_those_of_the_table_of_figures(
 ) -> None:
     name, drawn = figure
     shutil.copy(whole / "study.yaml", tmp_path)
-    for one in figure_inputs(config.read(whole / "study.yaml"), name, DATASET.get(name)):
+    for one in inputs_of(name, whole):
         (tmp_path / "results" / one).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(whole / "results" / one, tmp_path / "results" / one)
     assert draw(tmp_path, tmp_path, name) == (drawn.pdf, drawn.png)
@@ -451,7 +458,7 @@ def test_a_figure_of_sweeps_is_refused_for_a_study_without_them(spoilt: Path, na
         ("reconstruction_error", "summary.csv"),
         ("separability", "summary.csv"),
         ("similarity", "similarity/mnist.csv"),
-        ("speed", "bench.json"),
+        ("speed", "bench/cpu.json"),
     ],
 )
 def test_a_missing_input_of_a_figure_is_named(spoilt: Path, name: str, missing: str) -> None:

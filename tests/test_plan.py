@@ -125,7 +125,7 @@ def test_on_a_gpu_jobs_start_and_evaluations_take_as_long_as_recorded_and_slow_e
 ):
     monkeypatch.setattr(host, "memory", lambda: 64e9)
     study = config.read(ROOT / STUDY)
-    write_json(tmp_path / "bench.json", {"format": FORMAT, "workflow": {"paper": {"median": 0.0}}})
+    write_json(tmp_path / "bench/cpu.json", {"format": FORMAT, "workflow": {"paper": {"median": 0.0}}})
     gpu_record(tmp_path)
     here = machine(study, device="NVIDIA X")
     seconds = forecast.forecast(study, here, tmp_path)
@@ -205,7 +205,7 @@ def test_the_plan_keeps_the_precision_of_a_study_that_was_begun_and_times_method
 
 def test_the_plan_on_nodes_says_how_many_jobs_it_covers(tmp_path):
     study = config.read(ROOT / STUDY)
-    write_json(tmp_path / "bench.json", {"format": FORMAT, "workflow": {"paper": {"median": 3600.0}}})
+    write_json(tmp_path / "bench/cpu.json", {"format": FORMAT, "workflow": {"paper": {"median": 3600.0}}})
     jobs = [Job("train", Run("mnist", "guided", seed)) for seed in (1, 2, 3)]
     seconds = dict(zip(jobs, (7200.0, 3600.0, None), strict=True))
     *table, path, left_out = schedule.on_nodes(study, tmp_path, seconds, 2)

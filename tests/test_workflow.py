@@ -383,8 +383,8 @@ def test_everything_printed_comes_from_reference_without_data_or_torch(demo, che
     reference = checkout / "reference"
     shutil.rmtree(reference, ignore_errors=True)
     shutil.copytree(demo[0] / "demo/results", reference, ignore=shutil.ignore_patterns("codes"))
-    for name in ("bench.json", "fault_trials.json"):
-        shutil.copy(ROOT / "reference" / name, reference / name)
+    shutil.copytree(ROOT / "reference/bench", reference / "bench")
+    shutil.copy(ROOT / "reference/fault_trials.json", reference)
     before = {path: path.read_bytes() for path in reference.rglob("*") if path.is_file()}
     (tmp_path / "torch.py").write_text("raise ImportError('torch is not wanted here')\n")
     settings = ["--config", f"study={DEMO}", "results=reference"]

@@ -84,6 +84,17 @@ def read_record(path: Path, kind: type[Made], maker: str = "") -> Made:
     return content
 
 
+def benchmarks(results: Path) -> list[Path]:
+    """The records of the benchmark on CPUs, a file a kind of processor. Raises Problem when there is none.
+
+    Those of GPUs lie beside them, with the driver's name of the GPU.
+    """
+    found = sorted(path for path in (results / "bench").glob("*.json") if not path.name.startswith("nvidia"))
+    if not found:
+        raise Problem(f"{results}/bench/cpu.json: missing; make bench makes it")
+    return found
+
+
 def read_npz(path: Path, *names: str) -> dict[str, np.ndarray]:
     """The named arrays of a file. Raises Problem when it is missing or broken, or lacks one of them."""
     try:

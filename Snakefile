@@ -172,7 +172,7 @@ rule tables:
         records=expand(f"{R}/records/{{run}}.json", run=RUNS),
         training=expand(f"{R}/timing/{{run}}.train.json", run=[*RUNS, *CLASSIFIERS.values()]),
         evaluation=expand(f"{R}/timing/{{run}}.evaluate.json", run=RUNS),
-        build=source(*BUILD, "CITATION.cff"),
+        build=source(*BUILD, "CITATION.cff", "paper/tuning.yaml"),
     output:
         macros=f"{PRE}paper/generated/macros.tex",
         tables=expand(f"{PRE}paper/generated/table_{{name}}.tex", name=TABLES),

@@ -211,6 +211,7 @@ def write_run(study, run, results, draw, originals, pixels) -> None:
     if run.method == "vae":
         shown["samples"] = np.tile(blurred, (3, 1, 1, 1))
     paths = {"path_ends": np.arange(8).reshape(4, 2), "path_codes": pixels // 2 + 64, "path_pixels": pixels}
+    paths["path_arcs"] = pixels[:1] // 3 + 80
     nearest = (np.arange(10)[:, None] + np.arange(5)) % 12
     near = {"queries": originals[:10], "query_labels": np.arange(10), "neighbours": originals[nearest]}
     near |= {"neighbour_labels": nearest % 10}

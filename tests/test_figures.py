@@ -34,6 +34,7 @@ from latents.report.figures import (
     figure_inputs,
     figure_patterns,
     figure_targets,
+    interpolations,
     reconstructions,
     tradeoff,
 )
@@ -579,6 +580,16 @@ def test_reconstructions_show_the_first_image_of_each_class_and_errors_from_whit
     black, grey = np.zeros((1, 2, 2, 3), np.uint8), np.full((1, 2, 2, 3), 51, np.uint8)
     assert np.array_equal(reconstructions.error_map(grey, black), np.full((1, 2, 2, 1), 153))  # 0.2 of 0.5
     assert not reconstructions.error_map(grey + 204, black).any()
+
+
+def test_interpolations_show_an_arc_beside_the_line_and_of_runs_without_arcs_the_lines_of_two_pairs() -> None:
+    kept = {name: np.full((4, 3), place) for place, name in enumerate(("path_pixels", "path_codes"))}
+    arcs = {"path_arcs": np.full((1, 3), 7)}
+    both = interpolations.columns([kept | arcs, kept | arcs])
+    assert [title for title, _ in both] == ["straight line", "arc about the mean code"]
+    assert [[strip[0] for strip in strips] for _, strips in both] == [[0, 1, 1], [0, 7, 7]]
+    for older in ([kept, kept], [kept | arcs, kept]):
+        assert [(title, len(strips)) for title, strips in interpolations.columns(older)] == 2 * [("", 3)]
 
 
 def test_a_png_has_its_colours_and_300_dots_an_inch(figure: tuple[str, Drawn]) -> None:

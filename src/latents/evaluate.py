@@ -90,6 +90,7 @@ def evaluate(
         pictures |= {
             "path_ends": subject.split.test.indices[paths.pairs[:PATHS]],
             "path_codes": to_uint8(paths.codes[:PATHS]),
+            "path_arcs": to_uint8(paths.arcs[:1]),
             "path_pixels": to_uint8(paths.pixels[:PATHS]),
         }
     found.lap("interpolate")

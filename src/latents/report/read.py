@@ -95,8 +95,11 @@ def benchmarks(results: Path) -> list[Path]:
     return found
 
 
-def read_npz(path: Path, *names: str) -> dict[str, np.ndarray]:
-    """The named arrays of a file. Raises Problem when it is missing or broken, or lacks one of them."""
+def read_npz(path: Path, *names: str, optional: Sequence[str] = ()) -> dict[str, np.ndarray]:
+    """The named arrays of a file, and those of the optional ones that it has.
+
+    Raises Problem when it is missing or broken, or lacks one of the names.
+    """
     try:
         with path.open("rb") as file, np.load(file) as arrays:
             found = dict(arrays)
@@ -106,7 +109,7 @@ def read_npz(path: Path, *names: str) -> dict[str, np.ndarray]:
     lacking = [name for name in names if not isinstance(found.get(name), np.ndarray)]
     if lacking:
         raise Problem(f"{path}: holds no array {lacking[0]!r}; {again(path)}")
-    return {name: found[name] for name in names}
+    return {name: found[name] for name in (*names, *optional) if name in found}
 
 
 def cka_matrix(path: Path, methods: Sequence[str], first: int) -> np.ndarray:

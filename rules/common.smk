@@ -129,6 +129,12 @@ def run_of(wildcards):
     return Run(wildcards.dataset, wildcards.method, int(wildcards.seed))
 
 
+def start(wildcards):
+    """The weights that a training starts from, where it does not start anew."""
+    other = STUDY.start(run_of(wildcards))
+    return f"{STUDY.checkpoints}/{other}.safetensors" if other else []
+
+
 def main_runs(dataset):
     """The runs of a data set, without those of variants."""
     return [run for run in STUDY.runs(dataset) if run.variant == "main"]

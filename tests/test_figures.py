@@ -592,6 +592,24 @@ def test_interpolations_show_an_arc_beside_the_line_and_of_runs_without_arcs_the
         assert [(title, len(strips)) for title, strips in interpolations.columns(older)] == 2 * [("", 3)]
 
 
+def test_fine_tuning_is_a_line_of_its_own_named_by_its_share_and_absent_where_it_was_not_run(
+    spoilt: Path,
+) -> None:
+    plain = plain_study()
+    assert text_of(draw(spoilt, spoilt, "few_labels")[0]).count("Fine-tuned") == 1
+    for dataset in plain["datasets"].values():
+        del dataset["sweeps"]["guided"]["finetuned"]
+    (spoilt / "study.yaml").write_text(yaml.safe_dump(plain))
+    assert "Fine-tuned" not in text_of(draw(spoilt, spoilt, "few_labels")[0])
+    plain = plain_study()
+    plain["datasets"]["mnist"]["sweeps"]["guided"]["finetuned"]["variants"]["1pct"]["labels"] = 0.02
+    (spoilt / "study.yaml").write_text(yaml.safe_dump(plain))
+    with pytest.raises(
+        SystemExit, match=r"mnist/guided\.finetuned\.1pct: sees a share of 0\.02 of the labels"
+    ):
+        draw(spoilt, spoilt, "few_labels")
+
+
 def test_a_png_has_its_colours_and_300_dots_an_inch(figure: tuple[str, Drawn]) -> None:
     image = Image.open(io.BytesIO(figure[1].png))
     # points, and pictures of noise, would make a large file

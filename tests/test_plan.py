@@ -229,6 +229,16 @@ def test_jobs_on_nodes_wait_for_what_they_need_and_gain_until_the_critical_path(
     assert [schedule.makespan(equal, n) for n in (1, 3, 5, 20)] == [10, 4, 2, 1]
 
 
+def test_on_nodes_fine_tuning_waits_for_the_training_that_it_starts_from():
+    study = config.read(ROOT / STUDY)
+    runs = [Run("cifar10", method, 1) for method in ("guided.finetuned.1pct", "contrastive", "guided")]
+    tuned, start, other = (Job("train", run) for run in runs)
+    jobs = schedule.graph(study, ROOT / "reference", {tuned: 1.0, start: 7.0, other: 2.0})
+    assert jobs[tuned] == (1.0, [start]) and jobs[start] == (7.0, []) and jobs[other] == (2.0, [])
+    end, _ = jobs[schedule.END]
+    assert max(schedule.below(jobs).values()) == schedule.makespan(jobs, 9) == 8.0 + end
+
+
 def test_the_plan_on_nodes_ends_at_the_critical_path():
     study = config.read(ROOT / "reference/study.yaml")
     seconds = forecast.forecast(study, machine(study), ROOT / "reference")

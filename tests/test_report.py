@@ -381,6 +381,8 @@ def part_of(datasets: tuple[str, ...], methods: tuple[str, ...]) -> dict:
     for dataset in plain["datasets"].values():
         dataset["methods"] = {name: dataset["methods"][name] for name in methods}
         dataset["sweeps"] = {name: some for name, some in dataset["sweeps"].items() if name in methods}
+        if "contrastive" not in methods:
+            dataset["sweeps"].get("guided", {}).pop("finetuned", None)  # starts from it
     return plain
 
 

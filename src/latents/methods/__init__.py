@@ -6,7 +6,7 @@ reading a configuration or drawing a figure must not import torch, which takes s
 """
 
 import pkgutil
-from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple
 
 import msgspec
 from msgspec import UNSET, UnsetType
@@ -41,6 +41,7 @@ class MethodSettings(Strict, frozen=True):
     code_size: ClassVar[int] = CODE_SIZE
     linear_rate: ClassVar[float] = 1.0
     early: ClassVar[Early | UnsetType | None] = UNSET
+    start: ClassVar[str | UnsetType] = UNSET
 
     @property
     def early_epochs(self) -> int:
@@ -153,6 +154,8 @@ class Guided(MethodSettings, frozen=True):
     # with it there is a linear path from the pixels to the code, which starts at PCA and learns at this rate,
     # relative to the others'
     linear_path: Share | UnsetType = UNSET
+    # with it the encoder is fine-tuned: it starts as that method's of the same seed (Chen et al. 2020)
+    start: Literal["contrastive"] | UnsetType = UNSET
 
     @property
     def linear_rate(self) -> float:

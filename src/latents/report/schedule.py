@@ -41,8 +41,8 @@ def graph(study: Study, reference: Path, seconds: dict[Job, float]) -> Graph:
     """Every recorded job with what it needs; the end needs all."""
     classifiers = study.reference_classifiers()
     found: Graph = {}
-    for job, spent in seconds.items():
-        needs = []
+    for job, spent in sorted(seconds.items(), key=lambda one: study.start(one[0].run) is not None):
+        needs = [Job("train", start)] if (start := study.start(job.run)) else []
         if job.step == "evaluate":
             needs = [Job("train", job.run), Job("train", classifiers[job.run.dataset])]
         found[job] = spent, [need for need in needs if need in seconds]

@@ -30,8 +30,8 @@ from latents.bench.worker import Worker
 from latents.cli import Problem
 from latents.device import generator
 from latents.loop import Task, fit, rate_at
-from latents.methods import MethodSettings
 from latents.methods.exp2_guided import GuidedEncoder
+from latents.methods.settings import MethodSettings
 from latents.plain import merge, parse
 from latents.report import speed
 from latents.report.figures import speed as drawing

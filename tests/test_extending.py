@@ -34,7 +34,7 @@ from latents import (
     yardsticks,
 )
 from latents.datasets.spec import Archive, Content, DatasetSpec, StandIn
-from latents.methods import MethodSettings
+from latents.methods.settings import MethodSettings
 from latents.model import Model, Sizes
 from latents.networks import Decoder, Encoder
 from latents.report import figures, tables

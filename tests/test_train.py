@@ -20,7 +20,7 @@ from latents.cli import Problem
 from latents.datasets import DATASETS
 from latents.device import device_of
 from latents.loop import Task
-from latents.methods import MethodSettings
+from latents.methods.settings import MethodSettings
 from latents.model import build, load_model
 from latents.study import REFERENCE_CLASSIFIER, Run
 

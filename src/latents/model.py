@@ -17,7 +17,7 @@ from latents.cli import Problem
 from latents.datasets import DATASETS
 from latents.datasets.spec import Shape
 from latents.device import to_float
-from latents.methods import MethodSettings
+from latents.methods.settings import MethodSettings
 from latents.plain import differing
 from latents.settings import Widths
 from latents.study import REFERENCE_CLASSIFIER, Run, Study

@@ -12,7 +12,8 @@ from typing import Any, Literal, NamedTuple, Self
 import msgspec
 
 from latents.cli import Problem
-from latents.methods import METHODS, Guided, MethodSettings
+from latents.methods import METHODS
+from latents.methods.settings import Guided, MethodSettings
 from latents.metrics import Measurement, ProbeSettings
 from latents.plain import merge
 from latents.settings import Decoder, Encoder, Name, Positive, Seed, Seeds, Strict, Threads, Variant

@@ -52,7 +52,7 @@ def numbers(draw: np.random.Generator, run: Run) -> list[dict]:
             if split != "train" and main:
                 value = float(base - 20 / share + draw.standard_normal())
                 found[f"accuracy_{probe}_{share}pct", split] = (value, "percent")
-        if split != "train" and run.method in ("contrastive", "supcon", "split", "joint"):
+        if split != "train" and run.method in ("contrastive", "supcon", "joint"):
             for probe, offset in {"linear": 8, "knn": 6}.items():
                 value = float(base - offset + draw.standard_normal())
                 found[f"accuracy_{probe}_projection", split] = (value, "percent")

@@ -20,7 +20,7 @@ from latents.study import Run
 
 # computations of the loss: one for the count of FLOPs, then three steps and one validation an epoch
 STOPS = {1: 0, 4: 0, 5: 0, 6: 1, 8: 1, 9: 1, 10: 2, 12: 2, 13: 2}  # computation -> epochs that are saved
-COUNTED = {"contrastive": 2, "split": 2}  # two steps are counted, since the first epoch has other views
+COUNTED = {"contrastive": 2}  # two steps are counted, since the first epoch has other views
 
 
 class Interruption(BaseException):

@@ -64,7 +64,6 @@ SMALL_DATASET = {
         },
         "contrastive": BUDGET | {"projection": [16, 8], "early": EARLY},
         "supcon": BUDGET | {"projection": [16, 8]},
-        "split": BUDGET | {"projection": [16, 8], "early": EARLY},
         "joint": BUDGET | {"projection": [16, 8]},
     },
 }
@@ -133,11 +132,17 @@ class Runs:
     @functools.cache  # noqa: B019
     def once(self, run: Run) -> train.Trained:
         """The same, of the one training of a run that all tests share."""
-        return train.train(self.study, run, self.folder / f"{run}.checkpoint")
+        return train.train(self.study, run, self.folder / f"{run}.checkpoint", self.start(run))
+
+    def start(self, run: Run) -> Path | None:
+        """The weights that a run starts from, if it does."""
+        other = self.study.start(run)
+        return self.weights(other.method, other.seed, other.dataset) if other else None
 
     def again(self, method: str, checkpoint: Path, *, seed: int = 1, dataset: str = "mnist") -> train.Trained:
         """The same, trained anew, or from a checkpoint where there is one."""
-        return train.train(self.study, Run(dataset, method, seed), checkpoint)
+        run = Run(dataset, method, seed)
+        return train.train(self.study, run, checkpoint, self.start(run))
 
     def has(self, method: str, trained: train.Trained, dataset: str = "mnist") -> bool:
         """Whether model and curve are those of the run with seed 1 that was trained in one go."""

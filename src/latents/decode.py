@@ -16,6 +16,7 @@ from latents.encode import BATCH
 from latents.loop import Task, fit
 from latents.model import forked
 from latents.networks import Decoder
+from latents.settings import CODE_SIZE
 from latents.study import Study
 
 Decode = Callable[[Tensor], Tensor]  # codes [n, d] -> images float [n, c, h, w]
@@ -40,9 +41,9 @@ def train_decoder(
     settings, device, shape = study.decoder, codes.device, DATASETS[dataset].shape
     with forked(settings.seed):
         inner = Decoder(shape, settings.channels, linear_path=True, code_size=codes.shape[1])
-        decoder = StandardisedDecoder(inner, codes)
-    decoder.start_from_least_squares(codes, images)
+        decoder = StandardisedDecoder(inner, codes.shape[1])
     decoder.to(device, memory_format=torch.channels_last)
+    decoder.start_from_least_squares(codes, images)
 
     def loss(index: Tensor, _: torch.Generator) -> Tensor:
         with autocast(device, study.precision):
@@ -54,22 +55,25 @@ def train_decoder(
 
 
 class StandardisedDecoder(torch.nn.Module):
-    """A decoder after a fixed standardisation of each code dimension, fitted on training codes."""
+    """A decoder, with a linear path, after a fixed standardisation of each code dimension."""
 
-    def __init__(self, decoder: Decoder, codes: Tensor) -> None:
+    def __init__(self, decoder: Decoder, code_size: int = CODE_SIZE) -> None:
         super().__init__()
         self.decoder = decoder
-        std = codes.std(0)
-        self.register_buffer("mean", codes.mean(0))
-        # the lower bound keeps the rounding noise of a constant dimension from being amplified
-        self.register_buffer("std", std.clamp_min((1e-4 * std.max()).clamp_min(1e-8)))
+        self.register_buffer("mean", torch.zeros(code_size))
+        self.register_buffer("std", torch.ones(code_size))
 
     @torch.no_grad()
     def start_from_least_squares(self, codes: Tensor, images: Tensor) -> None:
-        """Set the linear path to the ridge regression of pixels on codes, with penalty 1e-6 of the diagonal.
+        """Fit the standardisation to codes [n, d] of images uint8 [n, c, h, w], and then the linear path.
 
-        The last convolution is set to zero, so that the other layers contribute nothing.
+        The latter is the ridge regression of pixels on codes, with penalty 1e-6 of the diagonal. The last
+        convolution is set to zero, so that the other layers contribute nothing.
         """
+        std = codes.std(0)
+        self.mean.copy_(codes.mean(0))
+        # the lower bound keeps the rounding noise of a constant dimension from being amplified
+        self.std.copy_(std.clamp_min((1e-4 * std.max()).clamp_min(1e-8)))
         inputs = ((codes - self.mean) / self.std).double()
         covariance = inputs.T @ inputs
         covariance += (

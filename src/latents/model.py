@@ -62,8 +62,9 @@ class Model(nn.Module):
         """Fit what is not learnt by gradient descent, on training images uint8 [n, c, h, w]."""
         self.encoder.fit(to_float(images[:FITTED_ON]))
 
-    def finish(self, images: Tensor) -> None:
-        """Fit what follows from the trained networks, on all training images uint8 [n, c, h, w]."""
+    def start_from(self, other: "Model", images: Tensor) -> None:
+        """Take the place of `fit` where training starts from the networks of another run: its encoder."""
+        self.encoder.load_state_dict(other.encoder.state_dict())
 
     def views(self, images: Tensor, random: Generator) -> tuple[Tensor, ...]:
         """The views of images float [n, c, h, w] in [0, 1] that a training step uses."""

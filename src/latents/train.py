@@ -82,7 +82,8 @@ def prepare(
     if (other := study.start(run)) is None:
         model.fit(images)
     else:
-        model.encoder.load_state_dict(load_run(start, study, other).encoder.state_dict())
+        with autocast(device, study.precision):
+            model.start_from(load_run(start, study, other), images)
 
     def views(pixels: Tensor, random: Generator) -> Views:
         with autocast(device, study.precision):
@@ -148,8 +149,6 @@ def train(study: Study, run: Run, checkpoint: Path, start: Path | None = None) -
     ]
     preparing = time.perf_counter() - started
     curve, seconds = fit(task, Checkpoint(checkpoint, digest(decides)))
-    with autocast(device, study.precision):
-        model.finish(torch.from_numpy(split.train.images).to(device))
     return Trained(model, curve, facts, {"training": seconds, "preparing": preparing})
 
 

@@ -47,11 +47,12 @@ def shrunk(study: Study) -> Study:
 
 
 def kinds(study: Study) -> list[Run]:
-    """The first seed of every trained method on every data set."""
+    """The first seed of every method that is trained anew, on every data set."""
     return [
         Run(name, method, chosen.seeds[0])
         for name, chosen in study.datasets.items()
         for method in study.trained_methods
+        if not study.settings(name, method).start
     ]
 
 

@@ -112,7 +112,7 @@ METHODS = {
         color="#e69f00",
         marker="*",
         hatch="**",
-        about="both: a short contrastive code, then principal components of what it does not explain",
+        about="both: principal components of the contrastive code, then of the pixels that these leave",
         settings=settings.Split,
         network="latents.methods.exp4_both:SplitCode",
     ),

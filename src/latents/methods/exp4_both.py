@@ -6,8 +6,9 @@ import torch
 from torch import Generator, Tensor, nn
 from torch.nn import functional
 
-from latents import objectives
+from latents import augment, objectives
 from latents.datasets.spec import Shape
+from latents.decode import StandardisedDecoder
 from latents.device import to_float
 from latents.methods.baselines import moments, principal, start_from_pca
 from latents.methods.exp3_contrastive import projection_head, two_views
@@ -18,80 +19,79 @@ from latents.optimise import LINEAR_PATH, mark
 from latents.settings import CODE_SIZE, Widths
 
 
-class Leading(nn.Module):
-    """The first `size` numbers of codes [n, d]."""
-
-    def __init__(self, size: int) -> None:
-        super().__init__()
-        self.size = size
-
-    def forward(self, codes: Tensor) -> Tensor:
-        return codes[:, : self.size]
-
-
 class SplitCode(Model):
-    """`split`: the code of `contrastive`, but shorter, then principal components of what it leaves.
+    """`split`: principal components of a contrastive code, then of what these leave of the pixels.
 
-    Only the contrastive part is trained, exactly as `contrastive` with a code of that size is.
+    The encoder is fitted to that of `contrastive` and stays as it is; the decoder is trained with L1.
     """
 
     def __init__(self, settings: Split, sizes: Sizes) -> None:
         super().__init__()
         self.settings = settings
-        size = settings.contrastive_size
-        self.encoder = SplitEncoder(Encoder(sizes.shape, sizes.widths, size), sizes.shape, size)
-        self.projector = nn.Sequential(Leading(size), *projection_head(size, settings.projection))
+        contrastive = Encoder(sizes.shape, sizes.widths)
+        self.encoder = SplitEncoder(contrastive, sizes.shape, settings.contrastive_size)
+        self.encoder.requires_grad_(False)
+        self.decoder = StandardisedDecoder(Decoder(sizes.shape, sizes.decoder_channels, linear_path=True))
 
-    def finish(self, images: Tensor) -> None:
-        """Fit the numbers for the pixels on images uint8 [n, c, h, w]."""
-        self.encoder.fit_pixels(images, self.settings.pixel_scale)
+    def start_from(self, other: Model, images: Tensor) -> None:
+        self.encoder.contrastive.load_state_dict(other.encoder.state_dict())
+        codes = self.encoder.fit_beside(images, self.settings.pixel_scale)
+        self.decoder.start_from_least_squares(codes, images)
+
+    def train(self, mode: bool = True) -> "SplitCode":
+        """As in Module, but the encoder's BatchNorm keeps its statistics."""
+        super().train(mode)
+        self.encoder.eval()
+        return self
 
     def views(self, images: Tensor, random: Generator) -> tuple[Tensor]:
-        return (two_views(images, self.settings.augmentation_of(self.early), random),)
+        """The augmented image, which is also the target."""
+        return (augment.view(images, self.settings.augmentation, random),)
 
     def objective(self, views: tuple[Tensor], labels: Tensor) -> Tensor:
-        (both,) = views
-        return objectives.nt_xent(self.projector(self.encoder.contrastive(both)), self.settings.temperature)
+        (images,) = views
+        return functional.l1_loss(self.decoder(self.encoder(images)), images)
 
 
 class SplitEncoder(nn.Module):
-    """The k numbers c of a contrastive encoder, and 128 - k of what the pixels x hold beside them.
+    """The first k principal components c of a contrastive code, and 128 - k numbers for the pixels x.
 
-    With the regression of the pixels on c, a matrix B, these are the first principal components of
-    x - E[x] - B (c - E[c]), times one factor.
+    With the regression of the pixels on c, a matrix B, the latter are the first principal components of
+    x - E[x] - B c, times one factor.
     """
 
     def __init__(self, contrastive: Encoder, shape: Shape, size: int) -> None:
         super().__init__()
         self.contrastive = contrastive
-        self.register_buffer("mean", torch.zeros(math.prod(shape)))  # E[x]
-        self.register_buffer("centre", torch.zeros(size))  # E[c]
-        self.register_buffer("components", torch.zeros(CODE_SIZE - size, math.prod(shape)))
+        pixels = math.prod(shape)
+        self.register_buffer("centre", torch.zeros(CODE_SIZE))  # the mean contrastive code
+        self.register_buffer("directions", torch.zeros(size, CODE_SIZE))
+        self.register_buffer("mean", torch.zeros(pixels))  # E[x]
+        self.register_buffer("components", torch.zeros(CODE_SIZE - size, pixels))
         self.register_buffer("explained", torch.zeros(CODE_SIZE - size, size))  # components times B
 
-    def fit(self, images: Tensor) -> None:
-        """Fit the contrastive encoder's first layers on images: float [n, c, h, w] in [0, 1]."""
-        self.contrastive.fit(images)
-
     @torch.no_grad()
-    def fit_pixels(self, images: Tensor, scale: float) -> None:
-        """Fit the numbers for the pixels on images uint8 [n, c, h, w].
+    def fit_beside(self, images: Tensor, scale: float) -> Tensor:
+        """Fit all but the contrastive encoder on images uint8 [n, c, h, w], and return their codes [n, 128].
 
-        Their root mean variance becomes `scale` times that of the contrastive numbers. The regression is by
-        least squares, with a penalty of a millionth of the contrastive numbers' mean variance.
+        The root mean variance of the numbers for the pixels becomes `scale` times that of c. The regression
+        is by least squares, with a penalty of a millionth of the mean variance of c.
         """
+        self.eval()
         codes = torch.cat([self.contrastive(to_float(part)).double() for part in images.split(500)])
         with torch.autocast(images.device.type, enabled=False):
-            self.fit_beside(codes, images, scale)
+            self.centre.copy_(codes.mean(0))
+            codes -= codes.mean(0)
+            self.directions.copy_(principal(codes.T @ codes / len(codes), len(self.directions)))
+            self.fit_pixels(codes @ self.directions.double().T, images, scale)
+        return torch.cat([self(to_float(part)) for part in images.split(500)])
 
-    def fit_beside(self, codes: Tensor, images: Tensor, scale: float) -> None:
-        """`fit_pixels`, given the contrastive numbers float64 [n, k] of the images."""
-        centre = codes.mean(0)
-        codes = codes - centre
+    def fit_pixels(self, contrast: Tensor, images: Tensor, scale: float) -> None:
+        """Fit the numbers for the pixels, given c, float64 [n, k], of the images."""
         mean, covariance = moments(images)
-        parts = zip(codes.split(5000), images.split(5000), strict=True)
+        parts = zip(contrast.split(5000), images.split(5000), strict=True)
         cross = sum(part.T @ (pixels.double().flatten(1) - mean) for part, pixels in parts) / len(images)
-        own = codes.T @ codes / len(images)
+        own = contrast.T @ contrast / len(contrast)
         variance = own.diagonal().mean()
         penalty = 1e-6 * variance * torch.eye(len(own), dtype=own.dtype, device=own.device)
         slope = torch.linalg.solve(own + penalty, cross)  # [k, p]
@@ -100,15 +100,15 @@ class SplitEncoder(nn.Module):
         deviation = ((components @ left) * components).sum(1).mean().sqrt()
         factor = scale * variance.sqrt() / deviation
         self.mean.copy_(mean / 255)
-        self.centre.copy_(centre)
         self.components.copy_(255 * factor * components)
         self.explained.copy_(factor * components @ slope.T)
 
     def forward(self, x: Tensor) -> Tensor:
-        contrast = self.contrastive(x)
+        codes = self.contrastive(x)
         with torch.autocast(x.device.type, enabled=False):
+            contrast = (codes - self.centre) @ self.directions.T
             pixels = (x.flatten(1) - self.mean) @ self.components.T
-            return torch.cat([contrast, pixels - (contrast - self.centre) @ self.explained.T], 1)
+            return torch.cat([contrast, pixels - contrast @ self.explained.T], 1)
 
 
 class JointCode(Model):
@@ -141,6 +141,17 @@ class JointCode(Model):
         contrast = objectives.nt_xent(self.projector(self.encoder.shared(both)), self.settings.temperature)
         error = functional.l1_loss(self.decoder(self.encoder(images)), images)
         return contrast + self.settings.reconstruction_weight * error
+
+
+class Leading(nn.Module):
+    """The first `size` numbers of codes [n, d]."""
+
+    def __init__(self, size: int) -> None:
+        super().__init__()
+        self.size = size
+
+    def forward(self, codes: Tensor) -> Tensor:
+        return codes[:, : self.size]
 
 
 class JointEncoder(nn.Module):

@@ -35,6 +35,7 @@ class MethodSettings(Strict, frozen=True):
     labels: ClassVar[float] = 1.0
     code_size: ClassVar[int] = CODE_SIZE
     linear_rate: ClassVar[float] = 1.0
+    linear_path: ClassVar[float | UnsetType] = UNSET
     early: ClassVar[Early | UnsetType | None] = UNSET
     start: ClassVar[str | UnsetType] = UNSET
 
@@ -185,19 +186,19 @@ class Contrastive(MethodSettings, frozen=True):
 
 
 class Split(MethodSettings, frozen=True):
-    """Two codes in one: numbers of a contrastive code, then principal components of what these leave."""
+    """Two codes in one: principal components of `contrastive`'s, then of the pixels that these leave."""
 
-    optimisation: Optimisation
-    augmentation: Augmentation
-    temperature: Rate
-    projection: tuple[Positive, Positive]
-    contrastive_size: Positive  # numbers of the contrastive code; the others are the pixels'
+    start: ClassVar[str] = "contrastive"
+
+    optimisation: Optimisation  # of the decoder, which alone is trained
+    augmentation: Augmentation  # of the image that is reconstructed
+    contrastive_size: Positive  # components of the contrastive code; the others are the pixels'
     # deviation of the pixels' numbers, as a root mean square, relative to the contrastive ones'
     pixel_scale: Rate
-    early: Early | UnsetType | None = UNSET
+    linear_rate: Fraction  # learning rate of the decoder's linear path, relative to the others'
 
     def __post_init__(self) -> None:
-        self.check_early()
+        check_full_size(self.augmentation, "decoders, which reconstruct")
         check_contrastive_size(self.contrastive_size, CODE_SIZE - 1)
 
 

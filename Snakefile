@@ -67,7 +67,7 @@ rule evaluate:
         machine=MACHINE,
         weights=f"{STUDY.checkpoints}/{RUN}.safetensors",
         trained=f"{OUT}/train/{RUN}.json",
-        classifier=lambda w: f"{STUDY.checkpoints}/{CLASSIFIERS[w.dataset]}.safetensors",
+        classifier=classifier_weights,
         classifier_trained=lambda w: f"{OUT}/train/{CLASSIFIERS[w.dataset]}.json",
     output:
         record=f"{OUT}/records/{RUN}.json",

@@ -38,10 +38,10 @@ plan: $(ENVIRONMENT) ## what the study costs; NODES=8 on a cluster, MACHINE=FILE
 bench: tex $(ENVIRONMENT) ## how fast training is here, beside the ordinary loop; an hour
 	$(SNAKEMAKE) --cores $(CORES) results/data/mnist.json results/data/cifar10.json results/machine.json
 	.venv/bin/python -m latents.bench --final --config config/study.yaml --bench config/bench.yaml \
-	  --machine results/machine.json --reference reference --out results/bench.json
+	  --machine results/machine.json --reference reference --out results/bench/cpu.json
 	.venv/bin/python -m latents.report.figures.speed --config config/study.yaml --results results \
 	  --out results/speed.pdf
-	.venv/bin/python -m latents.report.speed --bench results/bench.json --out results/speed
+	.venv/bin/python -m latents.report.speed --bench results/bench/cpu.json --out results/speed
 
 # The record belongs to the project as reference/bench/<the GPU's name>.json.
 DEVICE := cuda
@@ -106,7 +106,7 @@ archive: $(ENVIRONMENT) ## copy the light results of finished runs of an interru
 	.venv/bin/python -m latents.report.archive --config "$(CONFIG)" --out archive
 
 # What the finished study leaves in reference/, and then the pages that are written from it. Two records are
-# copied by hand: results/fault_trials.json and results/bench.json. The benchmark counts the seconds of the
+# copied by hand: results/fault_trials.json and results/bench/cpu.json. The benchmark counts the seconds of the
 # study in reference/: it comes after this, and then figures, paper and this again.
 LIGHT := records train curves timing pictures tsne similarity yardsticks runs.csv summary.csv
 reference: $(ENVIRONMENT) ## for maintainers: commit the finished study's light results to reference/

@@ -29,8 +29,7 @@ rule data:
     output:
         manifest=f"{OUT}/data/{{dataset}}.json",
     params:
-        config=settings,
-        source=STUDY.source,
+        config=settings, source=STUDY.source,
     log: f"{PRE}logs/data/{{dataset}}.log"
     shell:
         "python -m latents.fetch --config {params.config:q} --dataset {wildcards.dataset}"
@@ -42,6 +41,7 @@ rule train:
     input:
         manifest=f"{OUT}/data/{{dataset}}.json",
         machine=MACHINE,
+        start=start,
     output:
         weights=ensure(f"{STUDY.checkpoints}/{RUN}.safetensors", non_empty=True),
         trained=f"{OUT}/train/{RUN}.json",
@@ -56,8 +56,9 @@ rule train:
     resources: gpu=GPU, mem_mb=2500
     shell:
         "python -m latents.train --config {params.config:q} {params.machine} --dataset {wildcards.dataset}"
-        " --method {wildcards.method} --seed {wildcards.seed} --out {output.weights:q}"
-        " --record {output.trained:q} --curve {output.curve:q} --timing {output.timing:q} > {log:q}"
+        " --method {wildcards.method} --seed {wildcards.seed} --start {input.start:q}"
+        " --out {output.weights:q} --record {output.trained:q} --curve {output.curve:q}"
+        " --timing {output.timing:q} > {log:q}"
 
 # -- Evaluation: codes, probes, reconstruction, geometry, interpolation; the rule that reads the test split
 
@@ -98,8 +99,7 @@ rule tsne:
         record=f"{OUT}/tsne/{{dataset}}/{{method}}.json",
         timing=f"{OUT}/timing/{{dataset}}/{{method}}/tsne.json",
     params:
-        config=settings,
-        digest=digest([STUDY.measurement, STUDY.threads]),
+        config=settings, digest=digest([STUDY.measurement, STUDY.threads]),
     log: f"{PRE}logs/tsne/{{dataset}}/{{method}}.log"
     threads: STUDY.threads
     shell:
@@ -171,7 +171,7 @@ rule tables:
         records=expand(f"{R}/records/{{run}}.json", run=RUNS),
         training=expand(f"{R}/timing/{{run}}.train.json", run=[*RUNS, *CLASSIFIERS.values()]),
         evaluation=expand(f"{R}/timing/{{run}}.evaluate.json", run=RUNS),
-        build=source(*BUILD, "CITATION.cff"),
+        build=source(*BUILD, "CITATION.cff", "paper/tuning.yaml"),
     output:
         macros=f"{PRE}paper/generated/macros.tex",
         tables=expand(f"{PRE}paper/generated/table_{{name}}.tex", name=TABLES),

@@ -16,6 +16,7 @@ from latents.study import ALLOCATOR, REFERENCE_CLASSIFIER, Run
 from latents.report.archive import BESIDE
 from latents.report.figures import FIGURES, caption, figure_inputs, figure_targets
 from latents.report.page import CAPTIONS, TABLES
+from latents.report.read import benchmarks
 from latents.report.typeset import source as paper_source
 
 if not Path("rules/common.smk").exists():
@@ -128,6 +129,12 @@ def run_of(wildcards):
     return Run(wildcards.dataset, wildcards.method, int(wildcards.seed))
 
 
+def start(wildcards):
+    """The weights that a training starts from, where it does not start anew."""
+    other = STUDY.start(run_of(wildcards))
+    return f"{STUDY.checkpoints}/{other}.safetensors" if other else []
+
+
 def main_runs(dataset):
     """The runs of a data set, without those of variants."""
     return [run for run in STUDY.runs(dataset) if run.variant == "main"]
@@ -150,6 +157,11 @@ def figure_dataset(wildcards):
     return f"--dataset {dataset}" if dataset else ""
 
 
+def benchmark_records(wildcards):
+    """The committed records of the benchmark, a file a kind of processor."""
+    return source(*benchmarks(Path("reference")))
+
+
 def figure_folder(wildcards):
     """Where a figure's data are. The benchmark is of a machine, not of a study: it is the committed one."""
     return "reference" if figure_script(wildcards) == "speed" else R
@@ -158,8 +170,9 @@ def figure_folder(wildcards):
 def figure_data(wildcards):
     """The files that a figure reads."""
     _, script, dataset = FIGURE[wildcards.name]
-    paths = [f"{figure_folder(wildcards)}/{name}" for name in figure_inputs(STUDY, script, dataset)]
-    return source(*paths) if script == "speed" else paths
+    if script == "speed":
+        return benchmark_records(wildcards)
+    return [f"{R}/{name}" for name in figure_inputs(STUDY, script, dataset)]
 
 
 def figure_labels(wildcards):

@@ -24,7 +24,7 @@ rule machine:
 
 rule speed_table:
     input:
-        bench=local("reference/bench.json"),
+        bench=benchmark_records,
         code=module("speed", "tex", "style", "read"),
     output:
         macros=f"{PRE}paper/generated/macros_speed.tex",

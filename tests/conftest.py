@@ -62,7 +62,7 @@ def stub_reference(folder: Path, study: Study) -> None:
     """Empty files under every name that a finished run keeps: enough for a dry run."""
     shutil.rmtree(folder / "reference", ignore_errors=True)
     runs, classifiers = study.runs(), study.reference_classifiers().values()
-    names = ["runs.csv", "summary.csv", "bench.json", "fault_trials.json"]
+    names = ["runs.csv", "summary.csv", "bench/cpu.json", "fault_trials.json"]
     names += [f"timing/{one}.train.json" for one in [*runs, *classifiers]]
     for one in runs:
         names += [

@@ -30,11 +30,12 @@ from latents.bench.worker import Worker
 from latents.cli import Problem
 from latents.device import generator
 from latents.loop import Task, fit, rate_at
-from latents.methods import MethodSettings
 from latents.methods.exp2_guided import GuidedEncoder
+from latents.methods.settings import MethodSettings
 from latents.plain import merge, parse
 from latents.report import speed
 from latents.report.figures import speed as drawing
+from latents.report.read import benchmarks
 from latents.report.targets import Target
 from latents.settings import Augmentation
 from latents.study import ALLOCATOR, Run, Study
@@ -378,16 +379,25 @@ def test_a_number_that_was_not_reached_falls_short() -> None:
     assert lines[1].endswith("FALLS SHORT") and "not reached" in lines[1]
 
 
-def test_every_target_is_a_number_at_the_top_of_the_committed_record() -> None:
-    targets, found = committed().targets, record.read_json(REFERENCE / "bench.json")
-    assert targets.keys() <= found.keys()
-    assert all(isinstance(found[name], float) for name in targets if found[name] is not None)
-    # a final benchmark, not a shrunk one
+RECORDS = benchmarks(REFERENCE)  # of the kinds of processors
+
+
+def test_every_target_is_a_number_at_the_top_of_a_committed_record() -> None:
+    found = [record.read_json(path) for path in RECORDS]
+    assert any(committed().targets.keys() <= one.keys() for one in found)  # an older one has fewer
+
+
+@pytest.mark.parametrize("path", RECORDS, ids=lambda path: path.stem)
+def test_a_committed_benchmark_is_a_whole_one(path: Path) -> None:
+    found = record.read_json(path)
+    values = [found[name] for name in committed().targets if name in found]
+    assert all(isinstance(value, float) for value in values if value is not None)
     assert found["sprint"]["split"] == "test" and found["bench"]["rounds"] >= 5
 
 
-def test_the_committed_benchmark_was_run_on_the_committed_study() -> None:
-    found = record.read_json(REFERENCE / "bench.json")
+@pytest.mark.parametrize("path", RECORDS, ids=lambda path: path.stem)
+def test_a_committed_benchmark_was_run_on_the_committed_study(path: Path) -> None:
+    found = record.read_json(path)
     medians = {name: one["median"] for name, one in found["workflow"].items()}
     parts = workflow.overhead(REFERENCE, medians)
     assert found["overhead"] == pytest.approx(parts)
@@ -400,7 +410,7 @@ def test_the_paper_rounds_the_peak_of_the_memory_up_and_calls_the_last_lever_by_
 ) -> None:
     printed = [speed.facts(benchmark() | {"peak_gib": gib})["memory"] for gib in (4.2, 4.21, 4.29)]
     assert printed == ["4.2", "4.3", "4.3"]
-    record.write_json(tmp_path / "bench.json", benchmark() | {"precision": "float32"})
+    record.write_json(tmp_path / "bench/cpu.json", benchmark() | {"precision": "float32"})
     levers = drawing.draw(config.read(record.ROOT / "config/study.yaml"), tmp_path).axes[0]
     labels = [label.get_text() for label in levers.get_xticklabels()]
     assert labels == ["ordinary", "in memory", "channels last", "malloc", "float32"]
@@ -535,7 +545,7 @@ def test_what_cannot_be_measured_is_refused_before_anything_is(
     monkeypatch.setattr(workflow, "measure", lambda *_: pytest.fail("it measures"))
     with pytest.raises(SystemExit, match=sentence):
         call(bench, *files(tmp_path, **changes))
-    assert not (tmp_path / "bench.unfinished.json").exists()
+    assert not (tmp_path / "bench.unfinished").exists()
 
 
 def a_second_each(rounds: int, _: Path) -> dict[str, list[float]]:
@@ -561,10 +571,10 @@ def test_the_largest_sets_of_images_are_there_and_what_was_found_before_a_failur
     with pytest.raises(RuntimeError, match="the machine failed"):
         call(bench, *arguments)
     assert sorted(loaded) == [("cifar10", 44000, False), ("mnist", 55000, False)]
-    found = record.read_json(tmp_path / "bench.unfinished.json")
+    found = record.read_json(tmp_path / "bench.unfinished")
     assert found["workflow"]["noop"]["median"] == 1.0 and found["overhead"]["training"] > 0
     assert not (tmp_path / "bench.json").exists()
-    with pytest.raises(SystemExit, match=r"study\.yaml/bench\.unfinished\.json: cannot be written"):
+    with pytest.raises(SystemExit, match=r"study\.yaml/bench\.unfinished: cannot be written"):
         call(bench, *arguments[:-1], tmp_path / "study.yaml/bench.json")
 
 
@@ -605,8 +615,8 @@ def test_the_record_is_whole_and_every_part_gets_its_configuration(
     assert [one["points"] for one in found["growth"]["tsne_other"]] == [1000, 3000, 5000, 10000]
     assert speed.facts(found).keys() == speed.facts(benchmark()).keys()
     # an older record lacks what was added since
-    assert found.keys() >= record.read_json(REFERENCE / "bench.json").keys()
-    assert not (tmp_path / "bench.unfinished.json").exists()
+    assert all(found.keys() >= record.read_json(path).keys() for path in RECORDS)
+    assert not (tmp_path / "bench.unfinished").exists()
 
 
 @pytest.mark.skipif(
@@ -640,7 +650,7 @@ def test_the_whole_benchmark_runs_shrunk_on_the_real_data(tmp_path: Path) -> Non
     assert all(found[name] > 0 for name in small["targets"])
     assert [line["method"] for line in found["throughput"]] == [*METHODS, *METHODS]
     assert speed.facts(found).keys() == speed.facts(benchmark()).keys()
-    assert speed.table(found).count(r"\\") == speed.table(benchmark()).count(r"\\")
+    assert speed.table([found]).count(r"\\") == speed.table([benchmark()]).count(r"\\")
     made = found["short"]
     assert made["taken"] > 0 and made["forecast"] > 0
     assert [made[step]["jobs"] for step in ("train", "evaluate")] == [3, 2]
@@ -649,4 +659,4 @@ def test_the_whole_benchmark_runs_shrunk_on_the_real_data(tmp_path: Path) -> Non
     assert grown["images"][1]["images"] == 600 and grown["widths"][0]["widths"] == [4, 4, 4]
     for one in grown["tsne"] + grown["tsne_other"]:
         assert one["seconds"] > 0 and 0.5 < one["trustworthiness"] <= 1
-    assert not (tmp_path / "bench.unfinished.json").exists()
+    assert not (tmp_path / "bench.unfinished").exists()

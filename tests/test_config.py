@@ -3,6 +3,7 @@
 import copy
 import dataclasses
 import functools
+import operator
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -17,7 +18,7 @@ from latents.datasets import DATASETS
 from latents.methods import METHODS
 from latents.metrics import ProbeSettings
 from latents.model import build
-from latents.plain import digest, load_yaml
+from latents.plain import digest, load_yaml, merge
 from latents.record import ROOT
 from latents.study import REFERENCE_CLASSIFIER, Run
 
@@ -344,6 +345,43 @@ def test_a_frozen_encoder_needs_its_linear_path(tmp_path: Path) -> None:
     change = {"frozen-encoder": True, "linear-path": False}
     message = refusal(written(tmp_path, f"{ABLATION}.variants.frozen", change))
     assert "frozen-encoder keeps the linear path at PCA" in message
+
+
+@pytest.mark.parametrize(
+    ("place", "change", "fault"),
+    [
+        (
+            "sweeps.guided.finetuned",
+            {"base": {"start": "simclr"}},
+            "Invalid enum value 'simclr' - at `$.start`",
+        ),
+        (
+            "sweeps.guided.finetuned",
+            {"base": {"start": "guided"}},
+            "Invalid enum value 'guided' - at `$.start`",
+        ),
+        (
+            "sweeps.guided.finetuned",
+            {"seeds": [1, 4]},
+            "cifar10/contrastive/seed4 is not a run of this study",
+        ),
+        ("sweeps.guided.finetuned", {"encoder": {"widths": [8, 8, 8]}}, "the encoder of cifar10/contrastive"),
+        ("sweeps.guided.finetuned", {"base": {"linear-path": 0.1}}, "the encoder of cifar10/contrastive"),
+        ("methods.contrastive", {"code-size": 63}, "the encoder of cifar10/contrastive/seed1 is another one"),
+        (
+            "reference-classifier",
+            {"start": "contrastive"},
+            "cifar10/contrastive/seed8001 is not a run of this",
+        ),
+    ],
+)
+def test_a_start_from_what_cannot_be_one_is_refused(
+    tmp_path: Path, place: str, change: dict, fault: str
+) -> None:
+    before = functools.reduce(operator.getitem, place.split("."), shipped()["datasets"]["cifar10"])
+    message = refusal(written(tmp_path, f"datasets.cifar10.{place}", merge(before, change)))
+    variant = "reference-classifier" if place == "reference-classifier" else "guided.finetuned.1pct"
+    assert fault in message and "datasets.cifar10" in message and variant in message
 
 
 @pytest.mark.parametrize("content", ["1: x", "? [a, b]\n: c", "? {a: b}\n: c", "null: 3"])
@@ -699,6 +737,16 @@ def test_what_decides_the_weights_changes_with_the_method_and_not_with_the_measu
         ("datasets.mnist.split-seed", 7),
     ):
         assert training(place, value) != before
+
+
+def test_what_decides_fine_tuned_weights_changes_with_the_run_that_they_start_from(tmp_path: Path) -> None:
+    def training(method: str, temperature: float) -> dict:
+        place = "datasets.cifar10.methods.contrastive.temperature"
+        return config.read(written(tmp_path, place, temperature)).training(Run("cifar10", method, 2))
+
+    for method, decided in (("guided.finetuned.1pct", True), ("guided.labels.1pct", False)):
+        assert (training(method, 0.3) != training(method, 0.1)) == decided
+    assert training("guided.finetuned.1pct", 0.3)["start"] == training("contrastive", 0.3)
 
 
 def test_what_decides_a_record_changes_with_the_measurement_and_the_reference_classifier(

@@ -448,6 +448,9 @@ def test_the_pictures_shown_are_one_of_each_class_and_the_same_for_every_method_
         assert each["originals"].shape == each["reconstructions"].shape == (10, 28, 28, 1)
         assert np.array_equal(each["originals"], images[each["indices"]])
         assert each["path_codes"].shape == each["path_pixels"].shape == (measure.PATHS, 10, 28, 28, 1)
+        assert each["path_arcs"].shape == (1, 10, 28, 28, 1)
+        ends = [each[name][0, [0, -1]].astype(int) for name in ("path_arcs", "path_codes")]
+        assert np.abs(ends[0] - ends[1]).max() <= 1  # both paths have the same ends
         assert np.array_equal(each["path_pixels"][:, 0], images[each["path_ends"][:, 0]])
         assert np.array_equal(each["path_pixels"][:, -1], images[each["path_ends"][:, 1]])
     assert shown[0]["labels"].tolist() == [*range(10)]

@@ -34,7 +34,7 @@ from latents import (
     yardsticks,
 )
 from latents.datasets.spec import Archive, Content, DatasetSpec, StandIn
-from latents.methods import MethodSettings
+from latents.methods.settings import MethodSettings
 from latents.model import Model, Sizes
 from latents.networks import Decoder, Encoder
 from latents.report import figures, tables
@@ -244,7 +244,7 @@ def test_a_probe_of_two_places_is_measured_for_every_method(extended: Path) -> N
 
 def test_every_figure_lays_itself_out_for_the_methods_and_data_sets_of_the_study(extended: Path) -> None:
     study = config.read(extended / "study.yaml")
-    record.write_json(extended / "results/bench.json", benchmark())
+    record.write_json(extended / "results/bench/cpu.json", benchmark())
     for target in figures.figure_targets(study):
         script = importlib.import_module(f"latents.report.figures.{target.script}")
         out = extended / f"figures/{target.name}.pdf"

@@ -34,6 +34,7 @@ from latents.report.figures import (
     figure_inputs,
     figure_patterns,
     figure_targets,
+    interpolations,
     reconstructions,
     tradeoff,
 )
@@ -267,7 +268,7 @@ def test_a_figure_drawn_by_hand_depends_on_no_setting_of_the_user(
 def test_the_other_commands_of_the_report_take_a_backend_that_is_not_there_too(
     whole: Path, tmp_path: Path
 ) -> None:
-    options = ["--bench", whole / "results/bench.json", "--out", tmp_path]
+    options = ["--bench", whole / "results/bench/cpu.json", "--out", tmp_path]
     program = [sys.executable, "-m", "latents.report.speed", *options]
     variables = {"MPLBACKEND": "nonsense", "PYTHONPATH": os.pathsep.join(sys.path)}
     done = subprocess.run(program, env=os.environ | variables, capture_output=True, text=True, check=False)
@@ -295,13 +296,20 @@ def test_drawing_a_figure_leaves_the_settings_of_matplotlib_as_they_were(whole: 
     assert dict.copy(matplotlib.rcParams) == before
 
 
+def inputs_of(name: str, folder: Path) -> list[str]:
+    """The files of the table of figures that a figure reads, relative to results/."""
+    patterns = figure_inputs(config.read(folder / "study.yaml"), name, DATASET.get(name))
+    results = folder / "results"
+    return [path.relative_to(results).as_posix() for one in patterns for path in results.glob(one)]
+
+
 def test_a_figure_opens_the_files_of_the_table_of_figures_and_no_others(
     whole: Path, elsewhere: Path, figure: tuple[str, Drawn]
 ) -> None:
     name, results = figure[0], whole / "results"
     opened = [Path(one) for one in json.loads((elsewhere / f"{name}.json").read_text())]
     read = [one.relative_to(results).as_posix() for one in opened if one.is_relative_to(results)]
-    named = figure_inputs(config.read(whole / "study.yaml"), name, DATASET.get(name))
+    named = inputs_of(name, whole)
     assert named and sorted(read) == sorted(named)
 
 
@@ -310,7 +318,7 @@ def test_a_figure_needs_no_other_files_than_those_of_the_table_of_figures(
 ) -> None:
     name, drawn = figure
     shutil.copy(whole / "study.yaml", tmp_path)
-    for one in figure_inputs(config.read(whole / "study.yaml"), name, DATASET.get(name)):
+    for one in inputs_of(name, whole):
         (tmp_path / "results" / one).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(whole / "results" / one, tmp_path / "results" / one)
     assert draw(tmp_path, tmp_path, name) == (drawn.pdf, drawn.png)
@@ -476,7 +484,7 @@ def test_a_figure_of_sweeps_is_refused_for_a_study_without_them(spoilt: Path, na
         ("reconstruction_error", "summary.csv"),
         ("separability", "summary.csv"),
         ("similarity", "similarity/mnist.csv"),
-        ("speed", "bench.json"),
+        ("speed", "bench/cpu.json"),
     ],
 )
 def test_a_missing_input_of_a_figure_is_named(spoilt: Path, name: str, missing: str) -> None:
@@ -611,6 +619,34 @@ def test_the_median_image_is_the_last_row_of_reconstructions_where_the_yardstick
     del made["median_image"]
     record.write_json(path, made)
     assert "Median image" not in text_of(draw(spoilt, spoilt, "reconstructions")[0])
+
+
+def test_interpolations_show_an_arc_beside_the_line_and_of_runs_without_arcs_the_lines_of_two_pairs() -> None:
+    kept = {name: np.full((4, 3), place) for place, name in enumerate(("path_pixels", "path_codes"))}
+    arcs = {"path_arcs": np.full((1, 3), 7)}
+    both = interpolations.columns([kept | arcs, kept | arcs])
+    assert [title for title, _ in both] == ["straight line", "arc about the mean code"]
+    assert [[strip[0] for strip in strips] for _, strips in both] == [[0, 1, 1], [0, 7, 7]]
+    for older in ([kept, kept], [kept | arcs, kept]):
+        assert [(title, len(strips)) for title, strips in interpolations.columns(older)] == 2 * [("", 3)]
+
+
+def test_fine_tuning_is_a_line_of_its_own_named_by_its_share_and_absent_where_it_was_not_run(
+    spoilt: Path,
+) -> None:
+    plain = plain_study()
+    assert text_of(draw(spoilt, spoilt, "few_labels")[0]).count("Fine-tuned") == 1
+    for dataset in plain["datasets"].values():
+        del dataset["sweeps"]["guided"]["finetuned"]
+    (spoilt / "study.yaml").write_text(yaml.safe_dump(plain))
+    assert "Fine-tuned" not in text_of(draw(spoilt, spoilt, "few_labels")[0])
+    plain = plain_study()
+    plain["datasets"]["mnist"]["sweeps"]["guided"]["finetuned"]["variants"]["1pct"]["labels"] = 0.02
+    (spoilt / "study.yaml").write_text(yaml.safe_dump(plain))
+    with pytest.raises(
+        SystemExit, match=r"mnist/guided\.finetuned\.1pct: sees a share of 0\.02 of the labels"
+    ):
+        draw(spoilt, spoilt, "few_labels")
 
 
 def test_a_png_has_its_colours_and_300_dots_an_inch(figure: tuple[str, Drawn]) -> None:

@@ -125,7 +125,7 @@ def test_on_a_gpu_jobs_start_and_evaluations_take_as_long_as_recorded_and_slow_e
 ):
     monkeypatch.setattr(host, "memory", lambda: 64e9)
     study = config.read(ROOT / STUDY)
-    write_json(tmp_path / "bench.json", {"format": FORMAT, "workflow": {"paper": {"median": 0.0}}})
+    write_json(tmp_path / "bench/cpu.json", {"format": FORMAT, "workflow": {"paper": {"median": 0.0}}})
     gpu_record(tmp_path)
     here = machine(study, device="NVIDIA X")
     seconds = forecast.forecast(study, here, tmp_path)
@@ -205,7 +205,7 @@ def test_the_plan_keeps_the_precision_of_a_study_that_was_begun_and_times_method
 
 def test_the_plan_on_nodes_says_how_many_jobs_it_covers(tmp_path):
     study = config.read(ROOT / STUDY)
-    write_json(tmp_path / "bench.json", {"format": FORMAT, "workflow": {"paper": {"median": 3600.0}}})
+    write_json(tmp_path / "bench/cpu.json", {"format": FORMAT, "workflow": {"paper": {"median": 3600.0}}})
     jobs = [Job("train", Run("mnist", "guided", seed)) for seed in (1, 2, 3)]
     seconds = dict(zip(jobs, (7200.0, 3600.0, None), strict=True))
     *table, path, left_out = schedule.on_nodes(study, tmp_path, seconds, 2)
@@ -227,6 +227,16 @@ def test_jobs_on_nodes_wait_for_what_they_need_and_gain_until_the_critical_path(
     assert [schedule.makespan(graph, n) for n in (1, 2, 3)] == [11, 8, 8]
     equal = {Job("step", Run(str(k), "", 0)): (1.0, []) for k in range(10)}
     assert [schedule.makespan(equal, n) for n in (1, 3, 5, 20)] == [10, 4, 2, 1]
+
+
+def test_on_nodes_fine_tuning_waits_for_the_training_that_it_starts_from():
+    study = config.read(ROOT / STUDY)
+    runs = [Run("cifar10", method, 1) for method in ("guided.finetuned.1pct", "contrastive", "guided")]
+    tuned, start, other = (Job("train", run) for run in runs)
+    jobs = schedule.graph(study, ROOT / "reference", {tuned: 1.0, start: 7.0, other: 2.0})
+    assert jobs[tuned] == (1.0, [start]) and jobs[start] == (7.0, []) and jobs[other] == (2.0, [])
+    end, _ = jobs[schedule.END]
+    assert max(schedule.below(jobs).values()) == schedule.makespan(jobs, 9) == 8.0 + end
 
 
 def test_the_plan_on_nodes_ends_at_the_critical_path():

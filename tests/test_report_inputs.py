@@ -84,7 +84,7 @@ COMMANDS = {
         f"{STUDY} --claims ./claims.yaml --out ./out/c.tex --table ./out/t.tex --record ./out/c.json",
         ("study.yaml", "claims.yaml", RECORD),
     ),
-    "speed": Command("speed", "--bench ./results/bench.json --out ./out", ("results/bench.json",)),
+    "speed": Command("speed", "--bench ./results/bench/cpu.json --out ./out", ("results/bench/cpu.json",)),
     "faults": Command(
         "faults",
         "--trials ./results/fault_trials.json --out ./out/f.tex",
@@ -97,7 +97,7 @@ COMMANDS = {
         "gallery",
         "--config ./study.yaml --reference ./results --readme ./README.md --out ./out/g.md "
         "--results-page ./out/r.md",
-        ("study.yaml", "README.md", SUMMARY, RECORD, "results/bench.json"),
+        ("study.yaml", "README.md", SUMMARY, RECORD, "results/bench/cpu.json"),
     ),
     "targets": Command(
         "targets", "--targets ./targets.yaml --summary ./results/summary.csv", ("targets.yaml", SUMMARY)
@@ -124,7 +124,7 @@ def figure_commands() -> dict[str, Command]:
     for script, spec in FIGURES.items():
         which = "--dataset cifar10" if spec.per_dataset else ""
         reads = figure_inputs(study, script, "cifar10" if spec.per_dataset else None)
-        kinds = {Path(name).suffix: f"results/{name}" for name in reads[::-1]}
+        kinds = {Path(name).suffix: f"results/{name.replace('*', 'cpu')}" for name in reads[::-1]}
         options = f"{STUDY} {which} --out ./out/{script}.pdf"
         found[script] = Command(f"figures.{script}", options, tuple(kinds.values()))
     return found
@@ -212,10 +212,12 @@ def test_with_whole_inputs_each_of_these_commands_does_its_work(folder: Path, na
 def test_a_bad_input_ends_a_command_with_status_1_and_one_line_on_stderr(folder: Path) -> None:
     command = COMMANDS["speed"]
     program = [sys.executable, "-m", f"latents.report.{command.module}", *options_of(command, folder)]
-    with damaged(folder / "results/bench.json", DAMAGES["foreign"]):
+    with damaged(folder / "results/bench/cpu.json", DAMAGES["foreign"]):
         done = subprocess.run(program, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout, done.stderr.count("\n")) == (1, "", 1)
-    assert done.stderr.startswith(f"error: {folder}/results/bench.json: not the record that belongs there")
+    assert done.stderr.startswith(
+        f"error: {folder}/results/bench/cpu.json: not the record that belongs there"
+    )
 
 
 SWAPPED = {  # of one method in another's place: the figure or step that reads it, and what it says

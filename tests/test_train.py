@@ -20,7 +20,7 @@ from latents.cli import Problem
 from latents.datasets import DATASETS
 from latents.device import device_of
 from latents.loop import Task
-from latents.methods import MethodSettings
+from latents.methods.settings import MethodSettings
 from latents.model import build, load_model
 from latents.study import REFERENCE_CLASSIFIER, Run
 
@@ -121,6 +121,24 @@ def test_the_first_epochs_have_their_own_views_and_their_own_flops(
     assert 3 * facts["train_flops"] == first + 2 * later and first < 0.95 * later
 
 
+TUNED = Run("cifar10", "guided.finetuned.10pct", 1)
+
+
+def test_fine_tuning_starts_from_the_encoder_of_the_other_run_with_a_new_head_and_sees_the_same_few_labels(
+    runs: Runs, tmp_path: Path
+) -> None:
+    start, anew = runs.weights("contrastive", dataset="cifar10"), Run("cifar10", "guided.labels.10pct", 1)
+    begun, fresh = train.prepare(runs.study, TUNED, CPU, start), train.prepare(runs.study, anew, CPU)
+    encoder = state(runs.trained("contrastive", dataset="cifar10").model.encoder)
+    assert same(state(begun.model.encoder), encoder)
+    assert same(state(begun.model.head), state(build(runs.study, TUNED).head))
+    assert begun.split.train.indices.tolist() == fresh.split.train.indices.tolist()
+    assert len(begun.split.train.labels) == TRAIN // 6  # at least one in each of ten classes
+    tuned = train.train(runs.study, TUNED, tmp_path / "checkpoint", start)
+    assert not same(state(tuned.model.encoder), encoder)
+    assert tuned.facts["start_sha256"] == record.sha256(start)
+
+
 # the command
 
 
@@ -148,6 +166,30 @@ def test_the_command_writes_weights_record_curve_and_timing_the_same_bytes_each_
     assert (one / "c.csv").read_text().splitlines()[0] == "epoch,step,loss,val_loss,lr"
     model, *_ = load_model(one / "w.safetensors", runs.study)
     assert same(state(model), state(runs.trained("guided").model))
+
+
+def test_the_command_fine_tunes_the_weights_that_it_is_given_and_those_of_no_other_run(
+    runs: Runs, tmp_path: Path
+) -> None:
+    given = arguments(runs.config, tmp_path, TUNED.method, TUNED.dataset)
+    start = runs.weights("contrastive", dataset="cifar10")
+    for wrong, message in (
+        ((), "starts from cifar10/contrastive/seed1, and --start names nothing; give the weights of"),
+        (("--start", runs.weights("contrastive")), "holds mnist/contrastive/seed1, not cifar10/contrastive"),
+    ):
+        with pytest.raises(SystemExit, match=f"^error: .*{message}"):
+            call(train, *given, *wrong)
+    anew = arguments(runs.config, tmp_path)
+    with pytest.raises(SystemExit, match=r"starts from no other run, and --start names .*safetensors; "):
+        call(train, *anew, "--start", start)
+    assert not [*tmp_path.iterdir()]
+    call(train, *given, "--start", start)
+    written = record.read_json(tmp_path / "r.json")
+    assert written["start_sha256"] == record.sha256(start)
+    begun = runs.study.training(Run("cifar10", "contrastive", 1))
+    assert written["config"]["start"] == json.loads(json.dumps(begun))
+    call(train, *anew, "--start")  # as the workflow does for a run that starts anew
+    assert "start_sha256" not in record.read_json(tmp_path / "r.json")
 
 
 @pytest.mark.parametrize(

@@ -47,6 +47,14 @@ def test_a_fresh_clone_plans_every_run_once_and_the_plan_counts_the_same_jobs(na
     assert {one.script for one in figure_targets(study)} >= FIGURES.keys() - {"budget"}  # not in the demo
 
 
+def test_fine_tuning_waits_for_the_weights_that_it_starts_from(clone):
+    wanted = "demo/checkpoints/cifar10/guided.finetuned.10pct/seed1.safetensors"
+    printed = planned(clone, wanted, "--config", f"study={DEMO}")
+    assert counted(printed) == {"data": 1, "train": 2}
+    start = "demo/checkpoints/cifar10/contrastive/seed1.safetensors"
+    assert f"input: demo/results/data/cifar10.json, {start}\n" in printed
+
+
 def test_one_figure_asks_for_just_what_it_needs(finished):
     printed = planned_once(finished, "--cores", "1", "figures/tsne_cifar10.pdf")
     n = len(config.read(ROOT / STUDY).methods)
@@ -393,7 +401,8 @@ def test_a_changed_setting_repeats_just_the_runs_that_it_decides(demo):
     path.write_text(yaml.safe_dump(changed))
     jobs = counted(planned(folder, *settings))
     path.unlink()
-    runs = len(cifar10["seeds"]) + len(cifar10["sweeps"]["guided"]["labels"]["variants"])
+    runs = len(cifar10["seeds"])
+    runs += sum(len(sweep["variants"]) for sweep in cifar10["sweeps"]["guided"].values())
     repeated = {rule: jobs.get(rule) for rule in ("data", "train", "evaluate", "tsne")}
     assert repeated == {"data": None, "train": runs, "evaluate": runs, "tsne": 1}
 
@@ -402,8 +411,8 @@ def test_everything_printed_comes_from_reference_without_data_or_torch(demo, che
     reference = checkout / "reference"
     shutil.rmtree(reference, ignore_errors=True)
     shutil.copytree(demo[0] / "demo/results", reference, ignore=shutil.ignore_patterns("codes"))
-    for name in ("bench.json", "fault_trials.json"):
-        shutil.copy(ROOT / "reference" / name, reference / name)
+    shutil.copytree(ROOT / "reference/bench", reference / "bench")
+    shutil.copy(ROOT / "reference/fault_trials.json", reference)
     before = {path: path.read_bytes() for path in reference.rglob("*") if path.is_file()}
     (tmp_path / "torch.py").write_text("raise ImportError('torch is not wanted here')\n")
     settings = ["--config", f"study={DEMO}", "results=reference"]

@@ -145,11 +145,11 @@ class Runs:
         return same(state(trained.model), state(whole.model)) and trained.curve == whole.curve
 
     @functools.cache  # noqa: B019
-    def weights(self, method: str, seed: int = 1) -> Path:
-        """A file with the weights of a trained MNIST run."""
-        path = self.folder / f"{method}-{seed}.safetensors"
-        model: Model = self.trained(method, seed).model
-        save_model(path, model, self.study.training(Run("mnist", method, seed)))
+    def weights(self, method: str, seed: int = 1, dataset: str = "mnist") -> Path:
+        """A file with the weights of a trained run."""
+        path = self.folder / dataset / f"{method}-{seed}.safetensors"
+        model: Model = self.trained(method, seed, dataset).model
+        save_model(path, model, self.study.training(Run(dataset, method, seed)))
         return path
 
 

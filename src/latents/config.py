@@ -80,6 +80,7 @@ def from_plain(path: str | Path, content: Any) -> Study:
         check(f"{path}: datasets.{name}", name, dataset, study)
         check_sweeps(f"{path}: datasets.{name}", name, dataset, study)
     check_measurement(path, study)
+    check_starts(path, study)
     return study
 
 
@@ -222,3 +223,23 @@ def check_sweeps(place: str, name: str, dataset: DatasetSettings, study: Study) 
                 raise Problem(
                     f"{place}.sweeps.{method}.{key}: {one} and {other} are the same settings; take one out"
                 )
+
+
+def check_starts(path: str | Path, study: Study) -> None:
+    """Check that what a run starts from is a run of the study, with the same encoder. Raises Problem."""
+    runs = study.runs()
+    for run in [*runs, *study.reference_classifiers().values()]:
+        if (start := study.start(run)) is None:
+            continue
+        place = f"{path}: datasets.{run.dataset}: start of {run.method}"
+        if start not in runs:
+            raise Problem(
+                f"{place}: {start} is not a run of this study; add that method or seed, or take this one out"
+            )
+        one, other = (study.settings(run.dataset, each.method) for each in (run, start))
+        same = one.code_size == other.code_size and bool(one.linear_path) == bool(other.linear_path)
+        if not same or study.encoder_of(run) != study.encoder_of(start):
+            raise Problem(
+                f"{place}: the encoder of {start} is another one; give both the same widths, code-size and "
+                "linear-path"
+            )

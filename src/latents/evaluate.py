@@ -41,10 +41,9 @@ from latents.measure import (
     subject_of,
     to_uint8,
 )
-from latents.model import Model, load_model
+from latents.model import Model, load_run
 from latents.networks import Encoder
 from latents.nuisance import measure_nuisance
-from latents.plain import differing
 from latents.study import Run, Study
 from latents.train import timing
 
@@ -90,6 +89,7 @@ def evaluate(
         pictures |= {
             "path_ends": subject.split.test.indices[paths.pairs[:PATHS]],
             "path_codes": to_uint8(paths.codes[:PATHS]),
+            "path_arcs": to_uint8(paths.arcs[:1]),
             "path_pixels": to_uint8(paths.pixels[:PATHS]),
         }
     found.lap("interpolate")
@@ -180,14 +180,7 @@ def checked_models(study: Study, options: Namespace, run: Run) -> tuple[Model, M
     made = ((options.weights, trained), (options.classifier, record.read_json(options.classifier_trained)))
     models = []
     for (weights, one), wanted in zip(made, (run, study.reference_classifiers()[run.dataset]), strict=True):
-        model, found, training = load_model(weights, study)
-        if found != wanted:
-            raise Problem(f"{weights}: holds {found}, not {wanted}, which is needed here; give its own file")
-        if keys := differing(training, study.training(wanted)):
-            raise Problem(
-                f"{weights}: made with another configuration ({', '.join(keys)}); use the one that made it, "
-                "or move it away and run again, then it will be trained again"
-            )
+        model = load_run(weights, study, wanted)
         if one.get("weights_sha256") != record.sha256(Path(weights)):
             raise Problem(
                 f"{weights}: not the weights that its training's record describes; restore both from one "

@@ -251,18 +251,19 @@ def measure_geometry(subject: Subject, found: Measured) -> None:
 class Paths(NamedTuple):
     """Interpolations between pairs of test images.
 
-    `pairs` are positions [p, 2]; `codes` and `pixels` are frames [p, steps, c, h, w] of the two kinds.
+    `pairs` are positions [p, 2]; `codes`, `arcs` and `pixels` are frames [p, steps, c, h, w] of three kinds.
     """
 
     pairs: np.ndarray
     codes: Tensor
+    arcs: Tensor
     pixels: Tensor
 
 
 def measure_interpolation(
     subject: Subject, classifier: Model, decoder: Decode, decoded: Tensor, found: Measured
 ) -> Paths:
-    """Interpolate between test images through the codes and through the pixels.
+    """Interpolate between test images through the codes, on lines and arcs, and through the pixels.
 
     The pairs are of two classes each, the same for every method. Also adds the reference classifier's
     confidence between the ends (its mean probability of its own answer), and its accuracy on the test images
@@ -305,7 +306,7 @@ def measure_interpolation(
     for name, pictures in (("", to_float(images)), ("_decoded", decoded)):
         accuracy = probe.accuracy(classify(pictures).argmax(1), labels)
         found.add(f"reference_classifier_accuracy{name}", "test", accuracy)
-    return Paths(pairs, through_codes, through_pixels)
+    return Paths(pairs, through_codes, on_arcs, through_pixels)
 
 
 def unlike_pairs(labels: np.ndarray, n: int, seed: int) -> np.ndarray:

@@ -17,14 +17,15 @@ from latents.cli import Problem
 from latents.datasets import DATASETS
 from latents.datasets.spec import Shape
 from latents.device import to_float
-from latents.methods import MethodSettings
+from latents.methods.settings import MethodSettings
 from latents.plain import differing
 from latents.settings import Widths
 from latents.study import REFERENCE_CLASSIFIER, Run, Study
 
 # keys of a run's settings that say how and where it is trained, not what its networks are
 ELSEWHERE = (
-    r"seed|source|device|precision|threads|split|method\.(optimisation|augmentation|corruption|early|label)"
+    r"seed|source|device|precision|threads|split|start|"
+    r"method\.(optimisation|augmentation|corruption|early|label|start)"
 )
 FITTED_ON = 5000  # training images that standardisation and whitening are fitted on
 
@@ -162,3 +163,16 @@ def load_model(path: str | Path, study: Study) -> tuple[Model, Run, dict[str, An
             "use the configuration and the version that made them"
         ) from None
     return model, run, training
+
+
+def load_run(path: str | Path, study: Study, wanted: Run) -> Model:
+    """The networks of a run of the study. Raises Problem as `load_model`, and for any other settings."""
+    model, found, training = load_model(path, study)
+    if found != wanted:
+        raise Problem(f"{path}: holds {found}, not {wanted}, which is needed here; give its own file")
+    if keys := differing(training, study.training(wanted)):
+        raise Problem(
+            f"{path}: made with another configuration ({', '.join(keys)}); use the one that made it, "
+            "or move it away and run again, then it will be trained again"
+        )
+    return model

@@ -87,4 +87,4 @@ class Decoder(Strict, frozen=True, omit_defaults=True):
     optimisation: Optimisation
     channels: Annotated[int, Meta(ge=2, multiple_of=2)]  # halved once, in the last block
     seed: Seed
-    epochs_curve: tuple[Positive, ...] = ()  # other budgets, of which each method's first seed is measured
+    epochs_curve: tuple[Positive, ...] = ()  # other budgets, for the first seed of each method

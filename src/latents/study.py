@@ -12,7 +12,8 @@ from typing import Any, Literal, NamedTuple, Self
 import msgspec
 
 from latents.cli import Problem
-from latents.methods import METHODS, Guided, MethodSettings
+from latents.methods import METHODS
+from latents.methods.settings import Guided, MethodSettings
 from latents.metrics import Measurement, ProbeSettings
 from latents.plain import merge
 from latents.settings import Decoder, Encoder, Name, Positive, Seed, Seeds, Strict, Threads, Variant
@@ -195,14 +196,19 @@ class Study(Strict, frozen=True, kw_only=True):
         sweep = chosen.sweeps[base][place[0]] if place else None
         return (sweep and sweep.encoder) or chosen.encoder or self.encoder
 
+    def start(self, run: Run) -> Run | None:
+        """The run whose trained encoder is the start of this one's; None for all that begin anew."""
+        method = self.settings(run.dataset, run.method).start
+        return Run(run.dataset, method, run.seed) if method else None
+
     def plain_channels(self, run: Run) -> tuple[int, int, int] | None:
         """Channels of the plain decoder if the run uses that of `autoencoder`, else None."""
         return self.settings(run.dataset, run.method).plain_channels(self.datasets[run.dataset].methods)
 
     def training(self, run: Run) -> dict[str, Any]:
         """Everything that determines the weights of a run, as plain data."""
-        chosen = self.dataset(run.dataset)
-        return {
+        chosen, start = self.dataset(run.dataset), self.start(run)
+        found = {
             "dataset": run.dataset,
             "run": run.method,
             "seed": run.seed,
@@ -216,6 +222,7 @@ class Study(Strict, frozen=True, kw_only=True):
             "threads": self.threads,
             "split": [chosen.train, chosen.validation, chosen.test, chosen.split_seed],
         }
+        return found | ({"start": self.training(start)} if start else {})
 
     def yardsticks(self, dataset: str) -> dict[str, Any]:
         """Everything that determines the yardsticks of a data set, as plain data."""

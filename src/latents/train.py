@@ -3,10 +3,11 @@
     python -m latents.train --config config/study.yaml --dataset cifar10 --method guided --seed 1 \
         --out guided.safetensors --record guided.json --curve guided.csv --timing guided.timing.json
 
-writes weights, their record, the training curve and the timing. All training images are on the device as
-uint8; a batch is a tensor of indices, and its views are made on the device. A checkpoint is written beside
-the weights after each epoch and at SIGTERM or SIGINT; the same command then resumes from it and ends with the
-same weights. All randomness of an epoch comes from one generator, seeded by (seed, epoch).
+writes weights, their record, the training curve and the timing. A run that fine-tunes the encoder of another
+run takes the weights of that one with --start. All training images are on the device as uint8; a batch is a
+tensor of indices, and its views are made on the device. A checkpoint is written beside the weights after each
+epoch and at SIGTERM or SIGINT; the same command then resumes from it and ends with the same weights. All
+randomness of an epoch comes from one generator, seeded by (seed, epoch).
 """
 
 import resource
@@ -24,9 +25,10 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from latents import cli, config, data, record
 from latents.checkpoint import Checkpoint
+from latents.cli import Problem
 from latents.device import autocast, device_of, generator, to_float
 from latents.loop import CURVE, Curve, Task, fit
-from latents.model import Model, build, save_model
+from latents.model import Model, build, load_run, save_model
 from latents.plain import digest
 from latents.study import Run, Study
 
@@ -58,9 +60,16 @@ class Trained(NamedTuple):
 
 
 def prepare(
-    study: Study, run: Run, device: torch.device, memory_format: torch.memory_format = torch.channels_last
+    study: Study,
+    run: Run,
+    device: torch.device,
+    start: Path | None = None,
+    memory_format: torch.memory_format = torch.channels_last,
 ) -> Prepared:
-    """Build and fit the networks of a run, and move its images to the device as uint8."""
+    """Build and fit the networks of a run, and move its images to the device as uint8.
+
+    `start` holds the weights of the run whose encoder it starts from. Raises Problem if they are others.
+    """
     settings = study.settings(run.dataset, run.method)
     split = data.load(study, run.dataset, with_test=False)
     seen = data.labelled(split.train.labels, settings.labels, study.dataset(run.dataset).split_seed)
@@ -70,7 +79,10 @@ def prepare(
         torch.from_numpy(part[:VAL_IMAGES]).to(device) for part in (split.val.images, split.val.labels)
     )
     model = build(study, run).to(device, memory_format=memory_format)
-    model.fit(images)
+    if (other := study.start(run)) is None:
+        model.fit(images)
+    else:
+        model.encoder.load_state_dict(load_run(start, study, other).encoder.state_dict())
 
     def views(pixels: Tensor, random: Generator) -> Views:
         with autocast(device, study.precision):
@@ -96,8 +108,8 @@ def prepare(
     return Prepared(model, split, batch, objective, validate)
 
 
-def train(study: Study, run: Run, checkpoint: Path) -> Trained:
-    """Train a run; `pca` and `random` are only fitted."""
+def train(study: Study, run: Run, checkpoint: Path, start: Path | None = None) -> Trained:
+    """Train a run; `pca` and `random` are only fitted. `start` as for `prepare`."""
     started = time.perf_counter()
     device = device_of(study)
     if study.precision == "bfloat16" and device.type == "cpu" and not has_bfloat16():
@@ -107,9 +119,10 @@ def train(study: Study, run: Run, checkpoint: Path) -> Trained:
             file=sys.stderr,
         )
     settings = study.settings(run.dataset, run.method)
-    prepared = prepare(study, run, device)
+    prepared = prepare(study, run, device, start)
     model, split = prepared.model, prepared.split
     facts = facts_of(study, run, prepared, device)
+    facts |= {"start_sha256": record.sha256(start)} if start else {}
     if settings.optimisation is None:
         return Trained(model, [], facts, {"training": 0.0, "preparing": time.perf_counter() - started})
     task = Task(
@@ -131,6 +144,7 @@ def train(study: Study, run: Run, checkpoint: Path) -> Trained:
         record.source_sha256(),
         split.split_sha256,
         split.data_sha256,
+        facts.get("start_sha256"),
     ]
     preparing = time.perf_counter() - started
     curve, seconds = fit(task, Checkpoint(checkpoint, digest(decides)))
@@ -219,11 +233,17 @@ def main() -> None:
         __doc__, "config", "dataset", "method", "seed", paths=("out", "record", "curve", "timing")
     )
     parser.add_argument("--machine", type=Path, help="the file of latents.machine; for precision: auto")
+    parser.add_argument("--start", type=Path, nargs="?", help="weights of the run that this one starts from")
     options = parser.parse_args()
     study = config.settled(config.read(options.config), options.machine)
     run = Run(options.dataset, options.method, options.seed)
+    if bool(other := study.start(run)) != bool(options.start):
+        raise Problem(
+            f"{run}: starts from {other or 'no other run'}, and --start names {options.start or 'nothing'}; "
+            "give the weights of the run that it starts from, or leave out --start"
+        )
     checkpoint = options.out.with_suffix(".checkpoint")
-    trained = train(study, run, checkpoint)
+    trained = train(study, run, checkpoint, options.start)
     training = study.training(run)
     save_model(options.out, trained.model, training)
     curve = record.csv_text(CURVE, trained.curve)

@@ -1,10 +1,10 @@
 """The benchmark: our loop beside the ordinary one, the parts of a step, the workflow, growth, and a sprint.
 
     python -m latents.bench --config config/study.yaml --bench config/bench.yaml --reference reference \
-        --final --out bench.json
+        --final --out results/bench/cpu.json
 
 measures everything in one run and writes one record. Until it is complete, the parts measured so far are in
-bench.unfinished.json beside it. Speeds, steps and commands are measured in turn, round by round, and every
+cpu.unfinished beside it. Speeds, steps and commands are measured in turn, round by round, and every
 round is recorded; growth is one run for each size. With --final the sprint's accuracy is measured on test,
 once for each seed, after the last training; otherwise on val. For Linux and a CPU. Takes about an hour on
 two cores that do nothing else.
@@ -101,7 +101,7 @@ def main() -> None:
         folder = Path(temporary)
         paths = configurations(options.bench, bench, options.config, options.machine, folder)
         study = config.read(paths["changes"])
-        unfinished = Unfinished(out.with_suffix(".unfinished.json"), header(bench, study))
+        unfinished = Unfinished(out.with_suffix(".unfinished"), header(bench, study))
         commands = {
             name: summary(rounds) for name, rounds in workflow.measure(bench.rounds, reference).items()
         }

@@ -17,7 +17,7 @@ from torchvision import datasets
 from torchvision import transforms as tv
 
 from latents.datasets import DATASETS
-from latents.methods import Autoencoder, AutoencoderPlus, Contrastive, Guided, MethodSettings
+from latents.methods.settings import Autoencoder, AutoencoderPlus, Contrastive, Guided, MethodSettings
 from latents.model import Model
 from latents.optimise import ADAMW, LINEAR_PATH, MUON, optimizers_for, parameters_by_group
 from latents.settings import Augmentation

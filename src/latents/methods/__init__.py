@@ -1,231 +1,17 @@
-"""The study's methods: the settings of each, how it is printed, and where its networks are.
+"""The study's methods: how each is printed, its settings, and where its networks are.
 
-A method consists of settings and a line in METHODS (in this file), a class in another file of this folder,
-and values in the studies that have it (`config/*.yaml`). The settings are not beside the networks because
-reading a configuration or drawing a figure must not import torch, which takes seconds.
+A method consists of settings (`settings.py`), a line in METHODS (in this file), a class in another file of
+this folder, and values in the studies that have it (`config/*.yaml`).
 """
 
 import pkgutil
-from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
-import msgspec
-from msgspec import UNSET, UnsetType
-
-from latents.plain import merge
-from latents.settings import (
-    CODE_SIZE,
-    Augmentation,
-    Early,
-    Fraction,
-    NonNegative,
-    Optimisation,
-    Positive,
-    Rate,
-    Share,
-    Strict,
-    Widths,
-)
+from latents.methods import settings
+from latents.methods.settings import MethodSettings
 
 if TYPE_CHECKING:
     from latents.model import Model
-
-
-class MethodSettings(Strict, frozen=True):
-    """Base of every method's settings, with the values for methods that lack a setting.
-
-    What is UNSET is left out of a run's digest, so that older runs keep theirs.
-    """
-
-    optimisation: ClassVar[Optimisation | None] = None  # None: nothing is trained
-    labels: ClassVar[float] = 1.0
-    code_size: ClassVar[int] = CODE_SIZE
-    linear_rate: ClassVar[float] = 1.0
-    early: ClassVar[Early | UnsetType | None] = UNSET
-
-    @property
-    def early_epochs(self) -> int:
-        """How many epochs have the views of `early`; never all of them."""
-        if not self.early:
-            return 0
-        epochs = self.optimisation.epochs
-        return min(round(self.early.share * epochs), epochs - 1)
-
-    def check_early(self) -> None:
-        """Raises ValueError if the views of the first epochs are not possible."""
-        if self.early:
-            try:
-                self.augmentation_of(early=True)
-            except msgspec.ValidationError as error:
-                raise ValueError(f"early.augmentation: {error}") from None
-
-    def augmentation_of(self, early: bool) -> Augmentation:
-        """The views of the first epochs or of the later ones."""
-        if not early:
-            return self.augmentation
-        changed = merge(msgspec.to_builtins(self.augmentation), self.early.augmentation)
-        return msgspec.convert(changed, Augmentation)
-
-    def plain_channels(self, methods: dict[str, Any]) -> Widths | None:
-        """Channels of the plain decoder if the method uses that of `autoencoder`, else None."""
-        return None
-
-
-def check_full_size(augmentation: Augmentation, what: str) -> None:
-    """Raise ValueError where views have a size of their own."""
-    if augmentation.size:
-        raise ValueError(f"augmentation.size is not for {what}, at the image's own size")
-
-
-def check_linear_path(settings: MethodSettings) -> None:
-    """Raise ValueError where a linear path would see views of another size, early or late."""
-    for early in (False, True) if settings.early else (False,):
-        check_full_size(settings.augmentation_of(early), "linear-path, which takes views")
-
-
-class Untrained(MethodSettings, frozen=True):
-    """Settings of `pca` and `random`: there is nothing to set."""
-
-
-class Autoencoder(MethodSettings, frozen=True):
-    """Experiment 1, before improvements: three strided convolutions, L1."""
-
-    optimisation: Optimisation
-    channels: Widths
-
-
-class AutoencoderPlus(MethodSettings, frozen=True):
-    """Experiment 1, after improvements.
-
-    The shared encoder, a residual decoder, linear paths, augmented and corrupted input.
-    """
-
-    optimisation: Optimisation
-    augmentation: Augmentation  # of the image that is reconstructed
-    corruption: Augmentation  # of the encoder's input only; must not change the geometry
-    clean_fraction: Fraction  # share of each batch that is not corrupted
-    # in encoder and decoder; starts as the PCA of the training pixels; other layers add nothing at first
-    linear_path: bool
-    linear_rate: Fraction  # learning rate of the linear paths, relative to the others'
-    residual_decoder: bool  # else the plain decoder of `autoencoder`
-    gradient_weight: NonNegative  # weight of gradient histograms as a second target; 0: pixels only
-    code_size: Positive = CODE_SIZE
-    frozen_encoder: bool | UnsetType = UNSET  # the code stays that of PCA, and the decoder alone learns
-
-    def __post_init__(self) -> None:
-        if self.frozen_encoder and not self.linear_path:
-            raise ValueError("frozen-encoder keeps the linear path at PCA, and linear-path is false")
-        moves = self.corruption
-        if moves.pad_crop or moves.resized_crop or moves.flip or moves.rotate:
-            raise ValueError("corruption moves the image, which nothing could undo; use augmentation")
-        check_full_size(self.augmentation, "autoencoders, which reconstruct")
-
-    def plain_channels(self, methods: dict[str, Any]) -> Widths | None:
-        """As in MethodSettings. Raises ValueError if the study has no `autoencoder`."""
-        if self.residual_decoder:
-            return None
-        if "autoencoder" not in methods:
-            raise ValueError("residual-decoder: false takes the decoder of `autoencoder`, which is not there")
-        return methods["autoencoder"].channels
-
-
-class VAE(MethodSettings, frozen=True):
-    """A variational autoencoder: the shared encoder with a second head, the residual decoder, L1 and KL."""
-
-    optimisation: Optimisation
-    augmentation: Augmentation  # of the image that is reconstructed
-    # weight of KL, per pixel value as L1 is: the scale of a Laplace density round each reconstructed value
-    beta: NonNegative
-    code_size: Positive = CODE_SIZE
-
-    def __post_init__(self) -> None:
-        check_full_size(self.augmentation, "autoencoders, which reconstruct")
-
-
-class Guided(MethodSettings, frozen=True):
-    """Experiment 2: encoder and classifier trained jointly by cross-entropy."""
-
-    optimisation: Optimisation
-    augmentation: Augmentation
-    label_smoothing: Fraction
-    early: Early | UnsetType | None = UNSET
-    # share of the training images that is used; a smaller share is a subset of a larger one
-    labels: Share = 1.0
-    # with it there is a linear path from the pixels to the code, which starts at PCA and learns at this rate,
-    # relative to the others'
-    linear_path: Share | UnsetType = UNSET
-
-    @property
-    def linear_rate(self) -> float:
-        return self.linear_path or 1.0
-
-    def __post_init__(self) -> None:
-        self.check_early()
-        if self.linear_path:
-            check_linear_path(self)
-
-
-class Contrastive(MethodSettings, frozen=True):
-    """Experiment 3: NT-Xent (SimCLR) or the supervised contrastive loss over two augmented views."""
-
-    optimisation: Optimisation
-    augmentation: Augmentation
-    temperature: Rate
-    projection: tuple[Positive, Positive]  # hidden and output width of the projection head
-    early: Early | UnsetType | None = UNSET
-    code_size: Positive = CODE_SIZE
-    labels: Share = 1.0  # as for `guided`
-    linear_path: Share | UnsetType = UNSET  # as for `guided`
-
-    @property
-    def linear_rate(self) -> float:
-        return self.linear_path or 1.0
-
-    def __post_init__(self) -> None:
-        self.check_early()
-        if self.linear_path:
-            check_linear_path(self)
-
-
-class Split(MethodSettings, frozen=True):
-    """Two codes in one: numbers of a contrastive code, then principal components of what these leave."""
-
-    optimisation: Optimisation
-    augmentation: Augmentation
-    temperature: Rate
-    projection: tuple[Positive, Positive]
-    contrastive_size: Positive  # numbers of the contrastive code; the others are the pixels'
-    # deviation of the pixels' numbers, as a root mean square, relative to the contrastive ones'
-    pixel_scale: Rate
-    early: Early | UnsetType | None = UNSET
-
-    def __post_init__(self) -> None:
-        self.check_early()
-        check_contrastive_size(self.contrastive_size, CODE_SIZE - 1)
-
-
-class Joint(MethodSettings, frozen=True):
-    """One code, trained by NT-Xent on two views and by L1 on the image itself."""
-
-    optimisation: Optimisation
-    augmentation: Augmentation  # of the two views
-    temperature: Rate
-    projection: tuple[Positive, Positive]
-    contrastive_size: Positive  # numbers of the code that NT-Xent sees; the decoder sees all
-    reconstruction_weight: NonNegative  # of L1
-    # from the pixels to the numbers that NT-Xent does not see, and from the code to the pixels; starts at PCA
-    linear_path: bool
-    linear_rate: Fraction  # learning rate of the linear paths, relative to the others'
-    early: Early | UnsetType | None = UNSET
-
-    def __post_init__(self) -> None:
-        self.check_early()
-        check_contrastive_size(self.contrastive_size, CODE_SIZE - self.linear_path)
-
-
-def check_contrastive_size(size: int, most: int) -> None:
-    """Raise ValueError where the contrastive numbers leave too few of the code to the pixels."""
-    if size > most:
-        raise ValueError(f"contrastive-size {size} of a code of {CODE_SIZE} numbers is more than {most}")
 
 
 class Method(NamedTuple):
@@ -252,7 +38,7 @@ METHODS = {
         marker="s",
         hatch="....",
         about="baseline: the first 128 principal components of the training pixels",
-        settings=Untrained,
+        settings=settings.Untrained,
         network="latents.methods.baselines:PrincipalComponents",
         seeded=False,
     ),
@@ -262,7 +48,7 @@ METHODS = {
         marker="X",
         hatch="xxxx",
         about="baseline: the shared encoder without training",
-        settings=Untrained,
+        settings=settings.Untrained,
         network="latents.methods.baselines:RandomEncoder",
     ),
     "autoencoder": Method(
@@ -271,7 +57,7 @@ METHODS = {
         marker="v",
         hatch="////",
         about="experiment 1, before: a plain convolutional autoencoder",
-        settings=Autoencoder,
+        settings=settings.Autoencoder,
         network="latents.methods.exp1_autoencoder:PlainAutoencoder",
     ),
     "autoencoder-plus": Method(
@@ -280,7 +66,7 @@ METHODS = {
         marker="^",
         hatch="\\\\\\\\",
         about="experiment 1, after: shared encoder, residual decoder, linear paths that start at PCA",
-        settings=AutoencoderPlus,
+        settings=settings.AutoencoderPlus,
         network="latents.methods.exp1_autoencoder:ImprovedAutoencoder",
     ),
     "vae": Method(
@@ -289,7 +75,7 @@ METHODS = {
         marker="<",
         hatch="++",
         about="a variational autoencoder: shared encoder, residual decoder, codes drawn to a normal prior",
-        settings=VAE,
+        settings=settings.VAE,
         network="latents.methods.exp1_autoencoder:VariationalAutoencoder",
     ),
     "guided": Method(
@@ -298,7 +84,7 @@ METHODS = {
         marker="D",
         hatch="----",
         about="experiment 2: encoder and classifier trained jointly, no decoder",
-        settings=Guided,
+        settings=settings.Guided,
         network="latents.methods.exp2_guided:GuidedEncoder",
         sees_labels=True,
     ),
@@ -308,7 +94,7 @@ METHODS = {
         marker="o",
         hatch="||||",
         about="experiment 3: SimCLR, which brings two views of an image together",
-        settings=Contrastive,
+        settings=settings.Contrastive,
         network="latents.methods.exp3_contrastive:SimCLR",
     ),
     "supcon": Method(
@@ -317,7 +103,7 @@ METHODS = {
         marker="P",
         hatch="oo",
         about="experiment 3 with labels: brings all views of a class together",
-        settings=Contrastive,
+        settings=settings.Contrastive,
         network="latents.methods.exp3_contrastive:SupCon",
         sees_labels=True,
     ),
@@ -327,7 +113,7 @@ METHODS = {
         marker="*",
         hatch="**",
         about="both: a short contrastive code, then principal components of what it does not explain",
-        settings=Split,
+        settings=settings.Split,
         network="latents.methods.exp4_both:SplitCode",
     ),
     "joint": Method(
@@ -336,7 +122,7 @@ METHODS = {
         marker="p",
         hatch="OO",
         about="both: one code, trained to bring views together and to reconstruct the image",
-        settings=Joint,
+        settings=settings.Joint,
         network="latents.methods.exp4_both:JointCode",
     ),
 }

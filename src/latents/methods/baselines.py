@@ -5,7 +5,7 @@ import torch
 from torch import Tensor, nn
 
 from latents.datasets.spec import Shape
-from latents.methods import Untrained
+from latents.methods.settings import Untrained
 from latents.model import Model, Sizes
 from latents.networks import Encoder
 from latents.settings import CODE_SIZE

@@ -9,8 +9,8 @@ from torch.nn import functional
 from latents import augment, objectives
 from latents.convolution import Convolution, TransposedConvolution
 from latents.datasets.spec import Shape
-from latents.methods import VAE, Autoencoder, AutoencoderPlus
 from latents.methods.baselines import start_from_pca
+from latents.methods.settings import VAE, Autoencoder, AutoencoderPlus
 from latents.model import Model, Sizes
 from latents.networks import (
     Decoder,

@@ -4,8 +4,8 @@ from torch import Generator, Tensor
 from torch.nn import functional
 
 from latents import augment
-from latents.methods import Guided
 from latents.methods.baselines import fit_linear_path
+from latents.methods.settings import Guided
 from latents.model import Model, Sizes
 from latents.networks import Encoder, classification_head
 

@@ -5,8 +5,8 @@ from torch import Generator, Tensor, nn
 from torch.nn import functional
 
 from latents import augment, objectives
-from latents.methods import Contrastive
 from latents.methods.baselines import fit_linear_path
+from latents.methods.settings import Contrastive
 from latents.model import Model, Sizes
 from latents.networks import Encoder, Float32, classification_head
 from latents.settings import Augmentation

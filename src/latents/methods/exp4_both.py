@@ -9,9 +9,9 @@ from torch.nn import functional
 from latents import objectives
 from latents.datasets.spec import Shape
 from latents.device import to_float
-from latents.methods import Joint, Split
 from latents.methods.baselines import moments, principal, start_from_pca
 from latents.methods.exp3_contrastive import projection_head, two_views
+from latents.methods.settings import Joint, Split
 from latents.model import Model, Sizes
 from latents.networks import Decoder, Encoder, Float32
 from latents.optimise import LINEAR_PATH, mark

@@ -16,6 +16,7 @@ from latents.report.read import read_text
 
 TABLES = {  # written by latents.report.tables: what each shows
     "settings": "Settings of the trained methods, the reference classifier, and the decoder on frozen codes.",
+    "tuning": "Settings of each method that were tried on validation before those of the study were fixed.",
     "accuracy": "Test accuracy (%) of every probe: mean and half the 95 % interval over seeds.",
     "splits": "Accuracy (%) on each split of the probe that is chosen on validation.",
     "reconstruction": "Reconstruction of test images by each method's decoder and by that on frozen codes.",

@@ -84,8 +84,22 @@ def read_record(path: Path, kind: type[Made], maker: str = "") -> Made:
     return content
 
 
-def read_npz(path: Path, *names: str) -> dict[str, np.ndarray]:
-    """The named arrays of a file. Raises Problem when it is missing or broken, or lacks one of them."""
+def benchmarks(results: Path) -> list[Path]:
+    """The records of the benchmark on CPUs, a file a kind of processor. Raises Problem when there is none.
+
+    Those of GPUs lie beside them, with the driver's name of the GPU.
+    """
+    found = sorted(path for path in (results / "bench").glob("*.json") if not path.name.startswith("nvidia"))
+    if not found:
+        raise Problem(f"{results}/bench/cpu.json: missing; make bench makes it")
+    return found
+
+
+def read_npz(path: Path, *names: str, optional: Sequence[str] = ()) -> dict[str, np.ndarray]:
+    """The named arrays of a file, and those of the optional ones that it has.
+
+    Raises Problem when it is missing or broken, or lacks one of the names.
+    """
     try:
         with path.open("rb") as file, np.load(file) as arrays:
             found = dict(arrays)
@@ -95,7 +109,7 @@ def read_npz(path: Path, *names: str) -> dict[str, np.ndarray]:
     lacking = [name for name in names if not isinstance(found.get(name), np.ndarray)]
     if lacking:
         raise Problem(f"{path}: holds no array {lacking[0]!r}; {again(path)}")
-    return {name: found[name] for name in names}
+    return {name: found[name] for name in (*names, *optional) if name in found}
 
 
 def cka_matrix(path: Path, methods: Sequence[str], first: int) -> np.ndarray:

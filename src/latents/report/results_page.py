@@ -7,12 +7,14 @@ from typing import TypedDict
 
 from tabulate import tabulate
 
+from latents import record
+from latents.bench import settings
 from latents.datasets import DATASETS
 from latents.methods import METHODS
 from latents.metrics import PROBES, metric
 from latents.report import schedule, speed, summarize
 from latents.report.facts import joined, processors, seconds
-from latents.report.read import read_record
+from latents.report.read import benchmarks, read_record
 from latents.report.summarize import Estimate, Estimates
 from latents.report.tex import half_width, rounded
 from latents.study import Study
@@ -20,6 +22,19 @@ from latents.study import Study
 NODES = 16  # of the table of nodes, at most
 STAGES = ("data", "forward", "backward", "optimizer")  # of a training step
 WIDTH = 110  # characters of a line of text
+NUMBERS = {  # of the benchmark, as printed
+    "contrastive_over_ordinary": "`contrastive`, times the ordinary loop",
+    "guided_over_ordinary": "`guided`, times the ordinary loop",
+    "autoencoder_over_ordinary": "the slower autoencoder, times the ordinary loop",
+    "conv_peak_share": "`guided`, share of the fastest convolution",
+    "bound_share": "least share of the bound for a whole step",
+    "augment_share": "share of views in a step of `contrastive`",
+    "figure_seconds": "seconds to draw a figure",
+    "noop_seconds": "seconds to find a study finished",
+    "overhead_share": "share of the study's time outside its own work",
+    "peak_gib": "most memory of a job, GiB",
+    "seconds_to_8866": "seconds of `guided` to 88.66 %",
+}
 SHORT = ("accuracy_best", "mae_frozen")  # metrics of the README's table
 
 
@@ -91,22 +106,58 @@ def time_part(study: Study, reference: Path) -> str:
 
 
 def speed_part(reference: Path) -> str:
-    """The training loop of each method against the ordinary one."""
-    bench = speed.read(reference / "bench.json")
+    """The benchmark: its numbers with a column a kind of processor, then the loops on each kind."""
+    benches = [speed.read(path) for path in benchmarks(reference)]
+    targets = settings.read(str(record.ROOT / "config/bench.yaml")).targets
+    heads = ["", "aim", *map(speed.machine, benches)]
+    lines = [
+        [NUMBERS[name], str(target), *(significant(one.get(name)) for one in benches)]
+        for name, target in targets.items()
+    ]
+    forecasts = ["time forecast for a short study, of that taken (%)", ""]
+    lines.append([*forecasts, *map(forecast_share, benches)])
+    return "\n\n".join(["## Speed", table(heads, lines), *map(loops_part, benches)])
+
+
+def significant(value: float | None) -> str:
+    """A number with three digits; a dash where a benchmark lacks it or did not reach it."""
+    return "–" if value is None else f"{value:.3g}"
+
+
+def forecast_share(bench: speed.Bench) -> str:
+    """The time forecast for the short study of a benchmark, in percent of the time that it took."""
+    short = bench.get("short")
+    return "–" if short is None else f"{100 * short['forecast'] / short['taken']:.0f}"
+
+
+def loops_part(bench: speed.Bench) -> str:
+    """The training loop of each method beside the ordinary one, on one machine."""
     found = speed.facts(bench)
     made = (
-        f"`make bench` on {found['processor']}, {found['threads']} threads, {found['precision']}: medians of "
-        f"{found['rounds']} rounds, both loops in turn; ratios are those within a round."
+        f"`make bench`, {found['threads']} threads, source `{found['source-hash']}`: medians of "
+        f"{found['rounds']} rounds, both loops in turn; ratios are those within a round; bound: share of a "
+        "step at the machine's limits."
     )
-    parts = ["images/s, ordinary loop", "images/s, ours", "ratio, both in float32", "ratio", "range"]
-    heads = ["method", *(f"{name}: {part}" for name in speed.datasets(bench) for part in parts)]
-    lines = [[f"`{method}`", *cells] for method, cells in speed.speeds(bench).items()]
+    heads = [
+        "",
+        "method",
+        "images/s, ordinary loop",
+        "images/s, ours",
+        "ratio, both in float32",
+        "ratio",
+        "bound (%)",
+        "range of the ratio",
+    ]
+    lines = [
+        [DATASETS[dataset].label, f"`{method}`", *cells.values()]
+        for (dataset, method), cells in speed.speeds(bench).items()
+    ]
     sprint = (
         f"`guided` reaches {found['sprint-accuracy']} % {found['sprint-split']} accuracy "
         f"({found['sprint-epochs']} epochs, mean of {found['sprint-seeds']} seeds) on CIFAR-10 in "
         f"{found['sprint-seconds']} s, the whole command timed."
     )
-    return "\n\n".join(["## Speed", fill(made), table(heads, lines), fill(sprint)])
+    return "\n\n".join([f"### {speed.machine(bench)}", fill(made), table(heads, lines), fill(sprint)])
 
 
 class Kind(TypedDict):

@@ -12,6 +12,7 @@ from typing import NamedTuple
 from tabulate import tabulate
 
 from latents import record
+from latents.report.read import benchmarks
 from latents.study import Run, Study
 
 
@@ -40,8 +41,8 @@ def graph(study: Study, reference: Path, seconds: dict[Job, float]) -> Graph:
     """Every recorded job with what it needs; the end needs all."""
     classifiers = study.reference_classifiers()
     found: Graph = {}
-    for job, spent in seconds.items():
-        needs = []
+    for job, spent in sorted(seconds.items(), key=lambda one: study.start(one[0].run) is not None):
+        needs = [Job("train", start)] if (start := study.start(job.run)) else []
         if job.step == "evaluate":
             needs = [Job("train", job.run), Job("train", classifiers[job.run.dataset])]
         found[job] = spent, [need for need in needs if need in seconds]
@@ -56,8 +57,8 @@ def graph(study: Study, reference: Path, seconds: dict[Job, float]) -> Graph:
 
 
 def paper_seconds(reference: Path) -> float:
-    """Of figures, tables and paper, as the benchmark timed them."""
-    return record.read_json(reference / "bench.json")["workflow"]["paper"]["median"]
+    """Of figures, tables and paper, as the first of the benchmarks timed them."""
+    return record.read_json(benchmarks(reference)[0])["workflow"]["paper"]["median"]
 
 
 def below(graph: Graph) -> dict[Job, float]:

@@ -1,15 +1,15 @@
-r"""The paper's table and macros of the benchmark, from its record.
+r"""The paper's table and macros of the benchmark, from its records, one a kind of processor.
 
-    python -m latents.report.speed --bench reference/bench.json --out paper/generated
+    python -m latents.report.speed --bench reference/bench/epyc-avx512-bf16.json --out paper/generated
 
-Writes table_speed.tex, and macros_speed.tex, which defines fact@bench/<name> (in the paper:
-\bench{<name>}) as plain text (see `facts`). Takes a second.
+Writes table_speed.tex, with the columns of COLUMNS for each record; and macros_speed.tex, which defines
+fact@bench/<name> (in the paper: \bench{<name>}) as plain text (see `facts`), of the first. Takes a second.
 """
 
 import math
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypedDict
+from typing import Annotated, Any, Literal, NotRequired, TypedDict
 
 from msgspec import Meta
 
@@ -18,10 +18,10 @@ from latents.bench.settings import METHODS
 from latents.datasets import DATASETS
 from latents.report import style
 from latents.report.read import read_record
-from latents.report.tex import definitions, escape, tabular
+from latents.report.tex import DASH, definitions, escape, tabular
 
 FLOAT32 = "allocator"  # the last lever but the precision: both loops in float32
-COLUMNS = ["ordinary", "ours", "float32", "ratio", "range"]
+COLUMNS = ["ordinary", "ours", "float32", "ratio", "bound"]
 
 Bench = dict[str, Any]
 
@@ -49,6 +49,7 @@ LINE = part(
 )
 STEP = part(
     conv_peak_share=float,
+    bound_share=NotRequired[float],
     validation=float,
     shares=part(data=float, forward=float, backward=float, optimizer=float),
 )
@@ -89,41 +90,47 @@ def throughput(bench: Bench) -> list[dict[str, Any]]:
     return sorted(bench["throughput"], key=lambda line: list(DATASETS).index(line["dataset"]))
 
 
-def datasets(bench: Bench) -> list[str]:
-    """Printed names in the order of `throughput`; the benchmark is of the real data, whatever the study."""
-    return [DATASETS[name].label for name in dict.fromkeys(line["dataset"] for line in throughput(bench))]
+def speeds(bench: Bench) -> dict[tuple[str, str], dict[str, str]]:
+    """By data set and method, what COLUMNS names, and the range of the ratio.
 
-
-def speeds(bench: Bench) -> dict[str, list[str]]:
-    """For each method, data set by data set, what COLUMNS names.
-
-    Images per second are medians; ratios are medians of those within a round, the last with its range.
+    Images per second are medians; ratios are medians of those within a round; bound: the share, in percent,
+    of a step at the machine's limits, which is measured on CIFAR-10.
     """
-    lines: dict[str, list[str]] = {}
+    found = {}
     for line in throughput(bench):
-        found, over = line["images_per_second"], line["over_ordinary"]
-        ordinary, ours = found[line["best_ordinary"]], found["ours"]
+        measured, over = line["images_per_second"], line["over_ordinary"]
+        ordinary, ours = measured[line["best_ordinary"]], measured["ours"]
         ratios = [b / a for a, b in zip(ordinary["rounds"], ours["rounds"], strict=True)]
-        lines.setdefault(line["method"], []).extend(
-            [
-                f"{ordinary['median']:.0f}",
-                f"{ours['median']:.0f}",
-                f"{over[FLOAT32]:.1f}",
-                f"{over['ours']:.1f}",
-                f"{min(ratios):.1f} to {max(ratios):.1f}",
-            ]
-        )
-    return lines
+        share = bench["peak"]["methods"][line["method"]].get("bound_share")
+        timed = share is not None and line["dataset"] == "cifar10"
+        found[line["dataset"], line["method"]] = {
+            "ordinary": f"{ordinary['median']:.0f}",
+            "ours": f"{ours['median']:.0f}",
+            "float32": f"{over[FLOAT32]:.1f}",
+            "ratio": f"{over['ours']:.1f}",
+            "bound": f"{100 * share:.0f}" if timed else "",
+            "range": f"{min(ratios):.1f} to {max(ratios):.1f}",
+        }
+    return found
 
 
-def table(bench: Bench) -> str:
-    """`speeds` for the paper."""
-    body = [
-        [style.name(method), *(f"{{{cell}}}" if " to " in cell else cell for cell in cells)]
-        for method, cells in speeds(bench).items()
-    ]
-    names = datasets(bench)
-    return tabular(["", *COLUMNS * len(names)], [("", body)], [(name, len(COLUMNS)) for name in names])
+def machine(bench: Bench) -> str:
+    """The processor and the precision of a benchmark, as printed."""
+    return f"{bench['processor']}, {bench['precision']}"
+
+
+def table(benches: list[Bench]) -> str:
+    """`speeds` of several machines side by side, for the paper; the benchmark is of the real data."""
+    found = [speeds(bench) for bench in benches]
+    groups = []
+    for dataset in dict.fromkeys(dataset for dataset, _ in found[0]):
+        lines = []
+        for method in (method for name, method in found[0] if name == dataset):
+            cells = [one.get((dataset, method), {}).get(name) or DASH for one in found for name in COLUMNS]
+            lines.append([style.name(method), *cells])
+        groups.append((DATASETS[dataset].label, lines))
+    over = [(escape(machine(bench)), len(COLUMNS)) for bench in benches]
+    return tabular(["", *COLUMNS * len(benches)], groups, over)
 
 
 def facts(bench: Bench) -> dict[str, str]:
@@ -186,10 +193,12 @@ def listed(texts: Iterable[str]) -> str:
 
 @cli.command
 def main() -> None:
-    options = cli.parser(__doc__, paths=("bench", "out")).parse_args()
-    bench = read(options.bench)
-    record.write_text(options.out / "table_speed.tex", table(bench))
-    macros = {f"fact@bench/{name}": escape(text) for name, text in facts(bench).items()}
+    parser = cli.parser(__doc__, paths=("out",))
+    parser.add_argument("--bench", type=Path, nargs="+", required=True, help="records of the benchmark")
+    options = parser.parse_args()
+    benches = [read(path) for path in options.bench]
+    record.write_text(options.out / "table_speed.tex", table(benches))
+    macros = {f"fact@bench/{name}": escape(text) for name, text in facts(benches[0]).items()}
     record.write_text(options.out / "macros_speed.tex", definitions(macros))
 
 

@@ -195,21 +195,23 @@ def spans(estimates: Iterable[Estimate]) -> np.ndarray:
 
 
 def read_pictures(
-    study: Study, results: Path, dataset: str, shared: str, own: str
+    study: Study, results: Path, dataset: str, shared: str, own: str, *optional: str
 ) -> list[dict[str, np.ndarray]]:
-    """The pictures of each method's first seed, two arrays of the same shape [..., h, w, c].
+    """The pictures of each method's first seed, two arrays of the same shape [n, ..., h, w, c].
 
-    Raises Problem where one is missing, of another shape or of another run, or where `shared`, which depends
-    on the test images alone, is not the same in all.
+    Also those of the optional arrays that it has, whose n may be another. Raises Problem where one is
+    missing, of another shape or of another run, or where `shared`, which depends on the test images alone, is
+    not the same in all.
     """
     first = study.dataset(dataset).seeds[0]
     runs = [Run(dataset, method, first) for method in study.methods]
     paths = [results / "pictures" / f"{run}.npz" for run in runs]
-    found = [read_npz(path, shared, own) for path in paths]
+    found = [read_npz(path, shared, own, optional=optional) for path in paths]
     for path, pictures in zip(paths, found, strict=True):
         shape = pictures[shared].shape
-        if shape[-3:] != DATASETS[dataset].shape or pictures[own].shape != shape:
-            raise Problem(f"{path}: {shared} and {own} are no pictures of {dataset}; {again(path)}")
+        of_one = {pictures[name].shape[1:] for name in pictures}
+        if shape[-3:] != DATASETS[dataset].shape or pictures[own].shape != shape or len(of_one) > 1:
+            raise Problem(f"{path}: {', '.join(pictures)} are no pictures of {dataset}; {again(path)}")
         if not np.array_equal(pictures[shared], found[0][shared]):
             raise Problem(f"{path}: shows other test images than {paths[0]}; delete both and run again")
     for run in runs:

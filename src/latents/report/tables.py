@@ -1,4 +1,5 @@
-r"""The paper's tables and number macros, from summary.csv, the records, the times and the configuration.
+r"""The paper's tables and number macros, from summary.csv, the records, the times, the configuration and
+paper/tuning.yaml.
 
     python -m latents.report.tables --config config/study.yaml --results results --out paper/generated
 
@@ -23,7 +24,7 @@ from statistics import fmean
 from latents import cli, config, record
 from latents.methods import METHODS
 from latents.metrics import NUISANCES, PROBES, YARDSTICKS, fixed
-from latents.report import style, summarize
+from latents.report import style, summarize, tuning
 from latents.report.facts import Record, Times, facts, joined, seconds
 from latents.report.macros import macros
 from latents.report.page import TABLES
@@ -260,6 +261,7 @@ def main() -> None:
     times = seconds(study, results)
     tables = {
         "settings": settings_table(study),
+        "tuning": tuning.tuning_table(study, tuning.read(record.ROOT / "paper/tuning.yaml")),
         "accuracy": accuracy(study, found),
         "splits": splits(study, found, records),
         "reconstruction": reconstruction(study, found),

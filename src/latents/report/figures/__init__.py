@@ -40,8 +40,8 @@ class FigureSpec(NamedTuple):
 
     In `inputs`, {dataset} stands for a data set, {method} for each of its methods (`cifar10/guided`),
     {first_run} for the first seed of each (`cifar10/guided/seed1`), {sampled_run} for that of SAMPLED, and
-    {trained_run} for every run of a method that is trained. A study for which `shows` returns nothing does
-    not have the figure.
+    {trained_run} for every run of a method that is trained; * is left. A study for which `shows` returns
+    nothing does not have the figure.
     """
 
     category: str  # in Snakemake's report
@@ -73,7 +73,7 @@ FIGURES = {  # script: figure, in the order of the gallery
     "sweeps": FigureSpec("Variants", SUMMARY, shows=swept),
     "budget": FigureSpec("Variants", SUMMARY, shows=budgeted),
     "bits": FigureSpec("Reconstruction", SUMMARY, shows=lambda study: study.measurement.bits),
-    "speed": FigureSpec("Benchmark", ("bench.json",)),
+    "speed": FigureSpec("Benchmark", ("bench/*.json",)),
     "reconstructions": FigureSpec(
         "Reconstruction", (*PICTURES, "yardsticks/{dataset}.json"), per_dataset=True
     ),

@@ -1,31 +1,41 @@
-"""Straight lines between the codes of two test images, decoded, for every method; above them the cross-fade
-of the pixels.
+"""Paths between the codes of two test images, decoded, for every method: a straight line and, where that was
+kept, an arc; above them the cross-fade of the pixels.
 
     python -m latents.report.figures.interpolations --config config/study.yaml --results results \
         --dataset cifar10 --note "" --out figures/interpolations_cifar10.pdf
 
-Reads the pictures of the first seed: two pairs, ten steps each, the same pairs for every method.
+Reads the pictures of the first seed, ten steps to a path: of one pair, the same for every method, both paths;
+of runs that kept no arcs, as older ones, the straight lines of two pairs.
 """
 
 from pathlib import Path
 
+import numpy as np
 from matplotlib.figure import Figure
 
 from latents.report import style
 from latents.study import Study
 
-PAIRS = 2
+
+def columns(pictures: list[dict[str, np.ndarray]]) -> list[tuple[str, list[np.ndarray]]]:
+    """Two columns, each a title and its strips [steps, h, w, c]: the cross-fade, then every method's path."""
+    if all("path_arcs" in one for one in pictures):
+        shown = [("straight line", "path_codes", 0), ("arc about the mean code", "path_arcs", 0)]
+    else:
+        shown = [("", "path_codes", pair) for pair in (0, 1)]
+    faded = pictures[0]["path_pixels"]
+    return [(title, [faded[pair], *(one[name][pair] for one in pictures)]) for title, name, pair in shown]
 
 
 def draw(study: Study, results: Path, dataset: str) -> Figure:
-    pictures = style.read_pictures(study, results, dataset, "path_pixels", "path_codes")
+    found = columns(style.read_pictures(study, results, dataset, "path_pixels", "path_codes", "path_arcs"))
     labels = ["Cross-fade", *map(style.name, study.methods)]
-    strips = [pictures[0]["path_pixels"], *(picture["path_codes"] for picture in pictures)]
-    sheets = [style.sheet([strip[pair] for strip in strips]) for pair in range(PAIRS)]
-    width = (style.WIDTH - style.LABELS) / PAIRS
-    figure = style.figure(width * sheets[0].shape[0] / sheets[0].shape[1] + 0.04)
-    for pair, (axes, drawing) in enumerate(zip(figure.subplots(1, PAIRS), sheets, strict=True)):
-        style.show_sheet(axes, drawing, labels, named=pair == 0)
+    titles, sheets = zip(*((title, style.sheet(strips)) for title, strips in found), strict=True)
+    width = (style.WIDTH - style.LABELS) / len(sheets)
+    figure = style.figure(width * sheets[0].shape[0] / sheets[0].shape[1] + (0.24 if any(titles) else 0.04))
+    for place, axes in enumerate(figure.subplots(1, len(sheets))):
+        style.show_sheet(axes, sheets[place], labels, named=place == 0)
+        axes.set_title(titles[place])
     return figure
 
 

@@ -3,7 +3,7 @@
     python -m latents.report.figures.speed --config config/study.yaml --results reference \
         --note "" --out figures/speed.pdf
 
-Reads bench.json: the committed benchmark's in the paper, a user's own in results/ (`make bench`).
+Reads the first record in bench/: the committed one in the paper, a user's own in results/ (`make bench`).
 """
 
 from pathlib import Path
@@ -15,6 +15,7 @@ from matplotlib.figure import Figure
 from latents.datasets import DATASETS
 from latents.methods import METHODS
 from latents.report import style
+from latents.report.read import benchmarks
 from latents.report.speed import read, throughput
 from latents.study import Study
 
@@ -100,7 +101,7 @@ def embeddings(axes: Axes, growth: dict[str, list[dict[str, Any]]]) -> None:
 
 
 def draw(study: Study, results: Path) -> Figure:
-    bench = read(results / "bench.json")
+    bench = read(benchmarks(results)[0])
     dataset = throughput(bench)[-1]["dataset"]  # the last of the table of data sets: steps are timed on it
     lines = [line for line in throughput(bench) if line["dataset"] == dataset]
     figure = style.figure(1.85)

@@ -18,7 +18,8 @@ from matplotlib.ticker import NullLocator
 from msgspec.structs import replace
 
 from latents.cli import Problem
-from latents.methods import METHODS, MethodSettings
+from latents.methods import METHODS
+from latents.methods.settings import MethodSettings
 from latents.report import style
 from latents.report.figures import SWEEP, TRADE, TRADED, swept
 from latents.report.summarize import Estimates, read_summary

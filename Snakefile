@@ -68,7 +68,7 @@ rule evaluate:
         machine=MACHINE,
         weights=f"{STUDY.checkpoints}/{RUN}.safetensors",
         trained=f"{OUT}/train/{RUN}.json",
-        classifier=classifier_weights,
+        classifier=lambda w: weights_of(STUDY.reference_classifiers()[w.dataset]),
         classifier_trained=lambda w: f"{OUT}/train/{CLASSIFIERS[w.dataset]}.json",
     output:
         record=f"{OUT}/records/{RUN}.json",

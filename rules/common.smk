@@ -132,7 +132,7 @@ def run_of(wildcards):
 def start(wildcards):
     """The weights that a training starts from, where it does not start anew."""
     other = STUDY.start(run_of(wildcards))
-    return f"{STUDY.checkpoints}/{other}.safetensors" if other else []
+    return weights_of(other) if other else []
 
 
 def main_runs(dataset):

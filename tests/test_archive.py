@@ -115,6 +115,29 @@ def test_the_next_machine_measures_with_the_archived_classifier_and_trains_none(
     assert counted(planned(checkout, asked))["train"] == 2
 
 
+def test_a_run_from_which_another_starts_is_taken_with_its_weights_or_not_at_all(checkout):
+    folder, one = checkout / "archive/study", Run("mnist", "contrastive", 1)
+    write_json(folder / "machine.json", {"format": FORMAT, "processor": "A CPU", "precision": "float32"})
+    study = config.settled(config.read(ROOT / STUDY), folder / "machine.json")
+    other = Run("mnist", "guided.finetuned.1pct", 1)
+    assert study.start(other) == one
+    asked = [f"results/records/{run_of}.json" for run_of in (one, other)]
+    hashes = {"weights_sha256": record.sha256(b"weights")}
+    write_json(folder / f"records/{one}.json", archive_a_run(study, folder, one) | hashes)
+    write_json(folder / f"train/{one}.json", {"format": FORMAT} | hashes)
+    assert archive.started_from(study, archive.finished(study, folder)) == [one]
+    jobs = {"data": 1, "machine": 1, "train": 3, "evaluate": 2}
+    assert counted(planned(checkout, *asked)) == jobs
+    record.write_bytes(folder / archive.WEIGHTS.format(one), b"weights")
+    printed = planned(checkout, *asked)
+    assert counted(printed) == jobs | {"train": 2, "evaluate": 1, "archived": 1}
+    assert f"--start archive/study/{archive.WEIGHTS.format(one)}" in printed
+    for name in ("1pct", "10pct"):  # all that start from it
+        archive_a_run(study, folder, Run("mnist", f"guided.finetuned.{name}", 1))
+    done = archive.finished(study, folder)
+    assert {one, other} <= {*done} and archive.started_from(study, done) == []
+
+
 def test_a_classifier_and_yardsticks_of_another_configuration_data_or_source_are_not_taken(tmp_path):
     study = config.read(ROOT / STUDY)
     one = study.reference_classifiers()["mnist"]

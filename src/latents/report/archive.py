@@ -4,10 +4,10 @@ machine.
     python -m latents.report.archive --config config/study.yaml --out archive
 
 copies the light results of every finished run (all but weights and codes, some 0.6 MB) from the study's
-results/ to archive/<study>/, with the precision that the study keeps to (machine.json), the reference
-classifiers, weights included (some MB each), and the yardsticks. The workflow takes them from there instead
-of making them, where configuration, data and source are still the same: any machine can then go on with the
-next run.
+results/ to archive/<study>/, with the precision that the study keeps to (machine.json), the yardsticks, and
+the weights that further runs need: of the reference classifiers, and of runs from which unfinished ones start.
+The workflow takes them from there instead of making them, where configuration, data and source are still the
+same: any machine can then go on with the next run.
 """
 
 from collections.abc import Iterable
@@ -35,7 +35,7 @@ BESIDE = {  # of these: those whose hash the record holds, and its key
     "samples/{}.npz": "sample_sha256",
 }
 CLASSIFIER = ("train/{}.json", "curves/{}.csv", "timing/{}.train.json")  # of a reference classifier
-WEIGHTS = "weights/{}.safetensors"  # of the same, in the archive
+WEIGHTS = "weights/{}.safetensors"  # where the archive has weights
 YARDSTICKS = ("yardsticks/{}.json", "timing/{}/yardsticks.json")  # of a data set
 LIGHT_TSNE = ("tsne/{}.csv", "tsne/{}.json", "timing/{}/tsne.json")  # of the first seed of a method
 
@@ -126,16 +126,28 @@ def finished(study: Study, folder: Path) -> list[Run]:
     ]
 
 
+def described(folder: Path, run: Run, weights: Path) -> bool:
+    """Whether a file holds the weights that the record of a run's training below folder describes."""
+    if not weights.is_file():
+        return False
+    return is_record(folder / f"train/{run}.json", {"weights_sha256": record.sha256(weights)})
+
+
+def started_from(study: Study, done: list[Run]) -> list[Run]:
+    """Those of the runs that are done from which others start that are not."""
+    starts = {study.start(run) for run in study.runs() if run not in done}
+    return [run for run in done if run in starts]
+
+
 def classifiers(study: Study, folder: Path, weights: Path) -> list[Run]:
-    """The same for reference classifiers, whose weights are below the folder `weights`."""
+    """Reference classifiers as `finished` runs are, with their weights below the folder `weights`."""
     found = []
     for dataset, origin in origins(study).items():
         run = study.reference_classifiers()[dataset]
         made, curve, timing = (folder / name.format(run) for name in CLASSIFIER)
-        parts = {"curve_sha256": curve, "weights_sha256": weights / f"{run}.safetensors"}
-        if all(part.is_file() for part in parts.values()):
-            wanted = origin | {key: record.sha256(part) for key, part in parts.items()}
-            wanted |= {"config_sha256": record.config_sha256(study.training(run))}
+        if curve.is_file() and described(folder, run, weights / f"{run}.safetensors"):
+            wanted = origin | {"config_sha256": record.config_sha256(study.training(run))}
+            wanted |= {"curve_sha256": record.sha256(curve)}
             found += [run] if is_record(made, wanted) and is_record(timing, {}) else []
     return found
 
@@ -163,7 +175,8 @@ def main() -> None:
     names += [name.format(run) for run in ready for name in CLASSIFIER]
     names += [name.format(dataset) for dataset in measured(study, results) for name in YARDSTICKS]
     copies = {out / name: results / name for name in names}
-    copies |= {out / WEIGHTS.format(run): checkpoints / f"{run}.safetensors" for run in ready}
+    needed = {run: checkpoints / f"{run}.safetensors" for run in [*ready, *started_from(study, runs)]}
+    copies |= {out / WEIGHTS.format(run): path for run, path in needed.items() if path.is_file()}
     for copy, original in copies.items():
         content = original.read_bytes()
         if not copy.is_file() or copy.read_bytes() != content:

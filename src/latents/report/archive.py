@@ -5,7 +5,7 @@ machine.
 
 copies the light results of every finished run (all but weights and codes, some 0.6 MB) from the study's
 results/ to archive/<study>/, with the precision that the study keeps to (machine.json), the yardsticks, and
-the weights that further runs need: of the reference classifiers, and of runs from which unfinished ones start.
+the weights that further runs need: of reference classifiers, and of runs from which unfinished ones start.
 The workflow takes them from there instead of making them, where configuration, data and source are still the
 same: any machine can then go on with the next run.
 """

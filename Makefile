@@ -3,7 +3,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help demo test plan bench gpu-check study from-reference report explorer explore reference archive \
+.PHONY: help demo test plan bench gpu-check study from-reference report arxiv explorer explore reference archive \
 	targets verify verify-quick own-results fault-trials slurm-test image-test lint clean tex
 
 PYTHON := $(shell command -v python3.11 || command -v python3)
@@ -68,6 +68,11 @@ report: tex $(ENVIRONMENT) ## every figure and table of the finished study in on
 	$(SNAKEMAKE) --report "$(REPORT)" --config "$(SETTINGS)" -- report_contents
 	@echo 'The report is $(REPORT).'
 
+arxiv: tex $(ENVIRONMENT) ## the sources of the finished study's paper in one archive that TeX alone compiles
+	@$(if $(RESULTS),,$(call FINISHED,$(SETTINGS)))
+	$(SNAKEMAKE) --cores $(CORES) --config "$(SETTINGS)" -- arxiv
+	@echo 'The archive is $(FOLDER)paper/arxiv.tar.gz.'
+
 # A page of static files; NODE holds what web/package-lock.json names.
 NODE := web/node_modules/.package-lock.json
 PORT := 8000
@@ -112,7 +117,7 @@ reference: $(ENVIRONMENT) ## for maintainers: commit the finished study's light 
 	cp config/study.yaml config/sweeps.yaml reference/
 	for part in $(LIGHT); do rm -rf reference/$$part; cp -R results/$$part reference/$$part; done
 	cp figures/*.png reference/figures/
-	cp paper/paper.pdf reference/paper.pdf
+	cp paper/paper.pdf paper/provenance.json reference/
 	.venv/bin/python -m latents.report.gallery --config reference/study.yaml --reference reference \
 	  --out figures/README.md --readme README.md --results-page docs/results.md
 
@@ -132,7 +137,8 @@ lint: $(ENVIRONMENT) ## check the style of Python and workflow
 
 # The study's results, weights and data stay.
 clean: ## remove the demo and what can be made again without training
-	rm -rf demo from-reference explorer logs paper/build paper/generated paper/paper.pdf figures/*.pdf figures/*.png
+	rm -rf demo from-reference explorer logs figures/*.pdf figures/*.png \
+	  paper/build paper/generated paper/paper.pdf paper/provenance.json paper/arxiv.tar.gz
 
 $(ENVIRONMENT): requirements.lock pyproject.toml
 	@"$(PYTHON)" -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' 2> /dev/null || \

@@ -12,7 +12,7 @@ include: "rules/common.smk"
 
 rule all:
     input:
-        f"{PRE}paper/paper.pdf",
+        expand(f"{PRE}paper/{{name}}", name=["paper.pdf", "provenance.json"]),
         expand(f"{PRE}figures/{{name}}.{{kind}}", name=FIGURE, kind=["pdf", "png"]),
         [] if REFERENCE else f"{OUT}/summary.csv",
 
@@ -68,7 +68,7 @@ rule evaluate:
         machine=MACHINE,
         weights=f"{STUDY.checkpoints}/{RUN}.safetensors",
         trained=f"{OUT}/train/{RUN}.json",
-        classifier=lambda w: f"{STUDY.checkpoints}/{CLASSIFIERS[w.dataset]}.safetensors",
+        classifier=lambda w: weights_of(STUDY.reference_classifiers()[w.dataset]),
         classifier_trained=lambda w: f"{OUT}/train/{CLASSIFIERS[w.dataset]}.json",
     output:
         record=f"{OUT}/records/{RUN}.json",
@@ -152,8 +152,7 @@ rule figure:
             labels=figure_labels, caption="rules/caption.rst",
         ),
     params:
-        script=figure_script,
-        dataset=figure_dataset,
+        script=figure_script, dataset=figure_dataset,
         config=settings,
         results=lambda wildcards, input: within(input.data[0], figure_folder(wildcards)),
         note=lambda wildcards: NOTE,  # a function, since a string may not hold braces
@@ -177,8 +176,7 @@ rule tables:
         macros=f"{PRE}paper/generated/macros.tex",
         tables=expand(f"{PRE}paper/generated/table_{{name}}.tex", name=TABLES),
     params:
-        config=settings, results=results,
-        digest=digest(STUDY),
+        config=settings, results=results, digest=digest(STUDY),
         out=lambda wildcards, output: Path(output.macros).parent,
     log: f"{PRE}logs/tables.log"
     shell:
@@ -218,3 +216,5 @@ rule paper:
     shell:
         "python -m latents.report.typeset --tex {input.tex:q} --references {input.references:q}"
         " --out {output.pdf:q} > {log:q}"
+
+include: "rules/paper.smk"  # its provenance, and its sources in one archive

@@ -132,7 +132,7 @@ def run_of(wildcards):
 def start(wildcards):
     """The weights that a training starts from, where it does not start anew."""
     other = STUDY.start(run_of(wildcards))
-    return f"{STUDY.checkpoints}/{other}.safetensors" if other else []
+    return weights_of(other) if other else []
 
 
 def main_runs(dataset):
@@ -147,7 +147,7 @@ def figure_script(wildcards):
 def figure_code(wildcards):
     """A figure's script, the modules that it uses, and the tables of looks."""
     script = figure_script(wildcards)
-    others = {"speed": ["speed"], "tradeoff": ["labels"]}.get(script, [])
+    others = {"speed": ["speed"], "tradeoff": ["labels", "figures/reconstructions"]}.get(script, [])
     return LOOKS + module(f"figures/{script}", "style", "summarize", "read", *others)
 
 

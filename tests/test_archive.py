@@ -53,6 +53,22 @@ def archive_a_run(study: Study, folder: Path, one: Run) -> dict:
     return made
 
 
+def leave_a_classifier(study: Study, folder: Path, weights: Path) -> None:
+    """Write below folder what is kept of MNIST's reference classifier, and the yardsticks."""
+    one = study.reference_classifiers()["mnist"]
+    content, origin = bytes(range(256)), {"format": FORMAT, "source_sha256": record.source_sha256()}
+    origin["data_sha256"] = digest(data.pins(study, "mnist"))
+    record.write_bytes(weights, content)
+    record.write_text(folder / f"curves/{one}.csv", "light")
+    hashes = {"weights_sha256": record.sha256(content), "curve_sha256": record.sha256(b"light")}
+    hashes["config_sha256"] = record.config_sha256(study.training(one))
+    write_json(folder / f"train/{one}.json", origin | hashes)
+    yardsticks = {"config_sha256": record.config_sha256(study.yardsticks("mnist"))}
+    write_json(folder / "yardsticks/mnist.json", origin | yardsticks)
+    for name in (f"timing/{one}.train.json", "timing/mnist/yardsticks.json"):
+        write_json(folder / name, {"format": FORMAT})
+
+
 def test_an_archived_run_is_taken_while_it_is_of_this_configuration_data_and_source(checkout):
     folder = checkout / "archive/study"
     machine = {"format": FORMAT, "processor": "A CPU", "precision": "float32"}
@@ -75,6 +91,72 @@ def test_an_archived_run_is_taken_while_it_is_of_this_configuration_data_and_sou
         write_json(folder / f"records/{one}.json", made | {name: {} if name == "trained_by" else "0" * 64})
         assert archive.finished(study, folder) == [], name
     assert counted(planned(checkout, *asked)) == jobs
+
+
+def test_the_next_machine_measures_with_the_archived_classifier_and_trains_none(checkout):
+    folder, asked = checkout / "archive/study", "results/records/mnist/supcon/seed1.json"
+    write_json(folder / "machine.json", {"format": FORMAT, "processor": "A CPU", "precision": "float32"})
+    study = config.settled(config.read(ROOT / STUDY), folder / "machine.json")
+    one = study.reference_classifiers()["mnist"]
+    weights = folder / archive.WEIGHTS.format(one)
+    leave_a_classifier(study, folder, weights)
+    jobs = {"data": 1, "machine": 1, "train": 1, "evaluate": 1, "archived_classifier": 1}
+    printed = planned(checkout, asked)
+    assert counted(printed) == jobs
+    assert f"archive/study/{archive.WEIGHTS.format(one)}" in printed
+    restored = [f"results/train/{one}.json", "results/yardsticks/mnist.json"]
+    done = run(checkout, SNAKEMAKE, "--cores", "1", *restored)
+    assert counted(done.stdout) == {"archived_classifier": 1, "archived_yardsticks": 1}, done.stdout[-3000:]
+    for name in restored:
+        assert (checkout / name).read_bytes() == (folder / name.removeprefix("results/")).read_bytes()
+    assert counted(planned(checkout, *restored)) == {}
+    weights.write_bytes(weights.read_bytes() + b"1")  # not those that the record describes
+    assert archive.classifiers(study, folder, folder / "weights") == []
+    assert counted(planned(checkout, asked))["train"] == 2
+
+
+def test_a_run_from_which_another_starts_is_taken_with_its_weights_or_not_at_all(checkout):
+    folder, one = checkout / "archive/study", Run("mnist", "contrastive", 1)
+    write_json(folder / "machine.json", {"format": FORMAT, "processor": "A CPU", "precision": "float32"})
+    study = config.settled(config.read(ROOT / STUDY), folder / "machine.json")
+    other = Run("mnist", "guided.finetuned.1pct", 1)
+    assert study.start(other) == one
+    asked = [f"results/records/{run_of}.json" for run_of in (one, other)]
+    hashes = {"weights_sha256": record.sha256(b"weights")}
+    write_json(folder / f"records/{one}.json", archive_a_run(study, folder, one) | hashes)
+    write_json(folder / f"train/{one}.json", {"format": FORMAT} | hashes)
+    assert archive.started_from(study, archive.finished(study, folder)) == [one]
+    jobs = {"data": 1, "machine": 1, "train": 3, "evaluate": 2}
+    assert counted(planned(checkout, *asked)) == jobs
+    record.write_bytes(folder / archive.WEIGHTS.format(one), b"weights")
+    printed = planned(checkout, *asked)
+    assert counted(printed) == jobs | {"train": 2, "evaluate": 1, "archived": 1}
+    assert f"--start archive/study/{archive.WEIGHTS.format(one)}" in printed
+    for name in ("1pct", "10pct"):  # all that start from it
+        archive_a_run(study, folder, Run("mnist", f"guided.finetuned.{name}", 1))
+    done = archive.finished(study, folder)
+    assert {one, other} <= {*done} and archive.started_from(study, done) == []
+
+
+def test_a_classifier_and_yardsticks_of_another_configuration_data_or_source_are_not_taken(tmp_path):
+    study = config.read(ROOT / STUDY)
+    one = study.reference_classifiers()["mnist"]
+    leave_a_classifier(study, tmp_path, weights=tmp_path / f"{one}.safetensors")
+    found = {
+        f"train/{one}.json": lambda: archive.classifiers(study, tmp_path, tmp_path),
+        "yardsticks/mnist.json": lambda: archive.measured(study, tmp_path),
+    }
+    assert [look() for look in found.values()] == [[one], ["mnist"]]
+    for name, look in found.items():
+        made = record.read_json(tmp_path / name)
+        for key in (key for key in made if key.endswith("_sha256")):
+            write_json(tmp_path / name, made | {key: "0" * 64})
+            assert look() == [], (name, key)
+        write_json(tmp_path / name, made)
+        assert look() != []
+    (tmp_path / "timing/mnist/yardsticks.json").unlink()
+    (tmp_path / f"timing/{one}.train.json").write_text("broken")
+    assert [look() for look in found.values()] == [[], []]
 
 
 def test_an_archived_run_whose_files_do_not_belong_together_is_not_taken(tmp_path):
@@ -128,6 +210,19 @@ def test_archiving_copies_the_light_results_of_finished_runs_alone(tmp_path, cap
     assert archived == [one for one in runs[:-1] if one != Run("mnist", "pca", 1)]
     assert not list((folder / "archive").rglob("*.safetensors"))
     assert not list((folder / "archive").rglob("codes"))
+
+
+def test_archiving_copies_yardsticks_and_the_reference_classifiers_weights_byte_for_byte(tmp_path):
+    folder = made_up.prepare(tmp_path, made_up.plain_study() | {"folder": f"{tmp_path}/"})
+    study = config.read(folder / "study.yaml")
+    one = study.reference_classifiers()["mnist"]
+    weights = Path(study.checkpoints) / f"{one}.safetensors"
+    leave_a_classifier(study, folder / "results", weights)
+    made_up.call(archive, "--config", folder / "study.yaml", "--out", folder / "archive")
+    archived = folder / "archive" / study.study
+    assert (archived / archive.WEIGHTS.format(one)).read_bytes() == weights.read_bytes()
+    assert archive.classifiers(study, archived, archived / "weights") == [one]
+    assert archive.measured(study, archived) == ["mnist"]
 
 
 def test_archiving_takes_the_precision_along_that_a_study_keeps_to(tmp_path):

@@ -335,6 +335,9 @@ def test_the_trade_off_names_every_method_and_the_yardsticks_that_were_measured(
     assert before.count("1 % of labels") == 2
     assert all(before.count(look.short) >= 2 for look in YARDSTICKS.values())
     summary = spoilt / "results/summary.csv"
+    colour = r"(?m)^(cifar10,yardsticks\.mean-colour,mae,test,)[^,]+"
+    summary.write_text(re.sub(colour, r"\g<1>0.3", summary.read_text()))
+    assert words().count("mean colour") == 1  # what the median image beats is no scale
     lines = summary.read_text().splitlines(keepends=True)
     summary.write_text("".join(line for line in lines if not line.startswith("cifar10,yardsticks.")))
     assert words().count("class median") == 1
@@ -356,6 +359,26 @@ def test_labels_of_the_trade_off_cover_neither_one_another_nor_other_points() ->
     nearest = [place.clip(box.min, box.max) for box, place in zip(boxes, points, strict=True)]
     distances = [np.hypot(*gap) for gap in points - np.array(nearest)]
     assert max(distances) < 30 / 72 * figure.dpi
+
+
+def test_a_picture_stands_above_the_words_of_its_label_and_covers_no_point() -> None:
+    with style.context():
+        figure = style.figure(3)
+        axes = figure.subplots()
+        places = [(0.1, 90.0), (0.12, 90.0), (0.15, 95.0), (0.05, 50.0)]
+        axes.plot(*zip(*places, strict=True), "o")
+        tradeoff.scale(axes)
+        figure.draw_without_rendering()
+        image = np.zeros((28, 28, 1), np.uint8)
+        place_labels(axes, [Label(*place, "a method", 8, picture=image) for place in places])
+        words, pictures = ([one.get_window_extent() for one in some] for some in (axes.texts, axes.artists))
+        points = axes.transData.transform(places)
+    for text, picture in zip(words, pictures, strict=True):
+        assert picture.height == pytest.approx(picture.width) == pytest.approx(19 / 72 * figure.dpi)
+        assert picture.y0 > text.y0 + text.height / 2
+        assert (picture.x0 + picture.x1) / 2 == pytest.approx((text.x0 + text.x1) / 2, abs=2)
+    assert not any(box.count_contains(points) for box in [*words, *pictures])
+    assert not any(one.overlaps(other) for one, other in itertools.combinations(pictures, 2))
 
 
 def test_the_inputs_of_a_figure_are_those_of_all_its_data_sets_and_match_the_printed_patterns(
@@ -449,6 +472,8 @@ def test_a_figure_of_sweeps_is_refused_for_a_study_without_them(spoilt: Path, na
     ("name", "missing"),
     [
         ("reconstructions", "pictures/mnist/guided/seed1.npz"),
+        ("reconstructions", "yardsticks/mnist.json"),
+        ("tradeoff", "pictures/cifar10/pca/seed1.npz"),
         ("interpolations", "pictures/cifar10/random/seed1.npz"),
         ("tsne", "tsne/cifar10/pca.csv"),
         ("curves", "curves/mnist/supcon/seed3.csv"),
@@ -577,9 +602,23 @@ def test_reconstructions_show_the_first_image_of_each_class_and_errors_from_whit
 ) -> None:
     study = config.read(whole / "study.yaml")  # made up: the classes 0 to 9, then 0 and 1 again
     assert reconstructions.chosen(study, whole / "results", "mnist").tolist() == [*range(10)]
+    median = reconstructions.median_image(whole / "results", "mnist")
+    assert np.array_equal(median, np.full((28, 28, 1), 100))
     black, grey = np.zeros((1, 2, 2, 3), np.uint8), np.full((1, 2, 2, 3), 51, np.uint8)
     assert np.array_equal(reconstructions.error_map(grey, black), np.full((1, 2, 2, 1), 153))  # 0.2 of 0.5
     assert not reconstructions.error_map(grey + 204, black).any()
+
+
+def test_the_median_image_is_the_last_row_of_reconstructions_where_the_yardsticks_have_it(
+    spoilt: Path,
+) -> None:
+    path = spoilt / "results/yardsticks/mnist.json"
+    before = draw(spoilt, spoilt, "reconstructions")
+    assert "Median image" in text_of(before[0])
+    made = record.read_json(path)
+    del made["median_image"]
+    record.write_json(path, made)
+    assert "Median image" not in text_of(draw(spoilt, spoilt, "reconstructions")[0])
 
 
 def test_interpolations_show_an_arc_beside_the_line_and_of_runs_without_arcs_the_lines_of_two_pairs() -> None:

@@ -201,7 +201,8 @@ def test_the_facts_of_the_study_are_macros(whole: Path) -> None:
         "split-hash/cifar10": "a1" * 6,
         "train-images/cifar10": "45000",
         "threads": "2",
-        "processor": r"Made\_up CPU @ 2 GHz, 100 \% busy",
+        "made-on": r"All runs were made on Made\_up CPU @ 2 GHz, 100 \% busy",
+        "mixed": "",
         "torch-version": "2.14.1",
         "hours-total": fixed(sum(record.read_json(path)["seconds"] for path in timings) / 3600, 2),
         "epochs/cifar10/autoencoder-plus.ablation.full": str(ablation.optimisation.epochs),
@@ -225,6 +226,28 @@ def test_processors_are_given_by_data_set_where_they_differ(whole: Path) -> None
     records = [{"dataset": dataset, "processor": name} for dataset, name in names]
     assert facts.processors(study, records) == "MNIST: A; CIFAR-10: B"
     assert facts.processors(study, records[1:] + [{"dataset": "mnist", "processor": "B"}]) == "B"
+
+
+def run_on(processor: str, run: str = "guided", **facts: object) -> dict:
+    """What a record says of a run's machine."""
+    return {"dataset": "mnist", "run": run, "device": "cpu", "processor": processor} | facts
+
+
+def test_the_paper_says_how_many_runs_were_made_on_which_processor() -> None:
+    one, other = run_on("A (2 cores)"), run_on("B (2 cores)")
+    assert facts.made_on([one, one]) == "All runs were made on A (2 cores)"
+    assert facts.made_on([other, one, one]) == "2 runs were made on A (2 cores), 1 on B (2 cores)"
+    moved = run_on("B", trained_by={"processor": "A"})
+    assert facts.made_on([moved]) == "All runs were made on A (measured on B)"
+    assert facts.made_on([run_on("A", device="a GPU")]) == "All runs were made on a GPU and A"
+
+
+def test_methods_whose_seeds_are_of_several_kinds_of_processors_are_named(whole: Path) -> None:
+    study, one = config.read(whole / "study.yaml"), run_on("A (2 cores)")
+    assert facts.mixed(study, [one, run_on("A (4 cores)"), run_on("B (2 cores)", "pca")]) == ""
+    others = [run_on("B (2 cores)", name) for name in ("guided", "pca", "guided.labels.1pct")]
+    variant = run_on("A (2 cores)", "guided.labels.1pct")
+    assert facts.mixed(study, [one, *others, variant]) == "MNIST: Guided†, Guided† labels 1pct"
 
 
 def test_injected_faults_are_macros_and_a_trial_that_failed_is_not_printed(

@@ -109,6 +109,11 @@ COMMANDS = {
     ),
     "verdict": Command("verify", "--verdict ./verify.json", ("verify.json",)),
     "refusal": Command("verify", STUDY, ("study.yaml", RECORD)),
+    "provenance": Command(
+        "provenance",
+        f"{STUDY} --paper ./paper.pdf --out ./out/p.json",
+        ("study.yaml", RECORD, "results/yardsticks/cifar10.json"),
+    ),
 }
 
 
@@ -134,6 +139,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """All inputs of every command, whole."""
     folder = report(prepare(tmp_path_factory.mktemp("inputs"), plain_study()))
     (folder / "README.md").write_text(README)
+    (folder / "paper.pdf").write_bytes(b"%PDF")
     settings = {"level": 0.05, "resamples": 100, "seed": 1, "claims": {"one": CLAIM}}
     (folder / "claims.yaml").write_text(json.dumps(settings))
     (folder / "targets.yaml").write_text(json.dumps({"mnist/guided/mae": {"at-most": 1.0}}))

@@ -74,7 +74,16 @@ def test_one_figure_asks_for_just_what_it_needs(finished):
 def test_from_reference_nothing_is_trained_and_nothing_is_written_there(finished):
     printed = planned_once(finished, *REFERENCE)
     jobs = counted(printed)
-    assert jobs.keys() == {"figure", "tables", "claims", "speed_table", "faults", "paper", "all"}
+    assert jobs.keys() == {
+        "figure",
+        "tables",
+        "claims",
+        "speed_table",
+        "faults",
+        "paper",
+        "provenance",
+        "all",
+    }
     assert jobs["figure"] == len(figure_targets(config.read(ROOT / STUDY)))
     assert outputs(printed)
     assert all(name.startswith("from-reference/") for name in outputs(printed))
@@ -338,6 +347,16 @@ def test_make_demo_ends_in_a_clean_pdf_and_prints_where_things_are(demo):
     assert not [width for width in widths if float(width) > 5]
 
 
+def test_beside_the_demos_paper_are_its_hashes_and_its_sources_which_tex_alone_compiles(demo):
+    paper, settings = demo[0] / "demo/paper", ["--config", f"study={DEMO}"]
+    found = record.read_json(paper / "provenance.json")
+    assert found["paper_sha256"] == record.sha256(paper / "paper.pdf")
+    assert found["records"].keys() == {str(one) for one in config.read(ROOT / DEMO).runs()}
+    done = run(demo[0], SNAKEMAKE, "--cores", "1", "demo/paper/arxiv.tar.gz", *settings)
+    assert done.returncode == 0, done.stdout[-3000:]  # it compiles what it packs
+    assert counted(done.stdout) == {"arxiv": 1}
+
+
 @pytest.mark.skipif(not shutil.which("pdftotext"), reason="pdftotext (poppler-utils) is not installed")
 def test_every_page_of_the_demo_says_what_it_is(demo):
     command = ["pdftotext", demo[0] / "demo/paper/paper.pdf", "-"]
@@ -361,7 +380,7 @@ def test_a_finished_run_has_nothing_to_do_and_a_deleted_figure_comes_back_alone(
     before = figure.read_bytes()
     figure.unlink()
     printed = planned(folder, *settings)
-    assert counted(printed) == {"figure": 1, "paper": 1, "all": 1}
+    assert counted(printed) == {"figure": 1, "paper": 1, "provenance": 1, "all": 1}
     assert "demo/figures/accuracy.pdf" in outputs(printed)
     done = run(folder, SNAKEMAKE, "--cores", "1", "demo/figures/accuracy.pdf", *settings)
     assert done.returncode == 0, done.stdout[-3000:]

@@ -1,5 +1,6 @@
 """Yardsticks: median images, mean colours, block means and probes on raw pixels, against direct formulas."""
 
+import base64
 import re
 from pathlib import Path
 
@@ -42,6 +43,9 @@ def test_every_yardstick_of_reconstruction_is_the_error_by_a_direct_formula(runs
     assert expected.keys() == YARDSTICKS.keys()
     for name, pictures in expected.items():
         assert measured[name, "mae", "test"] == pytest.approx(error(pictures, test.images), abs=1e-6), name
+    facts, _ = yardsticks.measure(runs.study, dataset, final=False)  # the median image itself is kept, too
+    shown = np.frombuffer(base64.b64decode(facts["median_image"]), np.uint8)
+    assert np.array_equal(shown, np.moveaxis(median(train.images), 0, -1).ravel())
 
 
 def test_raw_pixels_are_probed_as_codes_are(runs: Runs) -> None:

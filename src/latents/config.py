@@ -16,7 +16,7 @@ from latents.datasets import DATASETS
 from latents.methods import METHODS
 from latents.plain import converted, load_yaml, parse
 from latents.settings import Name
-from latents.study import SHOWN, DatasetSettings, Study, Sweep
+from latents.study import DatasetSettings, Study, Sweep
 
 # folders that are not a study's
 OWN = {"archive", "config", "data", "docs", "figures", "from-reference", "paper", "profiles", "reference"}
@@ -158,12 +158,12 @@ def check_images(place: str, name: str, dataset: DatasetSettings, study: Study) 
     spec = DATASETS[name]
     if study.source == "stand-in" and spec.stand_in is None:
         raise Problem(f"{place}: has no stand-in; use source: download, or take it out")
-    fewest = max(SHOWN, study.probe.knn_k, len(spec.classes))
+    fewest = max(study.probe.knn_k, len(spec.classes))
     for key in ("train", "validation", "test"):
         if (size := getattr(dataset, key)) <= fewest:
             raise Problem(
                 f"{place}.{key}: {size} images are too few to measure; take more than {fewest}, "
-                f"so more than {SHOWN}, than knn-k and than the classes"
+                "so more than knn-k and than the classes"
             )
     sizes = {"train + validation": dataset.train + dataset.validation, "test": dataset.test}
     for (key, size), published in zip(sizes.items(), spec.images, strict=True):

@@ -44,7 +44,7 @@ from latents.measure import (
 from latents.model import Model, load_run
 from latents.networks import Encoder
 from latents.nuisance import measure_nuisance
-from latents.study import SHOWN, Run, Study
+from latents.study import Run, Study
 from latents.train import timing
 
 SAMPLES = 36  # images drawn from the prior of a method that has one
@@ -107,18 +107,24 @@ def halves(values: torch.Tensor) -> str:
 
 
 def shown_pictures(subject: Subject, shown: str, decoded: torch.Tensor) -> dict[str, np.ndarray]:
-    """Random images of a split for the figures, and their reconstructions.
+    """A random image of each class for the figures, and its reconstruction.
 
-    Images are uint8 [n, h, w, c]; `indices` and `labels` are [n].
+    Images are uint8 [classes, h, w, c]; `indices` and `labels` are [classes].
     """
-    seed, part = subject.study.measurement.seed, subject.parts[shown]
-    chosen = np.random.default_rng(seed).choice(len(part.labels), SHOWN, replace=False)
+    part, chosen = subject.parts[shown], one_of_each_class(subject, shown)
     return {
         "originals": to_uint8(to_float(subject.images[shown][chosen])),
         "reconstructions": to_uint8(decoded[chosen]),
         "indices": part.indices[chosen],
         "labels": part.labels[chosen],
     }
+
+
+def one_of_each_class(subject: Subject, shown: str) -> np.ndarray:
+    """Positions [classes] in a split of an image of each class, drawn once, the same for every method."""
+    labels = subject.parts[shown].labels
+    order = np.random.default_rng(subject.study.measurement.seed).permutation(len(labels))
+    return order[np.unique(labels[order], return_index=True)[1]]
 
 
 def prior_samples(subject: Subject) -> np.ndarray:
@@ -136,8 +142,7 @@ def neighbour_pictures(subject: Subject, shown: str) -> dict[str, np.ndarray]:
     of both, and `similarities` float32 [classes, k] in descending order.
     """
     settings, part = subject.study.measurement, subject.parts[shown]
-    order = np.random.default_rng(settings.seed).permutation(len(part.labels))
-    queries = np.array([order[part.labels[order] == label][0] for label in range(subject.classes)])
+    queries = one_of_each_class(subject, shown)
     unit = functional.normalize(subject.codes[shown] - subject.codes["train"].mean(0), dim=1)
     similarity = unit[queries] @ unit.T
     similarity[range(len(queries)), queries] = -torch.inf  # none is its own neighbour

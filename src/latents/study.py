@@ -18,7 +18,6 @@ from latents.metrics import Measurement, ProbeSettings
 from latents.plain import merge
 from latents.settings import Decoder, Encoder, Name, Positive, Seed, Seeds, Strict, Threads, Variant
 
-SHOWN = 12  # number of images of a split that the figures show
 # takes the place of a method's name; its accuracy on decoded images is measured
 REFERENCE_CLASSIFIER = "reference-classifier"
 # by default glibc returns the memory of large tensors to the kernel and faults it in again; with these

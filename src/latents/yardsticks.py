@@ -5,11 +5,12 @@
 
 writes one record. The mean absolute error of the median image, of the true class's median image, of each
 image's mean colour and of its block means gives the errors of the codes a scale, as do JPEG and WebP at the
-bytes of a code (of a sample of val and test); the probes on raw pixels do so for the accuracies. Nothing is
-trained but the probes. Without --final the test split is not read. Takes some ten minutes, nearly all of them
-for the probes on 3,072 pixel values.
+bytes of a code (of a sample of val and test); the probes on raw pixels do so for the accuracies. The median
+image itself is in the record too, for the figures. Nothing is trained but the probes. Without --final the
+test split is not read. Takes some ten minutes, nearly all of them for the probes on 3,072 pixel values.
 """
 
+import base64
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -24,7 +25,7 @@ from latents.datasets import DATASETS
 from latents.decode import mae
 from latents.device import device_of, to_float
 from latents.encode import BATCH
-from latents.measure import Measured
+from latents.measure import Measured, to_uint8
 from latents.metrics import YARDSTICKS
 from latents.probe import Parts
 from latents.study import Study
@@ -75,7 +76,8 @@ def measure(study: Study, dataset: str, *, final: bool) -> tuple[dict[str, Any],
     labels = {name: torch.from_numpy(part.labels).to(device) for name, part in parts.items()}
     seconds.lap("load")
     found: dict[str, Measured] = {}
-    for variant, stand_in in pictures(images["train"], labels["train"], classes).items():
+    stand_ins = pictures(images["train"], labels["train"], classes)
+    for variant, stand_in in stand_ins.items():
         found[variant] = Measured()
         for name in parts:
             found[variant].add("mae", name, errors(images[name], labels[name], stand_in))
@@ -90,8 +92,10 @@ def measure(study: Study, dataset: str, *, final: bool) -> tuple[dict[str, Any],
     seconds.lap("codecs")
     found["pixels"], chosen = on_pixels(study, images, labels, classes)
     seconds.lap("probe")
+    shown = to_uint8(stand_ins["median-image"](images["train"][:1], labels["train"][:1]))
     facts = {
         "dataset": dataset,
+        "median_image": base64.b64encode(shown.tobytes()).decode(),  # uint8 [h, w, c]
         "split_sha256": split.split_sha256,
         "data_sha256": split.data_sha256,
         "probe_settings_chosen_on_val": chosen,

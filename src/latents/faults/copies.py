@@ -24,7 +24,10 @@ COPIED = (
     "src",
     "web",
 )
-GENERATED = {"figures": (".pdf", ".png"), "paper": ("build", "generated", "paper.pdf")}
+GENERATED = {
+    "figures": (".pdf", ".png"),
+    "paper": ("build", "generated", "paper.pdf", "provenance.json", "arxiv.tar.gz"),
+}
 SNAKEMAKE = str(Path(sys.executable).with_name("snakemake"))
 
 

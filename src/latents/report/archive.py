@@ -4,8 +4,10 @@ machine.
     python -m latents.report.archive --config config/study.yaml --out archive
 
 copies the light results of every finished run (all but weights and codes, some 0.6 MB) from the study's
-results/ to archive/<study>/, with the precision that the study keeps to (machine.json). The workflow takes a
-run from there instead of training it, where configuration, data and source are still the same.
+results/ to archive/<study>/, with the precision that the study keeps to (machine.json), the yardsticks, and
+the weights that further runs need: of reference classifiers, and of runs from which unfinished ones start.
+The workflow takes them from there instead of making them, where configuration, data and source are still the
+same: any machine can then go on with the next run.
 """
 
 from collections.abc import Iterable
@@ -32,6 +34,9 @@ BESIDE = {  # of these: those whose hash the record holds, and its key
     "pictures/{}.npz": "pictures_sha256",
     "samples/{}.npz": "sample_sha256",
 }
+CLASSIFIER = ("train/{}.json", "curves/{}.csv", "timing/{}.train.json")  # of a reference classifier
+WEIGHTS = "weights/{}.safetensors"  # where the archive has weights
+YARDSTICKS = ("yardsticks/{}.json", "timing/{}/yardsticks.json")  # of a data set
 LIGHT_TSNE = ("tsne/{}.csv", "tsne/{}.json", "timing/{}/tsne.json")  # of the first seed of a method
 
 
@@ -50,11 +55,21 @@ def files(study: Study, run: Run) -> list[str]:
     return names + [name.format(place) for place in embedded(study, [run]) for name in LIGHT_TSNE]
 
 
-def data_sha256(study: Study, dataset: str) -> str:
-    """Hash of the data set's files, as it stands in a record; read without the loader and its libraries."""
-    if study.source == "download":
-        return digest(DATASETS[dataset].files)
-    return digest(record.read_json(Path(study.data) / f"{dataset}.json").get("files"))
+def origins(study: Study) -> dict[str, dict[str, str]]:
+    """By data set what records say of source and data; without a stand-in that is not here yet.
+
+    Read without the loader and its libraries.
+    """
+    source, found = record.source_sha256(), {}
+    for dataset in study.datasets:
+        files = DATASETS[dataset].files
+        if study.source == "stand-in":
+            try:
+                files = record.read_json(Path(study.data) / f"{dataset}.json").get("files")
+            except Problem:
+                continue
+        found[dataset] = {"source_sha256": source, "data_sha256": digest(files)}
+    return found
 
 
 def whole(study: Study, folder: Path, run: Run, wanted: dict[str, Any]) -> bool:
@@ -93,23 +108,57 @@ def has(made: dict[str, Any], wanted: dict[str, Any]) -> bool:
     return all(made.get(key) == value for key, value in wanted.items())
 
 
+def is_record(path: Path, wanted: dict[str, Any]) -> bool:
+    """Whether a file is a whole record that has all of these values."""
+    try:
+        return has(record.read_json(path), wanted)
+    except Problem:
+        return False
+
+
 def finished(study: Study, folder: Path) -> list[Run]:
     """Runs below folder that are whole, and of this configuration, data and source."""
-    if not (folder / "records").is_dir():
-        return []
-    try:
-        hashes = {dataset: data_sha256(study, dataset) for dataset in study.datasets}
-    except Problem:  # a stand-in that is not here yet
-        return []
-    source, found = record.source_sha256(), []
-    for run in study.runs():
-        wanted = {
-            "config_sha256": record.config_sha256(study.measuring(run)),
-            "source_sha256": source,
-            "data_sha256": hashes[run.dataset],
-        }
-        if whole(study, folder, run, wanted):
-            found.append(run)
+    return [
+        run
+        for dataset, origin in origins(study).items()
+        for run in study.runs(dataset)
+        if whole(study, folder, run, origin | {"config_sha256": record.config_sha256(study.measuring(run))})
+    ]
+
+
+def described(folder: Path, run: Run, weights: Path) -> bool:
+    """Whether a file holds the weights that the record of a run's training below folder describes."""
+    if not weights.is_file():
+        return False
+    return is_record(folder / f"train/{run}.json", {"weights_sha256": record.sha256(weights)})
+
+
+def started_from(study: Study, done: list[Run]) -> list[Run]:
+    """Those of the runs that are done from which others start that are not."""
+    starts = {study.start(run) for run in study.runs() if run not in done}
+    return [run for run in done if run in starts]
+
+
+def classifiers(study: Study, folder: Path, weights: Path) -> list[Run]:
+    """Reference classifiers as `finished` runs are, with their weights below the folder `weights`."""
+    found = []
+    for dataset, origin in origins(study).items():
+        run = study.reference_classifiers()[dataset]
+        made, curve, timing = (folder / name.format(run) for name in CLASSIFIER)
+        if curve.is_file() and described(folder, run, weights / f"{run}.safetensors"):
+            wanted = origin | {"config_sha256": record.config_sha256(study.training(run))}
+            wanted |= {"curve_sha256": record.sha256(curve)}
+            found += [run] if is_record(made, wanted) and is_record(timing, {}) else []
+    return found
+
+
+def measured(study: Study, folder: Path) -> list[str]:
+    """The same for yardsticks: the data sets that have them."""
+    found = []
+    for dataset, origin in origins(study).items():
+        made, timing = (folder / name.format(dataset) for name in YARDSTICKS)
+        wanted = origin | {"config_sha256": record.config_sha256(study.yardsticks(dataset))}
+        found += [dataset] if is_record(made, wanted) and is_record(timing, {}) else []
     return found
 
 
@@ -118,13 +167,20 @@ def main() -> None:
     options = cli.parser(__doc__, "config", paths=("out",)).parse_args()
     study = config.read(options.config)
     results, out = Path(f"{study.folder}results"), options.out / study.study
-    machine = ["machine.json"] if study.precision == "auto" else []
+    names = ["machine.json"] if study.precision == "auto" else []
     study = config.settled(study, results / "machine.json")
-    runs = finished(study, results)
-    for name in [*machine, *(name for run in runs for name in files(study, run))]:
-        content = (results / name).read_bytes()
-        if not (out / name).is_file() or (out / name).read_bytes() != content:
-            record.write_bytes(out / name, content)
+    runs, checkpoints = finished(study, results), Path(study.checkpoints)
+    ready = classifiers(study, results, checkpoints)
+    names += [name for run in runs for name in files(study, run)]
+    names += [name.format(run) for run in ready for name in CLASSIFIER]
+    names += [name.format(dataset) for dataset in measured(study, results) for name in YARDSTICKS]
+    copies = {out / name: results / name for name in names}
+    needed = {run: checkpoints / f"{run}.safetensors" for run in [*ready, *started_from(study, runs)]}
+    copies |= {out / WEIGHTS.format(run): path for run, path in needed.items() if path.is_file()}
+    for copy, original in copies.items():
+        content = original.read_bytes()
+        if not copy.is_file() or copy.read_bytes() != content:
+            record.write_bytes(copy, content)
     print(f"{len(runs)} of {len(study.runs())} runs are finished; their light results are in {out}/")
 
 

@@ -1,5 +1,7 @@
 """Facts of the study as plain text, for the paper's sentences: fact@<name> in macros.tex."""
 
+import re
+from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, TypedDict
@@ -17,6 +19,7 @@ from latents.study import REFERENCE_CLASSIFIER, Study
 Facts = dict[str, str]
 Record = dict[str, Any]
 Times = dict[tuple[str, str, str], list[float]]  # data set, method or variant, train or evaluate -> seconds
+CORES = re.compile(r" \(\d+ cores\)")  # at the end of a processor's name
 STEPS = {"train": ("train",), "evaluate": ("evaluate",), "total": ("train", "evaluate")}
 
 
@@ -56,6 +59,33 @@ def processors(study: Study, records: list[Record]) -> str:
     return "; ".join(f"{style.dataset_name(study, d)}: {name}" for d, name in names.items())
 
 
+def machine(one: Record) -> str:
+    """What a run was made on: its GPU, if any, and its processor; also the one that it was measured on."""
+    gpu = "" if one["device"] == "cpu" else f"{one['device']} and "
+    trained, measured = one.get("trained_by", one)["processor"], one["processor"]
+    return f"{gpu}{trained}" + (f" (measured on {measured})" if measured != trained else "")
+
+
+def made_on(records: list[Record]) -> str:
+    """Which machines made how many runs, as a sentence without its full stop."""
+    (most, count), *others = Counter(map(machine, records)).most_common()
+    if not others:
+        return f"All runs were made on {most}"
+    return ", ".join([f"{count} runs were made on {most}", *(f"{n} on {name}" for name, n in others)])
+
+
+def mixed(study: Study, records: list[Record]) -> str:
+    """The methods whose seeds were made on several kinds of machines, by data set; '' where none were."""
+    kinds: dict[tuple[str, str], set[str]] = {}
+    for one in records:  # the number of cores changes no result: a study sets its threads
+        kinds.setdefault((one["dataset"], one["run"]), set()).add(CORES.sub("", machine(one)))
+    found: dict[str, list[str]] = {}
+    for dataset, run in (place for place, some in kinds.items() if len(some) > 1):
+        method, *variant = run.split(".")
+        found.setdefault(dataset, []).append(" ".join([style.name(method), *variant]))
+    return "; ".join(f"{style.dataset_name(study, one)}: {', '.join(some)}" for one, some in found.items())
+
+
 def facts(study: Study, results: Path, records: list[Record], times: Times) -> Facts:
     """All facts; those that come from times stand last."""
     found = citation() | copy_facts(study, results, records) | protocol_facts(study)
@@ -89,7 +119,7 @@ def copy_facts(study: Study, results: Path, records: list[Record]) -> Facts:
         "torch-version": joined(one["versions"]["torch"] for one in records),
     }
     found |= {key: joined(one[key] for one in records) for key in ("device", "threads", "precision")}
-    return found | {"processor": processors(study, records)}
+    return found | {"made-on": made_on(records), "mixed": mixed(study, records)}
 
 
 def protocol_facts(study: Study) -> Facts:

@@ -1,4 +1,4 @@
-"""Labels beside the points of a panel, placed where they cover least of what is drawn and written."""
+"""Labels beside the points of a panel, some with a picture, placed where they cover least."""
 
 import itertools
 from collections.abc import Sequence
@@ -6,21 +6,28 @@ from typing import NamedTuple
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.offsetbox import AnnotationBbox, OffsetImage
 from matplotlib.transforms import Bbox
 
 DISTANCES, ANGLES = (6, 9, 13, 18, 24), np.radians(range(0, 360, 15))  # points between label and point
 ORDERS, PASSES = 20, 4
 MARKER = 8  # labels of this size, in points, belong to points with large markers
+PICTURE = 19  # points: the height of a picture
 
 
 class Label(NamedTuple):
-    """Words beside a point of a panel, the size of their font, and their colour."""
+    """Words beside a point of a panel, the size of their font, and their colour.
+
+    Above the words there may be a picture, uint8 [h, w, c], with an edge of its own colour.
+    """
 
     x: float
     y: float
     words: str
     size: float
     color: str = "black"
+    picture: np.ndarray | None = None
+    edge: str = "black"
 
 
 class Canvas(NamedTuple):
@@ -29,6 +36,19 @@ class Canvas(NamedTuple):
     pixel: float
     drawn: np.ndarray
     frame: Bbox
+
+
+def picture(image: np.ndarray, edge: str, **place: object) -> AnnotationBbox:
+    """An image uint8 [h, w, c] with an edge of this colour; `place` says where, in points from its `xy`."""
+    drawn = image.repeat(4, 0).repeat(4, 1).repeat(3 // image.shape[2], 2)
+    return AnnotationBbox(
+        OffsetImage(drawn, zoom=PICTURE / len(drawn)),
+        boxcoords="offset points",
+        pad=0,
+        bboxprops={"edgecolor": edge, "linewidth": 0.8},
+        zorder=3.5,
+        **place,
+    )
 
 
 def place_labels(axes: Axes, labels: Sequence[Label]) -> None:
@@ -45,6 +65,7 @@ def place_labels(axes: Axes, labels: Sequence[Label]) -> None:
             textcoords="offset points",
             fontsize=label.size,
             color=label.color,
+            ha="center",
             bbox={"color": "white", "alpha": 0.7, "pad": 0.2, "linewidth": 0},
             zorder=3.5,  # over curves, under markers
         )
@@ -53,13 +74,22 @@ def place_labels(axes: Axes, labels: Sequence[Label]) -> None:
     large = np.array([label.size >= MARKER for label in labels])
     places, alone = [], []  # of each label: boxes, and their costs without other labels
     for k, note in enumerate(notes):
-        places.append(boxes(own[k], note.get_window_extent().size, canvas.pixel))
+        size = note.get_window_extent().size
+        if labels[k].picture is not None:
+            side = PICTURE * canvas.pixel
+            size = np.array([max(side, size[0]), side + size[1]])
+        places.append(boxes(own[k], size, canvas.pixel))
         rivals = own[large & (np.arange(len(labels)) != k)]
         alone.append(cost(places[k], own[k], rivals, canvas))
     random = np.random.default_rng(0)
     found = [arranged(places, alone, random.permutation(len(labels)), canvas.pixel) for _ in range(ORDERS)]
-    for note, box, place in zip(notes, min(found, key=lambda one: one[1])[0], own, strict=True):
-        note.set_position((box[0] - place) / canvas.pixel)
+    best = min(found, key=lambda one: one[1])[0]
+    for label, note, box, place in zip(labels, notes, best, own, strict=True):
+        (left, low), (right, high) = (box - place) / canvas.pixel
+        note.set_position(((left + right) / 2, low))
+        if label.picture is not None:
+            top = {"xybox": ((left + right) / 2, high), "box_alignment": (0.5, 1)}
+            axes.add_artist(picture(label.picture, label.edge, xy=(label.x, label.y), **top))
 
 
 def drawn(axes: Axes) -> np.ndarray:

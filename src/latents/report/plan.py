@@ -46,6 +46,7 @@ def jobs(study: Study) -> dict[str, int]:
         "speed_table": 1,
         "faults": 1,
         "paper": 1,
+        "provenance": 1,
     }
 
 

@@ -18,6 +18,7 @@ import numpy as np
 from matplotlib import font_manager
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.text import Annotation
 from PIL import Image
 
 from latents import cli, config, record
@@ -136,28 +137,46 @@ def list_methods(axes: Axes, methods: Iterable[str]) -> None:
     axes.tick_params(axis="y", length=0)
 
 
-def mark_yardsticks(axes: Axes, found: Estimates, dataset: str) -> None:
-    """A vertical line at each yardstick of reconstruction, named above the axes, MAE from left to right.
+def mark_yardsticks(axes: Axes, found: Estimates, dataset: str) -> list[Annotation]:
+    """A dotted line at each yardstick of reconstruction, MAE from left to right; returns their names above.
 
     One that the median image beats is left out: it is no scale. Older runs have none.
     """
     measured = {name: found.get((dataset, f"yardsticks.{name}", "mae", "test")) for name in YARDSTICKS}
     errors = {name: one.mean for name, one in measured.items() if one}
+    names, line = [], {"color": "0.4", "linestyle": ":", "linewidth": 0.8}
     for name, error in errors.items():
         if error <= errors["median-image"]:
-            axes.axvline(error, color="0.35", linestyle=":", linewidth=0.9, zorder=0.5)
-            axes.annotate(
+            axes.axvline(error, zorder=0.5, **line)
+            written = axes.annotate(
                 YARDSTICKS[name].short,
                 (error, 1),
-                (0, 2),
+                (0, 7),
                 xycoords=("data", "axes fraction"),
                 textcoords="offset points",
-                rotation=90,
-                ha="center",
-                va="bottom",
-                fontsize=7,
-                color="0.25",
+                arrowprops={"arrowstyle": "-", "relpos": (0, 0), "shrinkA": 0, "shrinkB": 0} | line,
+                rotation=45,
+                rotation_mode="anchor",
+                fontsize=6.5,
+                color="0.3",
             )
+            names.append(written)
+    return names
+
+
+def spread(names: Iterable[Annotation], gap: float = 8.5) -> None:
+    """Move the names of yardsticks apart, so that there are `gap` points between neighbours.
+
+    The layout of their figure must be settled.
+    """
+    names = sorted(names, key=lambda name: name.xy[0])
+    places = [name.axes.transData.transform((name.xy[0], 1))[0] / name.figure.dpi * 72 for name in names]
+    up, down = list(places), list(places)
+    for k in range(1, len(places)):
+        up[k] = max(up[k], up[k - 1] + gap)
+        down[-k - 1] = min(down[-k - 1], down[-k] - gap)
+    for name, place, low, high in zip(names, places, down, up, strict=True):
+        name.set_position(((low + high) / 2 - place, 7))
 
 
 def letter(panels: Iterable[Axes]) -> None:

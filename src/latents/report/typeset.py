@@ -10,6 +10,7 @@ import os
 import re
 import shutil
 import subprocess
+from collections.abc import Sequence
 from pathlib import Path
 
 from latents import cli, record
@@ -57,16 +58,11 @@ def holes(log: str) -> list[str]:
     return list(dict.fromkeys(f"{kind.lower()} {name} is {what}" for kind, name, what in HOLE.findall(log)))
 
 
-def typeset(tex: Path, references: Path, out: Path) -> None:
-    """Compile to `out`. Raises Problem with TeX's own message, or with what is not defined."""
-    build = out.resolve().with_name("build")
-    shutil.rmtree(build, ignore_errors=True)
-    build.mkdir(parents=True)
-    for path in (tex, references):
-        shutil.copy(path, build)
+def run(command: Sequence[str], tex: Path, build: Path) -> None:
+    """Compile the copy of a source that is in `build`. Raises Problem with TeX's own message."""
     try:
         done = subprocess.run(
-            [*LATEXMK, tex.name],
+            [*command, tex.name],
             cwd=build,
             env=environment(build),
             stdin=subprocess.DEVNULL,
@@ -74,16 +70,35 @@ def typeset(tex: Path, references: Path, out: Path) -> None:
             stderr=subprocess.STDOUT,
         )
     except FileNotFoundError:
-        raise Problem("latexmk: not found; install TeX (make tex), then run again") from None
+        raise Problem(f"{command[0]}: not found; install TeX (make tex), then run again") from None
     printed = done.stdout.decode(errors="replace")
     print(printed)
     if done.returncode:
         said = first_error(build, tex.name, printed)
         raise Problem(f"{tex}: TeX stopped ({said}); mend the source, or what the results lack")
+
+
+def refuse_holes(tex: Path, references: Path, build: Path) -> None:
+    """Raises Problem with what was not defined when `tex` was compiled in `build`."""
     log = (build / tex.with_suffix(".log").name).read_text(encoding="latin-1")
     if found := holes(log):
         raise Problem(f"{tex}: {', '.join(found)}; mend it there or in {references}")
-    record.write_bytes(out, (build / tex.with_suffix(".pdf").name).read_bytes())
+
+
+def compiled(tex: Path, references: Path, build: Path) -> Path:
+    """Compile in `build`, a folder that is made anew; returns the PDF in it. Raises Problem."""
+    shutil.rmtree(build, ignore_errors=True)
+    build.mkdir(parents=True)
+    for path in (tex, references):
+        shutil.copy(path, build)
+    run(LATEXMK, tex, build)
+    refuse_holes(tex, references, build)
+    return build / tex.with_suffix(".pdf").name
+
+
+def typeset(tex: Path, references: Path, out: Path) -> None:
+    """Compile to `out`. Raises Problem with TeX's own message, or with what is not defined."""
+    record.write_bytes(out, compiled(tex, references, out.resolve().with_name("build")).read_bytes())
 
 
 @cli.command

@@ -64,7 +64,7 @@ POINTS = ("tsne/{method}.csv", "tsne/{method}.json", "records/{first_run}.json")
 SAMPLES = ("pictures/{sampled_run}.npz", "records/{sampled_run}.json")
 CURVES = ("curves/{trained_run}.csv",)
 FIGURES = {  # script: figure, in the order of the gallery
-    "tradeoff": FigureSpec("Accuracy and reconstruction", SUMMARY),
+    "tradeoff": FigureSpec("Accuracy and reconstruction", (*SUMMARY, *PICTURES)),
     "accuracy": FigureSpec("Accuracy", SUMMARY),
     "few_labels": FigureSpec("Accuracy", SUMMARY, shows=lambda study: study.measurement.label_shares),
     "reconstruction_error": FigureSpec("Reconstruction", SUMMARY),
@@ -74,7 +74,9 @@ FIGURES = {  # script: figure, in the order of the gallery
     "budget": FigureSpec("Variants", SUMMARY, shows=budgeted),
     "bits": FigureSpec("Reconstruction", SUMMARY, shows=lambda study: study.measurement.bits),
     "speed": FigureSpec("Benchmark", ("bench/*.json",)),
-    "reconstructions": FigureSpec("Reconstruction", PICTURES, per_dataset=True),
+    "reconstructions": FigureSpec(
+        "Reconstruction", (*PICTURES, "yardsticks/{dataset}.json"), per_dataset=True
+    ),
     "tsne": FigureSpec(
         "Geometry of the codes",
         POINTS,

@@ -4,17 +4,21 @@
         --dataset cifar10 --note "" --out figures/reconstructions_cifar10.pdf
 
 Reads the pictures of the first seed. The images are the same for every method. They were drawn at random, not
-by their loss; of each class that was drawn, the first is shown. The error is the mean absolute difference
-over colours, from white (none) to black (LARGEST or more).
+by their loss; of a class that was drawn twice, as older runs did, the first is shown. The error is the mean
+absolute difference over colours, from white (none) to black (LARGEST or more). The last row is a yardstick,
+the median of the training images, which older runs did not store.
 """
 
+import base64
 from pathlib import Path
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from latents.metrics import fixed
+from latents import record
+from latents.datasets import DATASETS
+from latents.metrics import YARDSTICKS, fixed
 from latents.report import style
 from latents.report.read import read_npz
 from latents.study import Run, Study
@@ -28,6 +32,12 @@ def chosen(study: Study, results: Path, dataset: str) -> np.ndarray:
     run = Run(dataset, study.methods[0], study.dataset(dataset).seeds[0])
     labels = read_npz(results / "pictures" / f"{run}.npz", "labels")["labels"]
     return np.unique(labels, return_index=True)[1]
+
+
+def median_image(results: Path, dataset: str) -> np.ndarray | None:
+    """The median of the training images, uint8 [h, w, c], where the yardsticks have it."""
+    stored = record.read_json(results / "yardsticks" / f"{dataset}.json").get("median_image")
+    return stored and np.frombuffer(base64.b64decode(stored), np.uint8).reshape(DATASETS[dataset].shape)
 
 
 def error_map(images: np.ndarray, originals: np.ndarray) -> np.ndarray:
@@ -55,6 +65,9 @@ def draw(study: Study, results: Path, dataset: str) -> Figure:
     originals = pictures[0]["originals"][shown]
     rows = [originals, *(picture["reconstructions"][shown] for picture in pictures)]
     labels = ["Original", *map(style.name, study.methods)]
+    if (median := median_image(results, dataset)) is not None:
+        rows.append(np.broadcast_to(median, originals.shape))
+        labels.append(YARDSTICKS["median-image"].label.capitalize())
     drawing, errors = style.sheet(rows), style.sheet([error_map(images, originals) for images in rows])
     height = (style.WIDTH - MARGINS) / 2 * drawing.shape[0] / drawing.shape[1]
     figure = style.figure(height + 0.3)

@@ -1,12 +1,13 @@
 """What a code is good for: test accuracy of the better probe against the mean absolute error of reconstructed
 test images, both on logarithmic scales of the error. Up and to the left is better. Each method has its
-intervals over seeds; thin lines join variants of a method; dotted: errors of very simple reconstructions.
+intervals over seeds, and a test image as its code is decoded (beside the title: the image itself); thin lines
+join variants of a method; dotted: errors of very simple reconstructions.
 
     python -m latents.report.figures.tradeoff --config config/study.yaml --results results \
         --note "" --out figures/tradeoff.pdf
 
-Reads summary.csv. The error is that of the method's own decoder, or where it has none of the decoder that is
-trained on its frozen codes. Labels are placed where they cover least.
+Reads summary.csv, and the pictures of first seeds. The error is that of the method's own decoder, or where it
+has none of the decoder that is trained on its frozen codes. Labels are placed where they cover least.
 """
 
 from pathlib import Path
@@ -16,18 +17,20 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.colors import to_hex, to_rgb
 from matplotlib.figure import Figure
+from matplotlib.text import Annotation
 from matplotlib.ticker import FuncFormatter, NullLocator
 from msgspec.structs import replace
 
 from latents.methods import METHODS
-from latents.metrics import YARDSTICKS
 from latents.report import style
 from latents.report.figures import SWEEP, TRADE, TRADED
-from latents.report.labels import Label, place_labels
+from latents.report.figures.reconstructions import chosen
+from latents.report.labels import Label, picture, place_labels
 from latents.report.summarize import Estimate, Estimates, read_summary
 from latents.study import Study
 
 METRICS = ("mae", "accuracy_best")  # across, up
+PICTURED = -2  # which of the images shown, in the order of their classes: an eight, a ship
 
 
 class Curve(NamedTuple):
@@ -103,42 +106,22 @@ def draw_curve(axes: Axes, study: Study, found: Estimates, dataset: str, curve: 
     return [Label(*where, words, 6.5, dark) for where, words in ends]
 
 
-def draw_yardsticks(axes: Axes, found: Estimates, dataset: str) -> None:
-    """Errors of very simple reconstructions, as dotted lines with names above the panel."""
-    for name, look in YARDSTICKS.items():
-        if error := found.get((dataset, f"yardsticks.{name}", "mae", "test")):
-            line = {"color": "0.4", "linestyle": ":", "linewidth": 0.7}
-            axes.axvline(error.mean, zorder=1, **line)
-            axes.annotate(
-                look.short,
-                (error.mean, 1),
-                (0, 7),
-                xycoords=("data", "axes fraction"),
-                textcoords="offset points",
-                arrowprops={"arrowstyle": "-", "relpos": (0, 0), "shrinkA": 0, "shrinkB": 0} | line,
-                rotation=45,
-                rotation_mode="anchor",
-                fontsize=6.5,
-                color="0.3",
-            )
+def pictures(study: Study, results: Path, dataset: str) -> tuple[np.ndarray, list[np.ndarray]]:
+    """A test image, uint8 [h, w, c], and the same as it is decoded from the code of each method."""
+    place = chosen(study, results, dataset)[PICTURED]
+    found = style.read_pictures(study, results, dataset, "originals", "reconstructions")
+    return found[0]["originals"][place], [one["reconstructions"][place] for one in found]
 
 
-def spread(axes: Axes, gap: float = 8.5) -> None:
-    """Move the names of yardsticks apart, so that there are `gap` points between neighbours."""
-    notes = sorted(axes.texts, key=lambda note: note.xy[0])
-    places = [axes.transData.transform((note.xy[0], 1))[0] / axes.figure.dpi * 72 for note in notes]
-    up, down = list(places), list(places)
-    for k in range(1, len(places)):
-        up[k] = max(up[k], up[k - 1] + gap)
-        down[-k - 1] = min(down[-k - 1], down[-k] - gap)
-    for note, place, low, high in zip(notes, places, down, up, strict=True):
-        note.set_position(((low + high) / 2 - place, 7))
-
-
-def panel(axes: Axes, study: Study, found: Estimates, dataset: str) -> list[Label]:
-    """One data set; returns the labels that are to be placed."""
-    draw_yardsticks(axes, found, dataset)
-    labels = [Label(*point(axes, found, dataset, method), style.name(method), 8) for method in study.methods]
+def panel(
+    axes: Axes, study: Study, found: Estimates, dataset: str, images: tuple[np.ndarray, list[np.ndarray]]
+) -> tuple[list[Label], list[Annotation]]:
+    """One data set; returns the labels that are to be placed, and the names of yardsticks to be spread."""
+    (original, decoded), labels = images, []
+    yardsticks = style.mark_yardsticks(axes, found, dataset)
+    for method, image in zip(study.methods, decoded, strict=True):
+        where = point(axes, found, dataset, method)
+        labels.append(Label(*where, style.name(method), 8, picture=image, edge=METHODS[method].color))
     trade = study.dataset(dataset).sweeps.get(TRADED, {}).get(TRADE)
     for name in trade.variants if trade else ():
         where = point(axes, found, dataset, f"{TRADED}.{TRADE}.{name}", markerfacecolor="white")
@@ -148,8 +131,9 @@ def panel(axes: Axes, study: Study, found: Estimates, dataset: str) -> list[Labe
             labels += draw_curve(axes, study, found, dataset, curve)
     scale(axes)
     axes.set(xlabel="test MAE, pixels in [0, 1]")
-    axes.set_title(style.dataset_name(study, dataset), loc="left", fontweight="bold")
-    return labels
+    title = axes.set_title(style.dataset_name(study, dataset), loc="left", fontweight="bold")
+    axes.add_artist(picture(original, "black", xy=(1, 0), xycoords=title, xybox=(5, 0), box_alignment=(0, 0)))
+    return labels, yardsticks
 
 
 def scale(axes: Axes) -> None:
@@ -183,17 +167,17 @@ def scale(axes: Axes) -> None:
 
 def draw(study: Study, results: Path) -> Figure:
     found = read_summary(results / "summary.csv")
-    measured = any(method.startswith("yardsticks.") for _, method, *_ in found)
-    figure = style.figure(3.5 if measured else 3.0)  # their names are above the panels
+    figure = style.figure(4.0)
     panels = figure.subplots(1, len(study.datasets), squeeze=False)[0]
     labels = [
-        panel(axes, study, found, dataset) for axes, dataset in zip(panels, study.datasets, strict=True)
+        panel(axes, study, found, dataset, pictures(study, results, dataset))
+        for axes, dataset in zip(panels, study.datasets, strict=True)
     ]
     panels[0].set_ylabel("test accuracy of the better probe (%)")
     for _ in range(2):  # the layout, which settles at its second pass, decides where the points are
         figure.draw_without_rendering()
-    for axes, some in zip(panels, labels, strict=True):
-        spread(axes)
+    for axes, (some, yardsticks) in zip(panels, labels, strict=True):
+        style.spread(yardsticks)
         place_labels(axes, some)
     return figure
 

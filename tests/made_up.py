@@ -98,6 +98,7 @@ def numbers(draw: np.random.Generator, run: Run) -> list[dict]:
                 found[f"accuracy_mlp_{change}", split] = (near(base), "percent")
                 found[f"accuracy_linear_{change}", split] = (near(base), "percent")
     found["path_length", "test"], found["path_length_pixels", "test"] = (near(1.31, 0.05), ""), (1.0, "")
+    found["path_length_spherical", "test"] = (1.4, "")
     found["class_changes", "test"], found["class_changes_pixels", "test"] = (near(1.72, 0.1), ""), (2.4, "")
     found["class_changes_pairs", "test"] = (int(draw.integers(90, 200)), "pairs")
     found["class_changes_pixels_pairs", "test"] = (231, "pairs")

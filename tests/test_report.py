@@ -310,7 +310,7 @@ def test_the_committed_results_give_every_table_and_claim_and_the_figures_of_the
     out = ("--out", tmp_path / "c.tex", "--table", tmp_path / "t.tex", "--record", tmp_path / "c.json")
     call(claims, *committed, "--claims", record.ROOT / "paper/claims.yaml", "--strict", *out)
     study = config.read(reference / "study.yaml")
-    for name in (one.script for one in figure_targets(study) if FIGURES[one.script].inputs == SUMMARY):
+    for name in (one.script for one in figure_targets(study) if {*SUMMARY} <= {*FIGURES[one.script].inputs}):
         script = importlib.import_module(f"latents.report.figures.{name}")
         call(script, *committed, "--out", tmp_path / f"{name}.pdf")
     assert len([*tmp_path.glob("*.pdf")]) == 6
@@ -540,7 +540,7 @@ def test_the_tables_compile_and_fit_the_text_block(spoilt: Path) -> None:
     log = subprocess.run(command, cwd=spoilt, capture_output=True, text=True, check=False)
     assert log.returncode == 0, log.stdout[-2000:]
     widths = [float(width) for width in re.findall(r"WIDTH ([\d.]+)pt", log.stdout)]
-    assert len(widths) == len(names) == 12
+    assert len(widths) == len(names) == 13
     assert not {name: width for name, width in zip(names, widths, strict=True) if width > 6.3 * 72.27}
     assert re.search(r"VALUE \d+\.\d", log.stdout)
     labels = [METHODS[name].label for name in METHODS if not METHODS[name].sees_labels]

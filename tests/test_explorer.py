@@ -1,10 +1,11 @@
 """The explorer: what it shows of a data set (tests/test_page.py: its page in a browser)."""
 
+import socket
 from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import STUDY
+from conftest import STUDY, run
 
 from latents import config, explorer
 from latents.cli import Problem
@@ -64,3 +65,15 @@ def test_of_many_images_every_second_or_third_is_shown_the_same_by_all_methods(t
     write_points(tmp_path, range(8, 8 + n), "guided")
     with pytest.raises(Problem, match=r"guided\.csv: shows other images than the first method"):
         explorer.read_points(study, tmp_path, "mnist")
+
+
+def test_make_explore_says_when_there_is_no_page_and_when_its_port_is_taken(checkout):
+    done = run(checkout, "make", "explore")
+    assert done.returncode != 0
+    assert "error: the explorer is not built; make explorer first" in done.stdout
+    (checkout / "explorer").mkdir()
+    (checkout / "explorer/index.html").touch()
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        done = run(checkout, "make", "explore", f"PORT={taken.getsockname()[1]}")
+    assert done.returncode != 0
+    assert "is not free; take another: make explore PORT=8080" in done.stdout

@@ -4,7 +4,7 @@ import { meanError, nearest } from "./codes.js";
 import { planar } from "./data.js";
 import { classify, decode, encode } from "./models.js";
 import { drawnDigit, readPicture, Unfit } from "./picture.js";
-import { thumbnails, Tiles } from "./tiles.js";
+import { errorLegend, thumbnails, Tiles } from "./tiles.js";
 import { busy, drawImage, el, latest, methodHead, picture, say } from "./ui.js";
 
 const NEIGHBOURS = 10;
@@ -17,6 +17,7 @@ export async function own(root, data, state) {
   const [told, large, body] = [el("p", { class: "hint", role: "alert" }), picture("your image", "picture large"), el("tbody")];
   const results = el("div", { hidden: true },
     el("div", { class: "beside" }, el("div", { class: "subject" }, large, el("p", {}, "Your image, as the encoders see it")), tiles.element),
+    errorLegend(),
     el("h3", {}, "The nearest test images by each code"),
     el("div", { class: "scrolled", tabindex: "0", role: "region", "aria-label": "Nearest images by each code" },
       el("table", {}, el("thead", {}, el("tr", {}, el("th", { scope: "col" }, "code"), el("th", { scope: "col" }, "nearest by angle between codes"))), body)));

@@ -2,8 +2,8 @@
 
 import { meanError } from "./codes.js";
 import { classify, decode } from "./models.js";
-import { chosenImage, imageField, Tiles } from "./tiles.js";
-import { choice, el, errorBar, latest, say } from "./ui.js";
+import { chosenImage, errorLegend, imageField, Tiles } from "./tiles.js";
+import { choice, el, latest, say } from "./ui.js";
 
 const FINDS = {
   right: "rightly classified, worst rebuilt",
@@ -65,7 +65,7 @@ export async function rebuild(root, data, state) {
         el("button", { type: "button", onclick: next }, "Next"))),
     told,
     el("div", { class: "beside" }, subject, tiles.element),
-    el("p", { class: "legend" }, el("span", { class: "scale" }, "Error of a pixel: 0 ", errorBar(), " 0.5 or more. MAE is its mean over the image; a pixel is from 0 to 1.")),
+    errorLegend(),
     el("p", { class: "hint" }, "The foot of the page says which decoders are the methods' own. Codes and weights are kept in 8 bits a number."),
   );
   await update();

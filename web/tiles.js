@@ -1,6 +1,6 @@
 // One tile a method, all alike: what its decoder draws, the class that the probe gives the code, and a number.
 
-import { drawError, drawImage, el, methodName, percent, picture, seen, swatch } from "./ui.js";
+import { drawError, drawImage, el, errorBar, methodName, percent, picture, seen, swatch } from "./ui.js";
 
 /** Tiles for a plain picture (with `first`, its name) and for every method. */
 export class Tiles {
@@ -36,6 +36,10 @@ export class Tiles {
     canvas.setAttribute("aria-label", `${label}${said}${number ? `; ${number}` : ""}`);
   }
 }
+
+/** What the colours of error maps mean. */
+export const errorLegend = () => el("p", { class: "legend" },
+  el("span", { class: "scale" }, "Error of a pixel: 0 ", errorBar(), " 0.5 or more. MAE is its mean over the image; a pixel is from 0 to 1."));
 
 /** A class by colour and name. */
 export function classChip(data, label) {

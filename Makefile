@@ -79,12 +79,13 @@ PORT := 8000
 explorer: $(ENVIRONMENT) $(NODE) ## a page on which to look into the codes of the finished study
 	@$(call FINISHED,study=$(CONFIG))
 	$(SNAKEMAKE) --cores $(CORES) --config "study=$(CONFIG)" -- explorer
-	@echo 'The explorer is $(FOLDER)explorer; make explore serves it.'
+	@echo "The explorer is $(FOLDER)explorer; make explore, with the same CONFIG, serves it."
 
 explore: ## serve the explorer on this machine alone, at PORT
-	@[ -f "$(FOLDER)explorer/index.html" ] || $(call FAIL,there is no $(FOLDER)explorer; make explorer first)
+	@[ -f "$(FOLDER)explorer/index.html" ] || $(call FAIL,the explorer is not built; make explorer first)
 	@echo 'The explorer is at http://127.0.0.1:$(PORT)/ (Ctrl-C ends it).'
-	@"$(PYTHON)" -m http.server "$(PORT)" --bind 127.0.0.1 --directory "$(FOLDER)explorer" > /dev/null 2>&1
+	@"$(PYTHON)" -m http.server "$(PORT)" --bind 127.0.0.1 --directory "$(FOLDER)explorer" > /dev/null 2>&1 || \
+	$(call FAIL,port $(PORT) is not free; take another: make explore PORT=8080)
 
 targets: $(ENVIRONMENT) ## the targets that were set for the study, beside what the committed run reached
 	@.venv/bin/python -m latents.report.targets --targets config/targets.yaml --summary reference/summary.csv

@@ -1,5 +1,7 @@
 # Archived runs: what an interrupted study had finished (`make archive`) is copied from archive/.
 
+from latents.report.archive import CLASSIFIER, LIGHT, LIGHT_TSNE, YARDSTICKS, embedded
+
 ruleorder: archived > train
 ruleorder: archived > evaluate
 ruleorder: archived_tsne > tsne

@@ -16,8 +16,7 @@ from latents.host import SHARE, has_gpu, jobs_at_once, memory
 from latents.plain import digest
 from latents.study import ALLOCATOR, REFERENCE_CLASSIFIER, Run
 from latents.report.archive import (
-    BESIDE, CLASSIFIER, LIGHT, LIGHT_TSNE, WEIGHTS, YARDSTICKS,
-    classifiers, described, embedded, finished, measured, started_from,
+    BESIDE, WEIGHTS, classifiers, described, finished, measured, started_from,
 )
 from latents.report.figures import FIGURES, caption, figure_inputs, figure_targets
 from latents.report.page import CAPTIONS, TABLES
@@ -55,8 +54,7 @@ if workflow.local_exec:  # as many jobs at once as cores and memory allow
 
 # with `precision: auto`, the file that holds what was chosen; a study that was begun keeps to its choice
 MACHINE = ancient(f"{OUT}/machine.json") if STUDY.precision == "auto" else []
-ARCHIVE = Path(f"archive/{STUDY.study}")
-BEGUN = ARCHIVE / "machine.json"
+BEGUN = Path(f"archive/{STUDY.study}/machine.json")
 
 RUN = "{dataset}/{method}/seed{seed}"  # any run, in wildcards
 RUNS = [str(run) for run in STUDY.runs()]
@@ -106,46 +104,6 @@ def settled_study():
         return settled(STUDY, found) if found else STUDY
     except Problem as problem:
         raise WorkflowError(str(problem)) from None
-
-
-# Archived runs, for rules/archive.smk; `make verify` takes none.
-TAKEN = ARCHIVE.is_dir() and not CONFIG.startswith("reference/")
-
-
-def trained_here(run):
-    return Path(f"{STUDY.checkpoints}/{run}.safetensors").exists()
-
-
-@cache
-def archived_weights(run):
-    """The weights of an archived run, if they were archived with it."""
-    path = ARCHIVE / WEIGHTS.format(run)
-    return path if described(ARCHIVE, run, path) else None
-
-
-def weights_of(run):
-    """A run's weights; in archive/ where it is taken from there."""
-    if run in (*ARCHIVED, *ARCHIVED_CLASSIFIERS) and (path := archived_weights(run)):
-        return source(path)
-    return f"{STUDY.checkpoints}/{run}.safetensors"
-
-
-DONE = finished(settled_study(), ARCHIVE) if TAKEN else []
-STARTS = started_from(STUDY, DONE)  # not taken without their weights
-ARCHIVED = [run for run in DONE if not trained_here(run) and (run not in STARTS or archived_weights(run))]
-ARCHIVED_CLASSIFIERS = [
-    run
-    for run in (classifiers(settled_study(), ARCHIVE, ARCHIVE / "weights") if TAKEN else [])
-    if not trained_here(run)
-]
-# of the data sets whose reference classifier was not trained here
-OTHERS = {run.dataset for run in ARCHIVED_CLASSIFIERS}
-ARCHIVED_YARDSTICKS = OTHERS.intersection(measured(settled_study(), ARCHIVE)) if OTHERS else []
-
-
-def any_of(names):
-    """A pattern of these names; one that is no name where there are none."""
-    return "|".join(sorted(re.escape(str(name)) for name in names)) or "none"
 
 
 def machine_option(wildcards, input):
@@ -227,6 +185,47 @@ def figure_labels(wildcards):
         "figure": figure_script(wildcards).replace("_", " "),
         "data set": FIGURE[wildcards.name].dataset or "all",
     }
+
+
+# what an interrupted study had finished, and archived
+ARCHIVE = Path(f"archive/{STUDY.study}")
+TAKEN = ARCHIVE.is_dir() and not CONFIG.startswith("reference/")  # `make verify` takes nothing
+
+
+def trained_here(run):
+    return Path(f"{STUDY.checkpoints}/{run}.safetensors").exists()
+
+
+@cache
+def archived_weights(run):
+    """The weights of an archived run, if they were archived with it."""
+    path = ARCHIVE / WEIGHTS.format(run)
+    return path if described(ARCHIVE, run, path) else None
+
+
+def weights_of(run):
+    """A run's weights; in archive/ where it is taken from there."""
+    if run in (*ARCHIVED, *ARCHIVED_CLASSIFIERS) and (path := archived_weights(run)):
+        return source(path)
+    return f"{STUDY.checkpoints}/{run}.safetensors"
+
+
+DONE = finished(settled_study(), ARCHIVE) if TAKEN else []
+STARTS = started_from(STUDY, DONE)  # not taken without their weights
+ARCHIVED = [run for run in DONE if not trained_here(run) and (run not in STARTS or archived_weights(run))]
+ARCHIVED_CLASSIFIERS = [
+    run
+    for run in (classifiers(settled_study(), ARCHIVE, ARCHIVE / "weights") if TAKEN else [])
+    if not trained_here(run)
+]
+# of the data sets whose reference classifier was not trained here
+OTHERS = {run.dataset for run in ARCHIVED_CLASSIFIERS}
+ARCHIVED_YARDSTICKS = OTHERS.intersection(measured(settled_study(), ARCHIVE)) if OTHERS else []
+
+
+def any_of(names):
+    """A pattern of these names; one that is no name where there are none."""
+    return "|".join(sorted(re.escape(str(name)) for name in names)) or "none"
 
 
 # Jobs run this checkout's code: in the image Python finds it here, elsewhere it is installed with Snakemake.

@@ -27,7 +27,7 @@ rule export:
     resources: gpu=GPU, mem_mb=2500
     shell:
         "python -m latents.export --config {params.config:q} {params.machine} --weights {input.weights:q}"
-        " --codes {input.codes:q} --record {input.record:q} --encoder-bits 8 --out {params.out:q} > {log:q}"
+        " --codes {input.codes:q} --record {input.record:q} --bits 8 --out {params.out:q} > {log:q}"
 
 # It shows test images, which nothing is chosen by here.
 rule explorer_data:

@@ -1,8 +1,15 @@
-"""The explorer: what it shows of a data set, and every view of its page in a browser."""
+"""The explorer: what it shows of a data set (tests/test_page.py: its page in a browser)."""
+
+import socket
+from pathlib import Path
 
 import numpy as np
+import pytest
+from conftest import STUDY, run
 
-from latents import explorer
+from latents import config, explorer
+from latents.cli import Problem
+from latents.record import ROOT
 
 
 def codes_of(n: int = 300, d: int = 16) -> tuple[np.ndarray, np.ndarray]:
@@ -36,3 +43,37 @@ def test_codes_in_levels_are_off_by_half_a_level_at_most_and_cut_off_beyond_the_
     assert (np.abs(back - along) <= 0.501 * (high - low) / 255 + 1e-5).all()
     far = axes[0] + 100 * (high - low) @ axes[1 : d + 1]
     assert (explorer.in_levels(far[None], axes) == 255).all()
+
+
+def write_points(folder: Path, indices: range, method: str) -> None:
+    """A t-SNE in which each image lies at (its number, 1)."""
+    path = folder / f"tsne/mnist/{method}.csv"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("index,label,x,y\n" + "".join(f"{k},0,{k}.5,1.0\n" for k in indices))
+
+
+def test_of_many_images_every_second_or_third_is_shown_the_same_by_all_methods(tmp_path):
+    study = config.read(ROOT / STUDY)
+    for n, step in ((900, 1), (1000, 1), (2500, 3)):
+        for method in study.methods:
+            write_points(tmp_path, range(7, 7 + n), method)
+        index, points = explorer.read_points(study, tmp_path, "mnist")
+        assert index.tolist() == [*range(7, 7 + n, step)]
+        assert list(points) == list(study.methods)
+        for found in points.values():
+            np.testing.assert_array_equal(found, np.column_stack([index + 0.5, np.ones(len(index))]))
+    write_points(tmp_path, range(8, 8 + n), "guided")
+    with pytest.raises(Problem, match=r"guided\.csv: shows other images than the first method"):
+        explorer.read_points(study, tmp_path, "mnist")
+
+
+def test_make_explore_says_when_there_is_no_page_and_when_its_port_is_taken(checkout):
+    done = run(checkout, "make", "explore")
+    assert done.returncode != 0
+    assert "error: the explorer is not built; make explorer first" in done.stdout
+    (checkout / "explorer").mkdir()
+    (checkout / "explorer/index.html").touch()
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        done = run(checkout, "make", "explore", f"PORT={taken.getsockname()[1]}")
+    assert done.returncode != 0
+    assert "is not free; take another: make explore PORT=8080" in done.stdout

@@ -8,12 +8,19 @@ import onnx
 import onnxruntime
 import pytest
 import torch
+from conftest import STUDY
 from onnx import numpy_helper
 from tiny import Runs, floats
 
-from latents import data, export, probe, record
+from latents import config, data, explorer, export, probe, record
+from latents.datasets import DATASETS
+from latents.decode import StandardisedDecoder
 from latents.encode import encode, npz
 from latents.methods import METHODS
+from latents.model import build
+from latents.networks import Decoder
+from latents.record import ROOT
+from latents.settings import CODE_SIZE
 from latents.study import Run
 
 
@@ -49,12 +56,32 @@ def test_onnx_gives_what_torch_gives(runs: Runs, method: str, dataset: str):
     assert errors["same_class"] == 1
 
 
-def test_encoder_in_8_bits_is_half_as_large_and_still_near(runs: Runs):
+def test_networks_in_8_bits_are_half_as_large_and_still_near(runs: Runs):
     _, _, _, whole, _ = exported(runs, "pca")
     _, _, _, small, errors = exported(runs, "pca", bits=8)
-    assert len(small["encoder.onnx"]) < 0.6 * len(whole["encoder.onnx"])
-    assert small["decoder.onnx"] == whole["decoder.onnx"]
+    for name in ("encoder.onnx", "decoder.onnx"):
+        assert len(small[name]) < 0.6 * len(whole[name])
+    assert small["probe.onnx"] == whole["probe.onnx"]
     assert 1e-4 < errors["codes"] < 0.02
+    assert 1e-4 < errors["pixels"] < 0.02
+
+
+def test_the_explorer_of_the_whole_study_stays_below_40_mb_a_data_set():
+    study, shape = config.read(ROOT / STUDY), DATASETS["cifar10"].shape
+    example = torch.zeros(2, shape[2], *shape[:2])
+    codes = torch.randn(9, CODE_SIZE, generator=torch.Generator().manual_seed(1))
+    on_frozen = StandardisedDecoder(Decoder(shape, study.decoder.channels, linear_path=True), codes)
+    total = explorer.IMAGES * example[0].numel()  # as if no image could be compressed
+    for method in study.methods:
+        model = build(study, Run("cifar10", method, 1)).eval()
+        decoder = export.OwnDecoder(model) if model.decodes else on_frozen.eval()
+        for name, network, inputs in (("encoder", model.encoder, example), ("decoder", decoder, codes[:2])):
+            made = export.to_onnx(network, inputs, *export.NAMES[name])
+            export.compress(made, 8)
+            total += made.ByteSize()
+        total += explorer.IMAGES * (CODE_SIZE + 30)  # a code, and a line of numbers in dataset.json
+        total += 4 * CODE_SIZE * (CODE_SIZE + 24)  # axes and probe
+    assert 25e6 < total < 40e6
 
 
 def test_large_weights_are_kept_in_float16(runs: Runs):

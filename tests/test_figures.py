@@ -643,9 +643,7 @@ def test_fine_tuning_is_a_line_of_its_own_named_by_its_share_and_absent_where_it
     plain = plain_study()
     plain["datasets"]["mnist"]["sweeps"]["guided"]["finetuned"]["variants"]["1pct"]["labels"] = 0.02
     (spoilt / "study.yaml").write_text(yaml.safe_dump(plain))
-    with pytest.raises(
-        SystemExit, match=r"mnist/guided\.finetuned\.1pct: sees a share of 0\.02 of the labels"
-    ):
+    with pytest.raises(SystemExit, match=r"/guided\.finetuned\.1pct: sees a share of 0\.02 of the labels"):
         draw(spoilt, spoilt, "few_labels")
 
 

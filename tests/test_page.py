@@ -22,6 +22,7 @@ from torch.nn import functional
 from latents import config, data, export, images
 from latents.device import to_float
 from latents.faults.copies import SNAKEMAKE, copy_checkout
+from latents.methods import METHODS
 from latents.model import load_model
 from latents.record import ROOT
 
@@ -30,7 +31,7 @@ MODULES = ROOT / "web/node_modules"
 FEWER = "config/fewer.yaml"
 SHOWN = ("pca", "autoencoder-plus", "guided", "contrastive")
 VIEWS = ("map", "rebuild", "walk", "own", "squeeze")
-PIXEL = 0.01  # mean error of a drawn pixel beside torch's: codes in 8 bits, weights in 16, drawn in 8
+PIXEL = 0.01  # mean error of a drawn pixel beside torch's: codes, weights and drawn pixels in 8 bits
 pytestmark = [
     pytest.mark.skipif(CHROMIUM is None, reason="no chromium; on Debian: apt-get install chromium"),
     pytest.mark.skipif(not MODULES.exists(), reason="no web/node_modules; npm ci --prefix web makes it"),
@@ -177,6 +178,9 @@ def test_a_view_is_shown_and_accessible(page: Page, address: str, view: str, sch
     go(page, address, f"#/mnist/{view}?image=7")
     assert page.locator("nav [aria-current=page]").count() == 1
     assert len(page.locator(".about").inner_text()) > 80
+    page.locator("summary").click()
+    for name in SHOWN:
+        assert METHODS[name].about in page.locator("footer").inner_text()
     page.evaluate((MODULES / "axe-core/axe.min.js").read_text(encoding="utf-8"))
     found = page.evaluate("axe.run().then(found => found.violations)")
     assert not [(one["id"], [node["html"] for node in one["nodes"]]) for one in found]
@@ -227,13 +231,56 @@ def test_maps_are_moved_by_keyboard_and_pointer(page, address):
     page.wait_for_function("document.querySelector('.pointed:not([hidden])')")
 
 
+def test_the_wheel_scrolls_the_page_over_a_map_and_zooms_with_ctrl(page, address):
+    go(page, address, "#/mnist/map?image=7")
+    box = page.locator(".plot canvas").first.bounding_box()
+    page.mouse.move(box["x"] + 1, box["y"] + 1)  # at no point
+    before = drawn(page, ".plot canvas")
+    page.mouse.wheel(0, 120)
+    expect(page.locator("h1")).not_to_be_in_viewport()
+    assert np.abs(drawn(page, ".plot canvas") - before).mean() < 0.001
+    page.keyboard.down("Control")
+    page.mouse.wheel(0, -120)
+    page.keyboard.up("Control")
+    settle(page)
+    assert np.abs(drawn(page, ".plot canvas") - before).mean() > 0.01
+
+
+def test_the_keyboard_keeps_its_place(page, address):
+    """What has the focus is not replaced by what it changes."""
+    go(page, address, "#/mnist/map?image=7")
+    for place, *keys in (
+        (".legend button >> nth=2", "Enter"),
+        ("tbody tr:nth-child(3) .thumbnail >> nth=4", "Enter"),
+        ("nav a >> nth=2", "Enter"),
+        (".end:nth-child(2) select", "ArrowDown", "ArrowUp"),
+        (".end:nth-child(2) .index", "9", "Enter"),
+    ):
+        page.locator(place).focus()
+        for key in keys:
+            page.keyboard.press(key)
+        settle(page)
+        same = place.partition(" >>")[0]
+        assert page.evaluate("place => document.activeElement.matches(place)", same), place
+    assert "#/mnist/walk" in page.url
+
+
+def test_the_skip_link_leads_to_the_view_and_leaves_it_as_it_is(page, address):
+    go(page, address, "#/cifar10/rebuild?image=7")
+    page.keyboard.press("Tab")
+    expect(page.locator(".skip")).to_be_focused()
+    page.keyboard.press("Enter")
+    expect(page.locator("main")).to_be_focused()
+    assert page.url.endswith("#/cifar10/rebuild?image=7")
+
+
 def test_maps_are_coloured_and_restricted_to_a_class(page, address):
     go(page, address, "#/mnist/map")
     by_class = drawn(page, ".plot canvas")
     page.get_by_label("Colour").select_option("error")
     settle(page)
     assert np.abs(drawn(page, ".plot canvas") - by_class).mean() > 0.01
-    page.get_by_role("button", name="digit 3").click()
+    page.get_by_role("button", name="digit 3", exact=True).click()
     settle(page)
     assert (drawn(page, ".plot canvas") > 0).mean() < 0.3 * (by_class > 0).mean()
     assert "colour=error" in page.url and "class=3" in page.url
@@ -263,6 +310,8 @@ def test_rebuild_finds_what_guided_classifies_rightly_and_cannot_rebuild(page, a
     page.get_by_role("button", name="Next").click()
     settle(page)
     assert "image=" in page.url
+    said = page.locator("section > .hint").first
+    expect(said).to_contain_text(re.compile(r"^Number 1 of the \d+ images that Guided classifies rightly"))
     place = "figure[data-method=guided]"
     assert "wrong" not in page.locator(f"{place} .found").get_attribute("class").split()
     assert number(page, f"{place} .number") > 1.5 * number(page, "figure[data-method=pca] .number")
@@ -285,6 +334,9 @@ def test_walk_does_arithmetic_and_follows_directions(page, address, by_torch):
     go(page, address, "#/mnist/walk?mode=sum&a=3&b=4&c=5")
     a, b, c = (by_torch.codes[k] for k in (3, 4, 5))
     assert_tile(page, by_torch, (a - b + c)[None])
+    go(page, address, "#/mnist/walk?mode=sum&image=3")
+    names = page.locator(".end canvas").evaluate_all("all => all.map(one => one.ariaLabel)")
+    assert len({name.partition(", ")[2] for name in names}) == 3  # images of three classes
     go(page, address, "#/mnist/walk?mode=directions&a=3")
     before = drawn(page, f"{tile(by_torch)} canvas")
     page.get_by_label("Direction 1").fill("2")
@@ -295,14 +347,14 @@ def test_walk_does_arithmetic_and_follows_directions(page, address, by_torch):
 
 def test_walk_finds_a_pair_with_a_third_class_between(page, address):
     go(page, address, "#/mnist/walk")
-    page.get_by_role("button", name="passes through a third class").click()
+    page.get_by_role("button", name="a third class between").click()
     settle(page)
     said = page.locator("section > .hint").first.inner_text()
     third, *ends = re.findall(r"digit \d", said)
     assert third not in ends
-    ribbon = page.locator("[data-method=contrastive] .ribbon").get_attribute("aria-label")
-    assert ribbon.startswith(f"classes along the way: {ends[0]}, then ")
-    assert third in ribbon and ribbon.endswith(ends[1])
+    strip = page.locator("[data-method=contrastive] .strip").get_attribute("aria-label")
+    assert strip.startswith(f"classes on the way: {ends[0]}, then ")
+    assert third in strip and strip.endswith(ends[1])
 
 
 def test_squeeze_keeps_all_at_8_bits_and_loses_with_fewer_numbers(page, address, by_torch):
@@ -429,6 +481,18 @@ def test_transparent_and_turned_pictures_become_what_latents_encode_makes_of_the
     assert np.abs(found - wanted).mean() < 0.02  # the browser does not resize by Lanczos
 
 
+def draw(page: Page, *points: tuple[int, int]) -> None:
+    """Draw a line on the pad, given in its CSS pixels."""
+    page.locator(".pad").scroll_into_view_if_needed()
+    box = page.locator(".pad").bounding_box()
+    for k, (x, y) in enumerate(points):
+        page.mouse.move(box["x"] + x, box["y"] + y, steps=6)
+        if k == 0:
+            page.mouse.down()
+    page.mouse.up()
+    settle(page)
+
+
 def test_black_on_white_is_inverted_with_a_word_and_on_request_not(page, address):
     give(page, address, "ink.png", file(sketch("L", 255, 0)))
     assert "Black and white are exchanged" in page.locator("[role=alert].hint").first.inner_text()
@@ -436,17 +500,13 @@ def test_black_on_white_is_inverted_with_a_word_and_on_request_not(page, address
     page.get_by_role("button", name="Do not invert").click()
     settle(page)
     assert drawn(page, ".large").mean() > 0.5
+    draw(page, (40, 20), (90, 130))
+    assert page.get_by_role("button", name="Invert black and white").is_hidden()  # there is no file any more
 
 
 def test_a_drawn_digit_is_centred_whole_and_classified(page, address):
     go(page, address, "#/mnist/own")
-    box = page.locator(".pad").bounding_box()
-    page.mouse.move(box["x"] + 40, box["y"] + 20)
-    page.mouse.down()
-    for x, y in ((140, 20), (90, 130)):
-        page.mouse.move(box["x"] + x, box["y"] + y, steps=6)
-    page.mouse.up()
-    settle(page)
+    draw(page, (40, 20), (140, 20), (90, 130))
     image = drawn(page, ".large")[0]
     rows, columns = np.nonzero(image > 0.3)
     assert 18 <= np.ptp(rows) + 1 <= 22

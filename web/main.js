@@ -7,7 +7,7 @@ import { map } from "./map.js";
 import { own } from "./own.js";
 import { rebuild } from "./rebuild.js";
 import { squeeze } from "./squeeze.js";
-import { busy, el, onTheme } from "./ui.js";
+import { busy, el, methodHead, onTheme } from "./ui.js";
 import { walk } from "./walk.js";
 
 const VIEWS = { map, rebuild, walk, own, squeeze };
@@ -15,6 +15,7 @@ const NAMES = { map: "Map", rebuild: "Rebuild", walk: "Walk", own: "Own image", 
 
 const loaded = {};
 const at = (id) => document.getElementById(id);
+const links = Object.entries(NAMES).map(([name, text]) => [name, el("a", {}, text)]);
 let [dataset, view, shown] = ["", "", ""];
 
 function parse() {
@@ -39,13 +40,13 @@ class State {
 
   /** A number from `least` to `most`; what is no such number is `otherwise`. */
   number(name, otherwise, least, most) {
-    const value = Number(this.values.get(name) ?? NaN);
+    const value = Number(this.values.get(name) || NaN);
     return value >= least && value <= most ? value : otherwise;
   }
 
   /** The position of a test image; `name` holds its number in the test set. */
   image(name = "image", otherwise = 0) {
-    return this.data.position.get(Number(this.values.get(name) ?? NaN)) ?? otherwise;
+    return this.data.position.get(Number(this.values.get(name) || NaN)) ?? otherwise;
   }
 
   set(changes) {
@@ -55,15 +56,28 @@ class State {
     }
     shown = address(dataset, view, this.values);
     history.replaceState(null, "", shown);
-    links(this);
+    lead(this.values.get("image"));
   }
 }
 
 /** The links to the views take the chosen image along. */
-function links(state) {
-  const kept = new URLSearchParams(state.values.has("image") ? { image: state.values.get("image") } : {});
-  at("views").replaceChildren(...Object.entries(NAMES).map(([name, text]) =>
-    el("a", { href: address(dataset, name, kept), ...(name === view ? { "aria-current": "page" } : {}) }, text)));
+function lead(image) {
+  const kept = new URLSearchParams(image ? { image } : {});
+  for (const [name, link] of links) {
+    link.href = address(dataset, name, kept);
+    if (name === view) link.setAttribute("aria-current", "page");
+    else link.removeAttribute("aria-current");
+  }
+}
+
+/** What each method is, at the foot of every view. */
+function methodsTable({ methods }) {
+  const heads = ["method", "what makes its code", "decoder", "probe right (%)", "error"];
+  return el("table", {},
+    el("thead", {}, el("tr", {}, ...heads.map((text) => el("th", { scope: "col" }, text)))),
+    el("tbody", {}, ...methods.map((method) => el("tr", {}, methodHead(method),
+      el("td", {}, method.about), el("td", {}, method.decoder),
+      el("td", { class: "numeric" }, method.accuracy.toFixed(1)), el("td", { class: "numeric" }, method.mae.toFixed(3))))));
 }
 
 async function show() {
@@ -71,16 +85,16 @@ async function show() {
   shown = location.hash;
   at("dataset").value = dataset;
   const current = [dataset, view].join();
+  lead(values.get("image"));
   try {
     const data = await (loaded[dataset] ??= loadDataset(dataset));
     if ([dataset, view].join() !== current) return; // another was asked for meanwhile
-    const state = new State(data, values);
-    links(state);
     at("note").textContent = data.note;
+    at("methods").replaceChildren(methodsTable(data));
     document.title = `${NAMES[view]}, ${data.label}: Latent Spaces, Three Ways`;
     const root = el("section", { "aria-label": NAMES[view], class: view });
     at("view").replaceChildren(root);
-    await VIEWS[view](root, data, state);
+    await VIEWS[view](root, data, new State(data, values));
   } catch (error) {
     delete loaded[dataset];
     at("view").replaceChildren(el("p", { role: "alert" }, `This view cannot be shown: ${error.message}.`));
@@ -93,6 +107,8 @@ for (const name of DATASETS) {
   loaded[name] = loadDataset(name);
   loaded[name].then((data) => { at("dataset").querySelector(`[value=${name}]`).textContent = data.label; }, () => {});
 }
+at("views").append(...links.map(([, link]) => link));
+at("skip").addEventListener("click", (event) => { event.preventDefault(); at("view").focus(); }); // the # is taken
 at("dataset").addEventListener("change", () => { location.hash = address(at("dataset").value, view, new URLSearchParams()); });
 window.addEventListener("hashchange", () => { if (location.hash !== shown) busy(show); });
 onTheme(() => busy(show));

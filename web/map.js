@@ -2,16 +2,17 @@
 
 import { nearest } from "./codes.js";
 import { Scatter } from "./scatter.js";
-import { classChip, imageField, thumbnails } from "./tiles.js";
-import { blend, choice, drawImage, el, isDark, latest, methodName, picture, ramp, say, seen, swatch } from "./ui.js";
+import { chosenImage, classChip, imageField, thumbnails } from "./tiles.js";
+import { blend, choice, drawImage, el, errorBar, isDark, latest, methodHead, methodName, picture, ramp, say, seen, swatch } from "./ui.js";
 
 const NEIGHBOURS = 10;
-const RIGHT_WRONG = { right: "#0072b2", wrong: "#d55e00" };
-const faint = () => (isDark() ? "#6b7280" : "#b6bcc6");
+const COLOURS = { class: "by class", probe: "by whether the probe is right", error: "by reconstruction error" };
+const WRONG = "#d55e00";
+const right = () => blend("#0072b2", isDark() ? "#6b7280" : "#b6bcc6", 0.45);
 
 export async function map(root, data, state) {
   let chosen = state.image();
-  let colour = state.get("colour", "class");
+  let colour = state.get("colour") in COLOURS ? state.get("colour") : "class";
   let only = state.number("class", -1, 0, data.classes.length - 1);
   const sheet = await data.sheet();
   const worst = Math.max(...data.methods.flatMap((method) => method.errors));
@@ -59,80 +60,71 @@ export async function map(root, data, state) {
     return neighbours();
   }
 
+  /** Paint the points, and say what their colours mean. */
   function colours() {
-    for (const { method, scatter } of plots) {
-      const of = {
-        class: (k) => seen(data.colors[data.labels[k]]),
-        probe: (k) => (method.predicted[k] === data.labels[k] ? seen(blend(RIGHT_WRONG.right, faint(), 0.45)) : seen(RIGHT_WRONG.wrong)),
-        error: (k) => ramp(Math.round((32 * method.errors[k]) / worst) / 32),
-      }[colour];
-      scatter.paintWith(data.labels.map((_, k) => of(k)), (k) => only < 0 || data.labels[k] === only);
-    }
-    key.replaceChildren(...legend());
-  }
-
-  function legend() {
-    const pick = (label, ...inside) => el("button", {
-      type: "button", class: "pick", "aria-pressed": String(only === label),
-      onclick: () => { only = label; state.set({ class: label < 0 ? null : label }); colours(); },
-    }, ...inside);
-    const classes = [pick(-1, "all classes"), ...data.classes.map((name, label) =>
-      pick(label, ...(colour === "class" ? [swatch(data.colors[label])] : []), name))];
-    if (colour === "probe")
-      classes.unshift(el("span", { class: "scale" }, swatch(blend(RIGHT_WRONG.right, faint(), 0.45)), "probe is right ", swatch(RIGHT_WRONG.wrong), "probe is wrong"));
-    if (colour === "error") {
-      const bar = el("span", { class: "bar", "aria-hidden": "true" });
-      for (let k = 0; k < 24; k++) {
-        const part = el("i");
-        part.style.background = ramp(k / 23);
-        bar.append(part);
-      }
-      classes.unshift(el("span", { class: "scale" }, "0 ", bar, ` ${worst.toFixed(2)} mean absolute error`));
-    }
-    return classes;
+    const color = {
+      class: (_, k) => seen(data.colors[data.labels[k]]),
+      probe: (method, k) => seen(method.predicted[k] === data.labels[k] ? right() : WRONG),
+      error: (method, k) => ramp(Math.round((32 * method.errors[k]) / worst) / 32),
+    }[colour];
+    for (const { method, scatter } of plots)
+      scatter.paintWith(data.labels.map((_, k) => color(method, k)), (k) => only < 0 || data.labels[k] === only);
+    scale.hidden = colour === "class";
+    scale.replaceChildren(...{
+      class: [],
+      probe: [swatch(right()), "probe is right ", swatch(WRONG), "probe is wrong"],
+      error: ["0 ", errorBar(), ` ${worst.toFixed(2)} mean absolute error`],
+    }[colour]);
+    key.classList.toggle("plain", colour !== "class");
+    picks.forEach((pick, k) => pick.setAttribute("aria-pressed", String(only === k - 1)));
   }
 
   const neighbours = latest(async () => {
     const k = chosen;
-    drawImage(large, data, sheet.image(k));
-    large.setAttribute("aria-label", `test image ${data.index[k]}, ${data.classes[data.labels[k]]}`);
-    about.replaceChildren(el("b", {}, `Test image ${data.index[k]}`), el("br"), classChip(data, data.labels[k]));
+    subject.show(k);
     const rows = [];
-    for (const method of data.methods) {
+    for (const [number, method] of data.methods.entries()) {
       const codes = await method.codes();
       const found = nearest(codes.of(k), codes.all, NEIGHBOURS, k);
       const same = found.filter((other) => data.labels[other] === data.labels[k]).length;
       const says = method.predicted[k];
-      rows.push(el("tr", {},
-        el("th", { scope: "row" }, swatch(method.color), methodName(method)),
+      // who chose by keyboard goes on in the same row
+      const goOn = (other) => choose(other).then(() => body.rows[number].querySelector("button").focus({ preventScroll: true }));
+      rows.push(el("tr", {}, methodHead(method),
         says === data.labels[k] ? el("td", {}, classChip(data, says)) : el("td", { class: "wrong" }, classChip(data, says), ", wrong"),
         el("td", { class: "numeric" }, method.errors[k].toFixed(3)),
-        el("td", {}, thumbnails(data, sheet, found, choose, data.labels[k])),
+        el("td", {}, thumbnails(data, sheet, found, goOn, data.labels[k])),
         el("td", { class: "numeric" }, `${same} of ${found.length}`)));
     }
     body.replaceChildren(...rows);
   });
 
   const field = imageField(data, "Test image", chosen, choose);
-  const [key, body, about] = [el("div", { class: "legend", role: "group", "aria-label": "Classes" }), el("tbody"), el("p")];
-  const large = picture("the chosen image", "picture large");
+  const [subject, body, scale] = [chosenImage(data, sheet), el("tbody"), el("span", { class: "scale" })];
+  const picks = [-1, ...data.classes.keys()].map((label) => el("button", {
+    type: "button", class: "pick",
+    onclick: () => { only = label; state.set({ class: label < 0 ? null : label }); colours(); },
+  }, ...(label < 0 ? ["all classes"] : [swatch(data.colors[label]), data.classes[label]])));
+  const key = el("div", { class: "legend", role: "group", "aria-label": "Classes" }, scale, ...picks);
   const zoom = (text, label, act) => el("button", { type: "button", "aria-label": label, title: label, onclick: () => plots.forEach(({ scatter }) => act(scatter)) }, text);
   const near = (scatter) => [scatter.x[chosen], scatter.y[chosen]];
+  const labelled = data.methods.some((method) => method.seesLabels) ? " † marks methods that saw labels in training." : "";
   root.append(
     el("h2", {}, "Map"),
-    el("p", { class: "about" }, `Each dot is a test image; each map is one method's codes, laid out so that images with similar codes lie together (t-SNE). Point at a dot and the same image lights up in every map; click it to see its nearest neighbours by each code. T says how far a map can be trusted: 1 is perfect. The probe is a linear classifier on the codes, with its share of right answers.${data.methods.some((method) => method.seesLabels) ? " † marks methods that saw labels in training." : ""}`),
+    el("p", { class: "about" }, `Each dot is one of ${data.n.toLocaleString("en")} test images; each map is one method's codes, laid out so that images with similar codes lie together (t-SNE). Point at a dot and the same image lights up in every map; click it to see its nearest neighbours by each code. T says how far a map can be trusted: 1 is perfect. The probe is a linear classifier on the codes, with its share of right answers.${labelled} The foot of the page says what the methods are.`),
     el("div", { class: "controls" },
-      field,
-      choice("Colour", [["class", "by class"], ["probe", "by whether the probe is right"], ["error", "by reconstruction error"]], colour,
+      subject, field,
+      choice("Colour", Object.entries(COLOURS), colour,
         (value) => { colour = value; state.set({ colour: value === "class" ? null : value }); colours(); }),
       el("span", { class: "field", role: "group", "aria-label": "Zoom of all maps" }, "Zoom ",
         zoom("+", "Zoom in on the chosen image", (scatter) => { scatter.centre = near(scatter); scatter.zoomBy(2); }),
         zoom("−", "Zoom out", (scatter) => scatter.zoomBy(0.5)),
         zoom("All", "Show all points", (scatter) => scatter.reset()))),
     key,
-    el("div", { class: "plots" }, ...plots.map(({ figure }) => figure), el("div", { class: "subject" }, el("h3", {}, "The chosen image"), large, about)),
-    el("h3", {}, "Its nearest test images by each code"),
-    el("p", { class: "hint" }, "Nearest by the angle between codes. An outlined image is of another class. Choose one to go on from there."),
+    el("div", { class: "plots" }, ...plots.map(({ figure }) => figure)),
+    el("p", { class: "hint" }, "In a map: arrow keys go to the next image, + and − or the wheel with Ctrl zoom, 0 shows all, and the mouse drags."),
+    el("h3", {}, "Nearest test images by each code"),
+    el("p", { class: "hint" }, `Nearest of the ${data.n.toLocaleString("en")} by the angle between codes. An outlined image is of another class. Choose one to go on from there.`),
     el("div", { class: "scrolled", tabindex: "0", role: "region", "aria-label": "Nearest images by each code" },
       el("table", {}, el("thead", {}, el("tr", {}, ...["code", "probe says", "error", "nearest first", "same class"].map((text) => el("th", { scope: "col" }, text)))), body)),
   );

@@ -5,7 +5,7 @@ import { planar } from "./data.js";
 import { classify, decode, encode } from "./models.js";
 import { drawnDigit, readPicture, Unfit } from "./picture.js";
 import { thumbnails, Tiles } from "./tiles.js";
-import { busy, drawImage, el, methodName, latest, picture, say, swatch } from "./ui.js";
+import { busy, drawImage, el, latest, methodHead, picture, say } from "./ui.js";
 
 const NEIGHBOURS = 10;
 const PAD = 280; // pixels of the drawing pad
@@ -15,7 +15,6 @@ export async function own(root, data, state) {
   const sheet = await data.sheet();
   const tiles = new Tiles(data, { errors: true });
   const [told, large, body] = [el("p", { class: "hint", role: "alert" }), picture("your image", "picture large"), el("tbody")];
-  let given = null; // the file, for another look at it with or without inversion
   const results = el("div", { hidden: true },
     el("div", { class: "beside" }, el("div", { class: "subject" }, large, el("p", {}, "Your image, as the encoders see it")), tiles.element),
     el("h3", {}, "The nearest test images by each code"),
@@ -32,7 +31,7 @@ export async function own(root, data, state) {
       const [made, [verdict]] = [await decode(one, code), await classify(one, code)];
       tiles.show(one.name, made, { verdict, original: image, number: `MAE ${meanError(made, image).toFixed(3)}` });
       const found = nearest(code, codes.all, NEIGHBOURS);
-      rows.push(el("tr", {}, el("th", { scope: "row" }, swatch(one.color), methodName(one)),
+      rows.push(el("tr", {}, methodHead(one),
         el("td", {}, thumbnails(data, sheet, found, (k) => { location.hash = `#/${data.name}/map?image=${data.index[k]}`; }))));
     }
     body.replaceChildren(...rows);
@@ -40,7 +39,7 @@ export async function own(root, data, state) {
   });
 
   /** RGBA bytes [h * w * 4] in the data set's size, shown and kept in the address. */
-  function take(rgba, note = "") {
+  function take(rgba, note) {
     told.textContent = note;
     state.set({ pixels: packed(rgba, data.channels), image: null });
     return work(planar(rgba, data.channels));
@@ -50,10 +49,9 @@ export async function own(root, data, state) {
     told.textContent = "";
     try {
       const { rgba, inverted, note } = await readPicture(file, data, flipped);
-      given = file;
       flip.hidden = !data.whiteOnBlack;
       flip.textContent = inverted ? "Do not invert" : "Invert black and white";
-      flip.onclick = () => busy(() => read(given, !flipped));
+      flip.onclick = () => busy(() => read(file, !flipped));
       await take(rgba, note);
     } catch (error) {
       if (!(error instanceof Unfit)) throw error;
@@ -79,7 +77,7 @@ export async function own(root, data, state) {
   root.append(
     el("h2", {}, "Own image"),
     el("p", { class: "about" }, `Give a picture${data.whiteOnBlack ? " or draw a digit" : ""}: every method encodes, rebuilds and classifies it, in this page; nothing is sent anywhere. A picture is brought to ${data.width} x ${data.height} pixels. The networks know nothing but ${data.label}: the probe finds one of its ${data.classes.length} classes in anything.`),
-    el("div", { class: "givers" }, drop, data.whiteOnBlack ? pad(data, take) : null),
+    el("div", { class: "givers" }, drop, data.whiteOnBlack ? pad(data, (digit) => { flip.hidden = true; take(digit, ""); }) : null),
     told, flip, results,
   );
   const kept = unpacked(state.get("pixels", ""), data);

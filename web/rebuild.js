@@ -2,37 +2,36 @@
 
 import { meanError } from "./codes.js";
 import { classify, decode } from "./models.js";
-import { classChip, imageField, Tiles } from "./tiles.js";
-import { choice, drawImage, el, latest, picture, ramp, say } from "./ui.js";
+import { chosenImage, imageField, Tiles } from "./tiles.js";
+import { choice, el, errorBar, latest, say } from "./ui.js";
 
 const FINDS = {
-  "right-worst": "rightly classified, worst rebuilt",
-  "wrong-best": "wrongly classified, best rebuilt",
+  right: "rightly classified, worst rebuilt",
+  wrong: "wrongly classified, best rebuilt",
 };
 
 export async function rebuild(root, data, state) {
   let k = state.image();
   const sheet = await data.sheet();
   const tiles = new Tiles(data, { errors: true });
-  const [large, about] = [picture("the chosen image", "picture large"), el("p")];
-  let [method, find] = [data.methods.at(-1).name, "right-worst"];
-  for (const { name } of data.methods) if (name === "guided") method = name;
+  const subject = chosenImage(data, sheet);
+  let method = data.methods.find(({ name }) => name === "guided") ?? data.methods[0];
+  let find = "right";
 
   const update = latest(async () => {
     const [current, original] = [k, sheet.image(k)];
-    drawImage(large, data, original);
-    large.setAttribute("aria-label", `test image ${data.index[current]}, ${data.classes[data.labels[current]]}`);
-    about.replaceChildren(el("b", {}, `Test image ${data.index[current]}`), el("br"), classChip(data, data.labels[current]));
+    subject.show(current);
     for (const one of data.methods) {
       const code = (await one.codes()).of(current);
       const [image, [verdict]] = [await decode(one, code), await classify(one, code)];
       tiles.show(one.name, image, { verdict, truth: data.labels[current], original, number: `MAE ${meanError(image, original).toFixed(3)}` });
     }
-    say(`Test image ${data.index[current]} rebuilt by every method.`);
+    say(`${told.textContent} Test image ${data.index[current]} rebuilt by every method.`);
   });
 
-  function choose(next) {
+  function choose(next, why = "") {
     k = next;
+    told.textContent = why;
     state.set({ image: data.index[k] });
     field.set(k);
     return update();
@@ -41,32 +40,33 @@ export async function rebuild(root, data, state) {
   /** The next image of the search; from the first again at the end. */
   let rank = -1;
   function next() {
-    const { predicted, errors } = data.methods.find(({ name }) => name === method);
-    const wanted = find === "right-worst";
-    const found = data.labels.map((_, j) => j).filter((j) => (predicted[j] === data.labels[j]) === wanted);
-    found.sort((a, b) => (wanted ? errors[b] - errors[a] : errors[a] - errors[b]));
-    rank = (rank + 1) % (found.length || 1);
-    if (found.length) choose(found[rank]);
+    const { label, predicted, errors } = method;
+    const found = [...data.labels.keys()].filter((j) => (predicted[j] === data.labels[j]) === (find === "right"));
+    found.sort((a, b) => (find === "right" ? errors[b] - errors[a] : errors[a] - errors[b]));
+    const which = `${label} classifies ${find === "right" ? "rightly" : "wrongly"}`;
+    if (found.length === 0) {
+      told.textContent = `There is no image that ${which}.`;
+      return say(told.textContent);
+    }
+    rank = (rank + 1) % found.length;
+    return choose(found[rank], `Number ${rank + 1} of the ${found.length.toLocaleString("en")} images that ${which}, the ${find === "right" ? "worst" : "best"} rebuilt first.`);
   }
 
   const field = imageField(data, "Test image", k, choose);
-  const scale = el("span", { class: "bar", "aria-hidden": "true" });
-  for (let j = 0; j < 24; j++) {
-    const part = el("i");
-    part.style.background = ramp(j / 23);
-    scale.append(part);
-  }
+  const told = el("p", { class: "hint" });
   root.append(
     el("h2", {}, "Rebuild"),
     el("p", { class: "about" }, `A code is ${data.methods[0].size} numbers; the image has ${data.pixels.toLocaleString("en")}. Each decoder draws the image again from the code alone: what it cannot draw, the code has lost. Beside each drawing is its error at every pixel, and below it the class that a linear probe reads from the same code.`),
     el("div", { class: "controls" }, field,
       el("span", { class: "field", role: "group", "aria-label": "Find an image" },
-        choice("Find by", data.methods.map(({ name, label }) => [name, label]), method, (value) => { [method, rank] = [value, -1]; }),
-        choice("an image", Object.entries(FINDS), find, (value) => { [find, rank] = [value, -1]; }),
+        choice("By", data.methods.map(({ name, label }) => [name, label]), method.name,
+          (value) => { [method, rank] = [data.methods.find(({ name }) => name === value), -1]; }),
+        choice("find an image", Object.entries(FINDS), find, (value) => { [find, rank] = [value, -1]; }),
         el("button", { type: "button", onclick: next }, "Next"))),
-    el("div", { class: "beside" }, el("div", { class: "subject" }, large, about), tiles.element),
-    el("p", { class: "legend" }, el("span", { class: "scale" }, "Error of a pixel: 0 ", scale, " 0.5 or more. MAE is its mean over the image; a pixel is from 0 to 1.")),
-    el("p", { class: "hint" }, `Decoders: ${data.methods.map(({ label, decoder }) => `${label}, ${decoder}`).join("; ")}. Codes are kept in 8 bits a number.`),
+    told,
+    el("div", { class: "beside" }, subject, tiles.element),
+    el("p", { class: "legend" }, el("span", { class: "scale" }, "Error of a pixel: 0 ", errorBar(), " 0.5 or more. MAE is its mean over the image; a pixel is from 0 to 1.")),
+    el("p", { class: "hint" }, "The foot of the page says which decoders are the methods' own. Codes and weights are kept in 8 bits a number."),
   );
   await update();
 }

@@ -196,6 +196,7 @@ export class Scatter {
     canvas.addEventListener("pointerleave", () => this.on.point(-1));
     canvas.addEventListener("pointercancel", () => (dragged = null));
     canvas.addEventListener("wheel", (event) => {
+      if (!event.ctrlKey) return; // the page scrolls; a touchpad's pinch comes with Ctrl
       event.preventDefault();
       const [px, py] = this.at(event);
       const half = canvas.width / 2;
@@ -215,7 +216,10 @@ export class Scatter {
     }[event.key];
     if (towards) {
       const found = this.find(this.place(this.rings[0] ?? 0), towards);
-      if (found >= 0) this.on.choose(found);
+      if (found >= 0) {
+        if (this.place(found).some((value) => value < 0 || value > this.canvas.width)) this.centre = [this.x[found], this.y[found]];
+        this.on.choose(found);
+      }
     } else if (event.key === "+" || event.key === "=") this.zoomBy(1.5);
     else if (event.key === "-") this.zoomBy(1 / 1.5);
     else if (event.key === "0") this.reset();

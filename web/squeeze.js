@@ -2,8 +2,8 @@
 
 import { meanError, squeeze as squeezed } from "./codes.js";
 import { classify, decode } from "./models.js";
-import { classChip, imageField, Tiles } from "./tiles.js";
-import { drawImage, el, latest, picture, slider } from "./ui.js";
+import { chosenImage, imageField, Tiles } from "./tiles.js";
+import { el, latest, say, slider } from "./ui.js";
 
 export async function squeeze(root, data, state) {
   const sheet = await data.sheet();
@@ -12,16 +12,14 @@ export async function squeeze(root, data, state) {
   let bits = Math.round(state.number("bits", 4, 1, 8));
   let kept = Math.round(state.number("kept", most, 1, most));
   const tiles = new Tiles(data);
-  const [large, about, size] = [picture("the chosen image", "picture large"), el("p"), el("p", { class: "hint" })];
+  const [subject, told] = [chosenImage(data, sheet), el("p", { class: "hint" })];
   const shares = new Map();
 
   const update = latest(async () => {
     const [current, original] = [k, sheet.image(k)];
-    drawImage(large, data, original);
-    large.setAttribute("aria-label", `test image ${data.index[current]}, ${data.classes[data.labels[current]]}`);
-    about.replaceChildren(el("b", {}, `Test image ${data.index[current]}`), el("br"), classChip(data, data.labels[current]));
+    subject.show(current);
     const bytes = Math.ceil((bits * kept) / 8);
-    size.textContent = `The code takes ${bytes} ${bytes === 1 ? "byte" : "bytes"}; the image ${data.pixels.toLocaleString("en")}.`;
+    told.textContent = `The code takes ${bytes} ${bytes === 1 ? "byte" : "bytes"}; the image ${data.pixels.toLocaleString("en")}.`;
     for (const one of data.methods) {
       const codes = await one.codes();
       const code = squeezed(codes.of(current), codes, kept, bits);
@@ -36,15 +34,16 @@ export async function squeeze(root, data, state) {
 
   /** The probe's accuracy on the squeezed codes of all images of the map. */
   const count = latest(async () => {
-    const [wanted, least] = [kept, bits];
+    const [keptNow, bitsNow] = [kept, bits];
     for (const one of data.methods) {
       const codes = await one.codes();
       await new Promise((resolve) => setTimeout(resolve)); // let a moved slider draw first
-      if (wanted !== kept || least !== bits) return;
+      if (keptNow !== kept || bitsNow !== bits) return;
       const found = await classify(one, squeezed(codes.all, codes, kept, bits));
       shares.set(one.name, (100 * found.filter(({ label }, j) => label === data.labels[j]).length) / data.n);
     }
     await update();
+    say(told.textContent);
   });
 
   async function changed() {
@@ -62,8 +61,8 @@ export async function squeeze(root, data, state) {
     el("div", { class: "sliders" },
       slider("Bits a number", { min: 1, max: 8, step: 1, value: bits, show: String }, (value) => { bits = value; changed(); }),
       slider("Numbers kept", { min: 1, max: most, step: 1, value: kept, show: String }, (value) => { kept = value; changed(); })),
-    size,
-    el("div", { class: "beside" }, el("div", { class: "subject" }, large, about), tiles.element),
+    told,
+    el("div", { class: "beside" }, subject, tiles.element),
   );
   await changed();
 }

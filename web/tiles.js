@@ -44,6 +44,19 @@ export function classChip(data, label) {
   return chip;
 }
 
+/** The chosen test image, its number and its class; `show(k)` takes another. */
+export function chosenImage(data, sheet) {
+  const [canvas, text] = [picture("the chosen image", "picture large"), el("p")];
+  const made = el("div", { class: "subject" }, canvas, text);
+  made.show = (k) => {
+    const [name, label] = [`Test image ${data.index[k]}`, data.labels[k]];
+    drawImage(canvas, data, sheet.image(k));
+    canvas.setAttribute("aria-label", `${name}, ${data.classes[label]}`);
+    text.replaceChildren(el("b", {}, name), el("br"), classChip(data, label));
+  };
+  return made;
+}
+
 /** A row of small test images that can be chosen, each under a line in the colour of its class. */
 export function thumbnails(data, sheet, positions, choose, truth = -1) {
   return el("div", { class: "thumbnails" }, ...positions.map((k) => {

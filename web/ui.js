@@ -48,7 +48,20 @@ export function swatch(color) {
   return made;
 }
 
+/** A bar in the colours of errors, from none to the largest. */
+export function errorBar() {
+  const parts = Array.from({ length: 24 }, (_, k) => {
+    const part = el("i");
+    part.style.background = ramp(k / 23);
+    return part;
+  });
+  return el("span", { class: "bar", "aria-hidden": "true" }, ...parts);
+}
+
 export const methodName = (method) => `${method.label}${method.seesLabels ? "†" : ""}`;
+
+/** A method at the head of a row. */
+export const methodHead = (method) => el("th", { scope: "row" }, swatch(method.color), methodName(method));
 export const percent = (share) => `${Math.round(100 * share)}\u00a0%`;
 
 /** Fill a canvas pixel by pixel: `color(p)` is [r, g, b], 0 to 255, of the pixel at position p. */
@@ -85,7 +98,9 @@ export function choice(text, pairs, value, change) {
   const select = el("select", { onchange: () => change(select.value) });
   for (const [key, name] of pairs) select.append(el("option", { value: key }, name));
   select.value = value;
-  return el("label", {}, `${text} `, select);
+  const made = el("label", {}, `${text} `, select);
+  made.set = (next) => { select.value = next; };
+  return made;
 }
 
 /** A labelled slider; `show(value)` is the text behind it. `change` is called while it moves. */

@@ -5,39 +5,45 @@ import { classify, decode } from "./models.js";
 import { imageField, Tiles } from "./tiles.js";
 import { busy, choice, drawImage, el, latest, picture, say, seen, slider } from "./ui.js";
 
-const STEPS = 32; // of the ribbon of classes, from one end to the other
+const STEPS = 32; // of the strip of classes, from one end to the other
 const DIRECTIONS = 6;
 const TRIES = 300; // pairs in a search for a third class
 const MODES = { line: "between two", directions: "along principal directions", sum: "a − b + c" };
+const ABOUT = {
+  line: "The slider leads from one image's code to another's; every method draws the codes on the way, beside a cross-fade of the pixels. The strip below a drawing has the colours of the classes that the probe sees on the whole way.",
+  directions: "A principal direction is one along which a method's codes differ most. Each slider moves the code that many standard deviations along it, in every method's own directions: what changes in the drawing is what the direction stands for.",
+  sum: "Arithmetic on codes: take away what b has, and add what c has. With averages of classes the result shows whether a method's classes lie in parallel.",
+};
+const ENDS = { line: ["From", "To"], directions: ["Start"], sum: ["a", "b", "c"] };
 const TIMES = Array.from({ length: STEPS + 1 }, (_, k) => k / STEPS);
 
 export async function walk(root, data, state) {
   const sheet = await data.sheet();
-  let mode = state.get("mode", "line") in MODES ? state.get("mode", "line") : "line";
+  let mode = state.get("mode") in MODES ? state.get("mode") : "line";
   let t = state.number("t", 0.5, 0, 1);
   let spherical = state.get("path") === "spherical";
   let method = data.methods.some(({ name }) => name === "contrastive") ? "contrastive" : data.methods[0].name;
   const steps = Array.from({ length: DIRECTIONS }, (_, j) => state.number(`d${j + 1}`, 0, -3, 3));
-  // an end is an image, or with `average` the average code of a class
-  const ends = ["a", "b", "c"].map((name, number) => read(name, number));
+  // an end is an image, or with `average` the average code of a class; without another word, images of three classes
+  const start = state.image();
+  const others = [...data.classes.keys()].map((label) => data.labels.indexOf(label)).filter((k) => k >= 0 && data.labels[k] !== data.labels[start]);
+  const ends = ["a", "b", "c"].map((name, number) => read(name, [start, ...others][number] ?? start));
 
-  function read(name, number) {
-    const average = /^class(\d+)$/.exec(state.get(name, ""))?.[1];
-    if (average !== undefined && Number(average) < data.classes.length) return { average: Number(average), k: 0 };
-    const other = data.labels.findIndex((label) => label !== data.labels[state.image()]);
-    return { average: -1, k: state.image(name, number === 0 ? state.image() : Math.max(0, other)) };
+  function read(name, otherwise) {
+    const average = Number(/^class(\d+)$/.exec(state.get(name, ""))?.[1] ?? -1);
+    return { average: average < data.classes.length ? average : -1, k: state.image(name, otherwise) };
   }
 
   const tiles = new Tiles(data, { first: "Pixels" });
-  const ribbons = new Map();
-  for (const [name, { canvas }] of tiles.parts) {
-    const ribbon = el("canvas", { class: "ribbon", role: "img", width: STEPS + 1, height: 1, "aria-label": "classes along the way" });
-    if (name !== "Pixels") canvas.closest("figure").append(ribbon);
-    ribbons.set(name, ribbon);
+  const strips = new Map();
+  for (const { name } of data.methods) {
+    const strip = el("canvas", { class: "strip", role: "img", width: STEPS + 1, height: 1, "aria-label": "classes on the way" });
+    tiles.parts.get(name).canvas.closest("figure").append(strip);
+    strips.set(name, strip);
   }
 
   const codeOf = (codes, { average, k }) => (average >= 0 ? codes.averages[average] : codes.of(k));
-  const nameOf = ({ average, k }) => (average >= 0 ? `average of ${data.classes[average]}` : `test image ${data.index[k]} (${data.classes[data.labels[k]]})`);
+  const nameOf = ({ average, k }) => (average >= 0 ? `average of ${data.classes[average]}` : `test image ${data.index[k]}, ${data.classes[data.labels[k]]}`);
 
   /** The pixels of an end: of a class, the average of its images on the map. */
   const averages = new Map();
@@ -59,10 +65,16 @@ export async function walk(root, data, state) {
     return a.map((value, j) => value + (j < DIRECTIONS ? steps[j] * codes.spread[j] : 0));
   }
 
-  const update = latest(async () => {
+  function combinedPixels() {
     const [a, b, c] = ends.map(pixelsOf);
-    const pixels = { line: (v, p) => (1 - t) * v + t * b[p], sum: (v, p) => Math.max(0, Math.min(1, v - b[p] + c[p])), directions: (v) => v }[mode];
-    tiles.show("Pixels", a.map(pixels), { number: { line: "cross-fade", sum: "pixels, cut to [0, 1]", directions: "the start" }[mode] });
+    if (mode === "line") return [a.map((value, p) => (1 - t) * value + t * b[p]), "cross-fade"];
+    if (mode === "sum") return [a.map((value, p) => Math.max(0, Math.min(1, value - b[p] + c[p]))), "pixels, cut to [0, 1]"];
+    return [a, "the start"];
+  }
+
+  const update = latest(async () => {
+    const [pixels, number] = combinedPixels();
+    tiles.show("Pixels", pixels, { number });
     for (const one of data.methods) {
       const code = combined(await one.codes());
       const [image, [verdict]] = [await decode(one, code), await classify(one, code)];
@@ -70,115 +82,112 @@ export async function walk(root, data, state) {
     }
   });
 
-  /** The probe's classes from one end to the other, by every method. */
-  const classesAlong = latest(async () => {
+  /** The probe's classes from one code to another. */
+  function classesBetween(one, a, b) {
+    const codes = new Float32Array(TIMES.length * a.length);
+    TIMES.forEach((time, step) => codes.set(between(a, b, time, spherical), step * a.length));
+    return classify(one, codes).then((found) => found.map(({ label }) => label));
+  }
+
+  const drawStrips = latest(async () => {
     for (const one of data.methods) {
       const codes = await one.codes();
-      const [a, b] = [codeOf(codes, ends[0]), codeOf(codes, ends[1])];
-      const labels = (await classify(one, joined(TIMES.map((time) => between(a, b, time, spherical))))).map(({ label }) => label);
-      const ribbon = ribbons.get(one.name);
-      const context = ribbon.getContext("2d");
+      const labels = await classesBetween(one, codeOf(codes, ends[0]), codeOf(codes, ends[1]));
+      const strip = strips.get(one.name);
+      const context = strip.getContext("2d");
       labels.forEach((label, x) => { context.fillStyle = seen(data.colors[label]); context.fillRect(x, 0, 1, 1); });
       const passed = labels.filter((label, x) => label !== labels[x - 1]).map((label) => data.classes[label]);
-      ribbon.setAttribute("aria-label", `classes along the way: ${passed.join(", then ")}`);
-      ribbon.title = passed.join(" → ");
+      strip.setAttribute("aria-label", `classes on the way: ${passed.join(", then ")}`);
+      strip.title = passed.join(" → ");
     }
   });
 
+  /** Draw, and keep all in the address; the strips need it only if `whole`, when more than t has changed. */
   function changed({ whole = true } = {}) {
-    const values = { mode: mode === "line" ? null : mode, t: mode === "line" ? t : null, path: spherical && mode === "line" ? "spherical" : null, image: data.index[ends[0].k] };
+    const values = { image: data.index[ends[0].k], mode: null, t: null, path: null };
+    if (mode === "line") Object.assign(values, { t, path: spherical ? "spherical" : null });
+    else values.mode = mode;
     ["a", "b", "c"].forEach((name, number) => {
       const { average, k } = ends[number];
       values[name] = average >= 0 ? `class${average}` : data.index[k];
     });
     steps.forEach((value, j) => { values[`d${j + 1}`] = mode === "directions" && value ? value : null; });
     state.set(values);
-    for (const ribbon of ribbons.values()) ribbon.hidden = mode !== "line";
-    return Promise.all([update(), whole && mode === "line" ? classesAlong() : null]);
+    return Promise.all([update(), whole && mode === "line" ? drawStrips() : null]);
   }
 
   /** Two rightly classified images between which the code passes through a third class. */
   async function third() {
     const one = data.methods.find(({ name }) => name === method);
     const codes = await one.codes();
-    const right = data.labels.flatMap((label, k) => (one.predicted[k] === label ? [k] : []));
+    const right = [...data.labels.keys()].filter((k) => one.predicted[k] === data.labels[k]);
     for (let tried = 0; right.length > 1 && tried < TRIES; tried++) {
       const [a, b] = [0, 0].map(() => right[Math.floor(Math.random() * right.length)]);
-      if (data.labels[a] === data.labels[b]) continue;
-      const way = await classify(one, joined(TIMES.map((time) => between(codes.of(a), codes.of(b), time, spherical))));
-      const apart = way.findIndex(({ label }) => label !== data.labels[a] && label !== data.labels[b]);
-      if (apart < 0) continue;
-      const last = way.findLastIndex(({ label }) => label === way[apart].label);
-      t = (TIMES[apart] + TIMES[last]) / 2;
+      const known = [data.labels[a], data.labels[b]];
+      if (known[0] === known[1]) continue;
+      const labels = await classesBetween(one, codes.of(a), codes.of(b));
+      const first = labels.findIndex((label) => !known.includes(label));
+      if (first < 0) continue;
+      t = Math.round(50 * (TIMES[first] + TIMES[labels.lastIndexOf(labels[first])])) / 100;
       ends[0] = { average: -1, k: a };
       ends[1] = { average: -1, k: b };
       along.set(t);
-      drawEnds();
-      said.textContent = `${one.label} passes through ${data.classes[way[apart].label]} between ${data.classes[data.labels[a]]} and ${data.classes[data.labels[b]]}.`;
-      say(said.textContent);
+      for (const end of controls.children) end.update();
+      tell(`${one.label} passes through ${data.classes[labels[first]]} between ${data.classes[known[0]]} and ${data.classes[known[1]]}.`);
+      strips.get(method).closest("figure").scrollIntoView({ block: "nearest" });
       return changed();
     }
-    said.textContent = `Among ${TRIES} random pairs ${one.label} passed through no third class.`;
-    return say(said.textContent);
+    return tell(`Among ${TRIES} random pairs ${one.label} passed through no third class.`);
   }
 
   // -- the controls
 
-  function endControls(number, text) {
-    const end = ends[number];
-    const canvas = picture(nameOf(end), "picture small");
-    drawImage(canvas, data, pixelsOf(end));
+  /** The controls of an end; `update()` brings them up to date. */
+  function endControls(text, number) {
+    const canvas = picture(text, "picture small");
     const kinds = [["-1", "an image"], ...data.classes.map((name, label) => [String(label), `average of ${name}`])];
-    const take = (next) => { ends[number] = next; drawEnds(); return changed(); };
-    const field = end.average < 0 ? imageField(data, "Test image", end.k, (k) => take({ average: -1, k })) : null;
-    return el("fieldset", { class: "end" }, el("legend", {}, text), canvas,
-      el("div", {}, choice("Take", kinds, String(end.average), (value) => take({ ...end, average: Number(value) })), field));
+    const take = (next) => { ends[number] = next; made.update(); return changed(); };
+    const kind = choice("Take", kinds, "-1", (value) => take({ ...ends[number], average: Number(value) }));
+    const field = imageField(data, "Test image", ends[number].k, (k) => take({ average: -1, k }));
+    const made = el("fieldset", { class: "end" }, el("legend", {}, text), canvas, el("div", {}, kind, field));
+    made.update = () => {
+      const end = ends[number];
+      drawImage(canvas, data, pixelsOf(end));
+      canvas.setAttribute("aria-label", nameOf(end));
+      kind.set(end.average);
+      field.hidden = end.average >= 0;
+      field.set(end.k);
+    };
+    made.update();
+    return made;
   }
 
-  const drawn = el("div", { class: "ends" });
-  function drawEnds() {
-    const names = { line: ["From", "To"], directions: ["Start"], sum: ["a", "b", "c"] }[mode];
-    drawn.replaceChildren(...names.map((text, number) => endControls(number, text)));
-  }
-
-  const fixed = (value) => value.toFixed(2);
-  const along = slider("Way from the first to the second", { min: 0, max: 1, step: 0.01, value: t, show: fixed }, (value) => { t = value; changed({ whole: false }); });
-  const said = el("p", { class: "hint" });
+  const tell = (text) => { told.textContent = text; say(text); };
+  const [about, controls, told] = [el("p", { class: "about" }), el("div", { class: "ends" }), el("p", { class: "hint" })];
+  const along = slider("Way from the first to the second", { min: 0, max: 1, step: 0.01, value: t, show: (value) => value.toFixed(2) }, (value) => { t = value; changed({ whole: false }); });
   const search = el("div", { class: "controls" },
-    choice("Path", [["line", "straight line"], ["spherical", "spherical"]], spherical ? "spherical" : "line", (value) => { spherical = value === "spherical"; changed(); }),
+    choice("Path", [["line", "straight line"], ["spherical", "spherical, about the average code"]], spherical ? "spherical" : "line", (value) => { spherical = value === "spherical"; changed(); }),
     el("span", { class: "field", role: "group", "aria-label": "Find a pair" },
-      choice("Find a pair between which", data.methods.map(({ name, label }) => [name, label]), method, (value) => { method = value; }),
-      el("button", { type: "button", onclick: () => busy(third) }, "passes through a third class")));
-  const directions = el("div", { class: "sliders" }, ...steps.map((value, j) =>
-    slider(`Direction ${j + 1}`, { min: -3, max: 3, step: 0.1, value, show: (now) => `${now >= 0 ? "+" : "−"}${Math.abs(now).toFixed(1)}` }, (now) => { steps[j] = now; changed(); })));
-  const reset = el("button", { type: "button", onclick: () => { steps.fill(0); [...directions.children].forEach((one) => one.set?.(0)); changed(); } }, "Back to the start");
-  directions.append(reset);
+      el("button", { type: "button", onclick: () => busy(third) }, "Find two images with a third class between"),
+      choice("by", data.methods.map(({ name, label }) => [name, label]), method, (value) => { method = value; })));
+  const signed = (value) => `${value >= 0 ? "+" : "−"}${Math.abs(value).toFixed(1)}`;
+  const sliders = steps.map((value, j) => slider(`Direction ${j + 1}`, { min: -3, max: 3, step: 0.1, value, show: signed }, (now) => { steps[j] = now; changed(); }));
+  const reset = el("button", { type: "button", onclick: () => { steps.fill(0); for (const one of sliders) one.set(0); changed(); } }, "Back to the start");
+  const directions = el("div", { class: "sliders" }, ...sliders, reset);
 
   function showMode() {
-    [along.hidden, search.hidden, said.hidden] = [mode !== "line", mode !== "line", mode !== "line"];
+    about.textContent = ABOUT[mode];
+    for (const part of [along, search, told, ...strips.values()]) part.hidden = mode !== "line";
     directions.hidden = mode !== "directions";
-    about.textContent = {
-      line: "The slider leads from one image's code to another's; every method draws the codes on the way, beside a cross-fade of the pixels. The strip below a drawing has the colours of the classes that the probe sees on the whole way.",
-      directions: "A principal direction is one along which a method's codes differ most. Each slider moves the code that many standard deviations along it, in every method's own directions: what changes in the drawing is what the direction stands for.",
-      sum: "Arithmetic on codes: take away what b has, and add what c has. With averages of classes the result shows whether a method's classes lie in parallel.",
-    }[mode];
+    controls.replaceChildren(...ENDS[mode].map(endControls));
   }
 
-  const about = el("p", { class: "about" });
   root.append(
     el("h2", {}, "Walk"), about,
-    el("div", { class: "controls" }, choice("Codes to draw:", Object.entries(MODES), mode, (value) => { mode = value; showMode(); drawEnds(); changed(); })),
-    drawn, along, search, directions, said, tiles.element,
-    el("p", { class: "hint" }, "A spherical path turns about the average code. Classes are those of a linear probe on the code, not on the drawing."),
+    el("div", { class: "controls" }, choice("Codes to draw:", Object.entries(MODES), mode, (value) => { mode = value; showMode(); changed(); })),
+    controls, along, search, directions, told, tiles.element,
+    el("p", { class: "hint" }, "Classes are those of a linear probe on the code, not on the drawing."),
   );
   showMode();
-  drawEnds();
   await changed();
-}
-
-function joined(codes) {
-  const d = codes[0].length;
-  const all = new Float32Array(codes.length * d);
-  codes.forEach((code, k) => all.set(code, k * d));
-  return all;
 }

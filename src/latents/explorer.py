@@ -4,7 +4,7 @@
         --out explorer/mnist
 
 reads what `latents.export` wrote to <out>/<method>/, and writes
-    <out>/dataset.json      classes, methods, and for each image of the t-SNE its place, class and errors
+    <out>/dataset.json      classes, methods, and for each image its places in the t-SNEs, class and errors
     <out>/images.webp       these images without loss, COLUMNS to a row
     <out>/<method>/codes    their codes along the principal directions, uint8 [n, d] from `low` to `high`
     <out>/<method>/axes     float32 [., d]: mean, the d principal directions, their deviations, low, high, and
@@ -31,14 +31,16 @@ from latents.report.read import number, read_csv, read_npz
 from latents.report.summarize import check, trustworthiness
 from latents.study import Run, Study
 
+IMAGES = 1000  # at most: all files of a data set shall stay below 40 MB
 COLUMNS = 100
 LEVELS = 255  # of a number of a code
 
 
 def read_points(study: Study, results: Path, dataset: str) -> tuple[np.ndarray, dict[str, np.ndarray]]:
-    """The positions [n] of the t-SNE's images in the test set, and each method's points [n, 2].
+    """The numbers [n] of the images in the test set, and each method's points [n, 2].
 
-    Raises Problem where methods show different images.
+    They are the images of the t-SNE, or every second, third ... of more than IMAGES. Raises Problem where
+    methods show different images.
     """
     first, points = None, {}
     for method in study.methods:
@@ -53,7 +55,8 @@ def read_points(study: Study, results: Path, dataset: str) -> tuple[np.ndarray, 
         if not np.array_equal(values[:, 0], first):
             raise Problem(f"{path}: shows other images than the first method; {again(path)}")
         points[method] = values[:, 1:]
-    return first.astype(int), points
+    step = -(-len(first) // IMAGES)
+    return first[::step].astype(int), {method: one[::step] for method, one in points.items()}
 
 
 def principal(codes: np.ndarray, labels: np.ndarray, classes: int) -> np.ndarray:

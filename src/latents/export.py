@@ -10,7 +10,7 @@ writes into the folder --out
     probe.onnx    codes -> logits [n, classes]: the linear probe
     card.json     what they are, how accurate, and how far their outputs are from torch's
 Decoder on frozen codes and probe are fitted again, as the evaluation fits them. Weights are kept in float16
-and computed with in float32. How to run them: docs/explorer.md.
+(with --bits 8, in 8 bits) and computed with in float32. How to run them: docs/explorer.md.
 """
 
 import io
@@ -133,7 +133,7 @@ def outputs(content: bytes, values: np.ndarray) -> np.ndarray:
 
 @torch.inference_mode()
 def export(
-    parts: dict[str, nn.Module], images: Tensor, encoder_bits: int
+    parts: dict[str, nn.Module], images: Tensor, bits: int
 ) -> tuple[dict[str, bytes], dict[str, float]]:
     """The networks as the content of ONNX files, and how far their outputs are from torch's.
 
@@ -145,7 +145,7 @@ def export(
     files, found, wanted = {}, {}, {}
     for name, network in parts.items():
         model = to_onnx(network, inputs[name][:2], *NAMES[name])
-        compress(model, encoder_bits if name == "encoder" else 16)
+        compress(model, bits)
         files[f"{name}.onnx"] = model.SerializeToString(deterministic=True)
         found[name] = outputs(files[f"{name}.onnx"], inputs[name].numpy())
         wanted[name] = network(inputs[name]).numpy()
@@ -169,7 +169,7 @@ def card(study: Study, run: Run, model: Model, measured: dict[str, Any]) -> dict
         "study": study.study,
         "inputs": {"shape": ["n", channels, height, width], "range": [0, 1], "type": "float32"},
         "classes": list(spec.classes if study.source == "download" else spec.stand_in.classes),
-        "decoder": "the run's own" if model.decodes else "trained on the frozen codes",
+        "decoder": "its own" if model.decodes else "trained on the frozen codes",
         "data": {"name": run.dataset, "source": study.source},
         "weights_sha256": measured["weights_sha256"],
         "on_test": {name: values[name, "test"] for name in ("accuracy_linear", "mae", "psnr", "ssim")},
@@ -193,11 +193,11 @@ def main() -> None:
     parser = cli.parser(__doc__, "config", "weights", "codes", "record", paths=("out",))
     parser.add_argument("--machine", type=Path, help="the file of latents.machine; for precision: auto")
     parser.add_argument(
-        "--encoder-bits",
+        "--bits",
         type=int,
         choices=(8, 16),
         default=16,
-        help="8 halves the encoder, as the explorer does",
+        help="8 halves the files, as the explorer does",
     )
     options = parser.parse_args()
     study = config.settled(config.read(options.config), options.machine)
@@ -207,8 +207,8 @@ def main() -> None:
     split = data.load(study, run.dataset, with_test=False)
     parts = networks(study, run, model, codes, split)
     images = to_float(torch.from_numpy(split.val.images[:COMPARED]), torch.contiguous_format)
-    files, errors = export(parts, images, options.encoder_bits)
-    facts |= {"code": codes["train"].shape[1], "encoder_bits": options.encoder_bits, "errors": errors}
+    files, errors = export(parts, images, options.bits)
+    facts |= {"code": codes["train"].shape[1], "bits": options.bits, "errors": errors}
     facts["files"] = {name: {"sha256": record.sha256(one), "bytes": len(one)} for name, one in files.items()}
     for name, content in files.items():
         record.write_bytes(options.out / name, content)

@@ -12,7 +12,7 @@ from matplotlib.transforms import Bbox
 DISTANCES, ANGLES = (6, 9, 13, 18, 24), np.radians(range(0, 360, 15))  # points between label and point
 ORDERS, PASSES = 20, 4
 MARKER = 8  # labels of this size, in points, belong to points with large markers
-PICTURE = 17  # points: the height of a picture
+PICTURE = 19  # points: the height of a picture
 
 
 class Label(NamedTuple):

@@ -132,8 +132,8 @@ def test_a_run_from_which_another_starts_is_taken_with_its_weights_or_not_at_all
     printed = planned(checkout, *asked)
     assert counted(printed) == jobs | {"train": 2, "evaluate": 1, "archived": 1}
     assert f"--start archive/study/{archive.WEIGHTS.format(one)}" in printed
-    for name in ("1pct", "10pct"):  # all that start from it
-        archive_a_run(study, folder, Run("mnist", f"guided.finetuned.{name}", 1))
+    for started in (each for each in study.runs() if study.start(each) == one):
+        archive_a_run(study, folder, started)
     done = archive.finished(study, folder)
     assert {one, other} <= {*done} and archive.started_from(study, done) == []
 

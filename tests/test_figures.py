@@ -39,7 +39,7 @@ from latents.report.figures import (
     tradeoff,
 )
 from latents.report.figures import tsne as tsne_figure
-from latents.report.labels import Label, place_labels
+from latents.report.labels import PICTURE, Label, place_labels
 
 DATASET = {  # script: the data set that it is tested on, where it takes one
     "reconstructions": "mnist",
@@ -374,7 +374,7 @@ def test_a_picture_stands_above_the_words_of_its_label_and_covers_no_point() -> 
         words, pictures = ([one.get_window_extent() for one in some] for some in (axes.texts, axes.artists))
         points = axes.transData.transform(places)
     for text, picture in zip(words, pictures, strict=True):
-        assert picture.height == pytest.approx(picture.width) == pytest.approx(19 / 72 * figure.dpi)
+        assert picture.height == pytest.approx(picture.width) == pytest.approx(PICTURE / 72 * figure.dpi)
         assert picture.y0 > text.y0 + text.height / 2
         assert (picture.x0 + picture.x1) / 2 == pytest.approx((text.x0 + text.x1) / 2, abs=2)
     assert not any(box.count_contains(points) for box in [*words, *pictures])

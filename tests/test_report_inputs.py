@@ -35,8 +35,8 @@ FOREIGN = {  # suffix -> a whole file of that kind which holds something else
 
 def cut(path: Path) -> None:
     """Leave the first half, up to the middle of a line."""
-    content = path.read_bytes()
-    path.write_bytes(content[: max(content.rfind(b",", 0, len(content) // 2), len(content) // 3)])
+    content, mark = path.read_bytes(), b":" if path.suffix == ".yaml" else b","
+    path.write_bytes(content[: max(content.rfind(mark, 0, len(content) // 2), len(content) // 3)])
 
 
 def replace_by_folder(path: Path) -> None:

@@ -495,10 +495,6 @@ def test_a_missing_input_of_a_figure_is_named(spoilt: Path, name: str, missing: 
     assert not (spoilt / "x.pdf").exists()
 
 
-def cut(k: int) -> Callable[[bytes], bytes]:
-    return lambda content: content[: len(content) // 2 - k]
-
-
 def cut_in_a_line(content: bytes) -> bytes:
     return content[: content.index(b",", len(content) // 2)]
 
@@ -523,7 +519,7 @@ def header(content: bytes) -> bytes:
 @pytest.mark.parametrize(
     ("name", "broken", "damage", "message"),
     [
-        ("few_labels", "summary.csv", cut(9), "line .* is broken"),
+        ("few_labels", "summary.csv", cut_in_a_line, "line .* is broken"),
         ("few_labels", "summary.csv", replaced(b",percent", b",percent,1", 1), "line 2 is broken"),
         ("accuracy", "summary.csv", cut_in_a_line, "line .* is broken"),
         ("accuracy", "summary.csv", and_then(b"\xff"), "cannot be read"),

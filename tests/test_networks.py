@@ -23,7 +23,7 @@ from latents.settings import CODE_SIZE
 from latents.study import REFERENCE_CLASSIFIER, Run
 
 SHARING = ("random", "autoencoder-plus", "vae", "guided", "contrastive", "supcon")  # one encoder
-DECODING = ("autoencoder", "autoencoder-plus", "vae", "joint")
+DECODING = ("autoencoder", "autoencoder-plus", "vae", "split", "joint")
 CHANNELS = (4, 4, 4)
 DECODERS: dict[str, Callable[[Shape], nn.Module]] = {
     "residual": lambda shape: Decoder(shape, 4, linear_path=False),

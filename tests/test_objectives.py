@@ -269,7 +269,13 @@ def test_one_shrunk_step_of_every_configuration_has_a_finite_loss_and_finite_gra
     study = config.read(path)
     settings, images = study.settings(dataset, method), floats(dataset)
     model = build(study, Run(dataset, method, 1))
-    model.encoder.fit(images)
+    if settings.start:
+        start, many = build(study, Run(dataset, settings.start, 1)), floats(dataset, 200)
+        start.encoder.fit(many)
+        model.start_from(start, (255 * many).round().byte())
+        model.train()
+    else:
+        model.encoder.fit(images)
     with torch.autocast("cpu", torch.bfloat16, enabled=study.precision == "bfloat16"):
         assert model.encoder(images).shape == (8, settings.code_size)
         views = model.views(images, Generator().manual_seed(1))

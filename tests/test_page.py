@@ -305,13 +305,13 @@ def test_rebuild_draws_and_classifies_what_torch_does(page, address, by_torch, k
     assert abs(number(page, f"{tile(by_torch)} .number") - wanted) < 0.003
 
 
-def test_rebuild_finds_what_guided_classifies_rightly_and_cannot_rebuild(page, address):
+def test_rebuild_finds_what_guided_classifies_correctly_and_cannot_rebuild(page, address):
     go(page, address, "#/mnist/rebuild")
     page.get_by_role("button", name="Next").click()
     settle(page)
     assert "image=" in page.url
     said = page.locator("section > .hint").first
-    expect(said).to_contain_text(re.compile(r"^Number 1 of the \d+ images that Guided classifies rightly"))
+    expect(said).to_contain_text(re.compile(r"^Number 1 of the \d+ images that Guided classifies correctly"))
     place = "figure[data-method=guided]"
     assert "wrong" not in page.locator(f"{place} .found").get_attribute("class").split()
     assert number(page, f"{place} .number") > 1.5 * number(page, "figure[data-method=pca] .number")

@@ -6,8 +6,8 @@ import { chosenImage, errorLegend, imageField, Tiles } from "./tiles.js";
 import { choice, el, latest, say } from "./ui.js";
 
 const FINDS = {
-  right: "rightly classified, worst rebuilt",
-  wrong: "wrongly classified, best rebuilt",
+  right: "correctly classified, worst rebuilt",
+  wrong: "incorrectly classified, best rebuilt",
 };
 
 export async function rebuild(root, data, state) {
@@ -43,7 +43,7 @@ export async function rebuild(root, data, state) {
     const { label, predicted, errors } = method;
     const found = [...data.labels.keys()].filter((j) => (predicted[j] === data.labels[j]) === (find === "right"));
     found.sort((a, b) => (find === "right" ? errors[b] - errors[a] : errors[a] - errors[b]));
-    const which = `${label} classifies ${find === "right" ? "rightly" : "wrongly"}`;
+    const which = `${label} classifies ${find === "right" ? "correctly" : "incorrectly"}`;
     if (found.length === 0) {
       told.textContent = `There is no image that ${which}.`;
       return say(told.textContent);

@@ -116,7 +116,7 @@ export async function walk(root, data, state) {
     return Promise.all([update(), whole && mode === "line" ? drawStrips() : null]);
   }
 
-  /** Two rightly classified images between which the code passes through a third class. */
+  /** Two correctly classified images between which the code passes through a third class. */
   async function third() {
     const one = data.methods.find(({ name }) => name === method);
     const codes = await one.codes();

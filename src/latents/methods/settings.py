@@ -138,51 +138,42 @@ class VAE(MethodSettings, frozen=True):
         check_full_size(self.augmentation, "autoencoders, which reconstruct")
 
 
-class Guided(MethodSettings, frozen=True):
-    """Experiment 2: encoder and classifier trained jointly by cross-entropy."""
+class ViewSettings(MethodSettings, frozen=True, kw_only=True):
+    """What methods that are trained on augmented views have in common."""
 
     optimisation: Optimisation
     augmentation: Augmentation
-    label_smoothing: Fraction
     early: Early | UnsetType | None = UNSET
     # share of the training images that is used; a smaller share is a subset of a larger one
     labels: Share = 1.0
     # with it there is a linear path from the pixels to the code, which starts at PCA and learns at this rate,
     # relative to the others'
     linear_path: Share | UnsetType = UNSET
+
+    @property
+    def linear_rate(self) -> float:
+        return self.linear_path or 1.0
+
+    def __post_init__(self) -> None:
+        self.check_early()
+        if self.linear_path:
+            check_linear_path(self)
+
+
+class Guided(ViewSettings, frozen=True):
+    """Experiment 2: encoder and classifier trained jointly by cross-entropy."""
+
+    label_smoothing: Fraction
     # with it the encoder is fine-tuned: it starts as that method's of the same seed (Chen et al. 2020)
     start: Literal["contrastive"] | UnsetType = UNSET
 
-    @property
-    def linear_rate(self) -> float:
-        return self.linear_path or 1.0
 
-    def __post_init__(self) -> None:
-        self.check_early()
-        if self.linear_path:
-            check_linear_path(self)
-
-
-class Contrastive(MethodSettings, frozen=True):
+class Contrastive(ViewSettings, frozen=True):
     """Experiment 3: NT-Xent (SimCLR) or the supervised contrastive loss over two augmented views."""
 
-    optimisation: Optimisation
-    augmentation: Augmentation
     temperature: Rate
     projection: tuple[Positive, Positive]  # hidden and output width of the projection head
-    early: Early | UnsetType | None = UNSET
     code_size: Positive = CODE_SIZE
-    labels: Share = 1.0  # as for `guided`
-    linear_path: Share | UnsetType = UNSET  # as for `guided`
-
-    @property
-    def linear_rate(self) -> float:
-        return self.linear_path or 1.0
-
-    def __post_init__(self) -> None:
-        self.check_early()
-        if self.linear_path:
-            check_linear_path(self)
 
 
 class Split(MethodSettings, frozen=True):

@@ -48,7 +48,8 @@ def line(title: str, settings: Settings, above: Settings) -> str:
     optimiser = OPTIMIZERS[one["optimizer"]]
     numbers = [one["epochs"], one["batch-size"], optimiser, one["learning-rate"], one["weight-decay"]]
     others = {key: value for key, value in settings.items() if key not in ("optimisation", "seed")}
-    words = described(others | {"warmup": one["warmup"]}, above)
+    groups_first = sorted(others.items(), key=lambda setting: not isinstance(setting[1], dict))
+    words = described(dict(groups_first) | {"warmup": one["warmup"]}, above)
     return " & ".join([escape(title), *map(plain, numbers), words]) + r" \\"
 
 

@@ -1,5 +1,7 @@
 """Pixels and classes in one code: `split` and `joint`, against their formulas and against `contrastive`."""
 
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 import torch
@@ -9,7 +11,6 @@ from tiny import TRAIN, Runs, floats, literal_nt_xent, same, state, with_setting
 from torch import Generator, Tensor
 
 from latents import data, train
-from latents.methods.baselines import PCA
 from latents.model import Model, build
 from latents.study import Run, Study
 
@@ -80,9 +81,21 @@ def test_a_decoder_of_split_starts_as_the_regression_of_the_pixels_on_the_code(r
 # joint
 
 
-def joint(runs: Runs, dataset: str = "cifar10", **changes: object) -> Model:
-    study = with_settings(runs.study, dataset, "joint", **changes)
-    return build(study, Run(dataset, "joint", 1)).eval()
+@pytest.fixture(scope="module")
+def begun(runs: Runs) -> Callable[[str], Model]:
+    """`split` or `joint` of the same contrastive run before the first step, by name."""
+
+    def prepared(method: str) -> Model:
+        run, device = Run("mnist", method, 1), torch.device("cpu")
+        return train.prepare(runs.study, run, device, runs.weights("contrastive")).model.eval()
+
+    return prepared
+
+
+def joint(runs: Runs, **changes: object) -> Model:
+    """Networks of `joint` with initial weights, on CIFAR-10."""
+    study = with_settings(runs.study, "cifar10", "joint", **changes)
+    return build(study, Run("cifar10", "joint", 1)).eval()
 
 
 def test_the_joint_loss_is_nt_xent_of_two_views_and_weighted_l1_of_the_images_themselves(runs: Runs) -> None:
@@ -96,10 +109,9 @@ def test_the_joint_loss_is_nt_xent_of_two_views_and_weighted_l1_of_the_images_th
         assert model.objective((both, clean), None).item() == pytest.approx(contrast + 7 * error, rel=1e-4)
 
 
-def test_views_of_joint_may_be_smaller_than_the_image_also_with_linear_paths(runs: Runs) -> None:
+def test_views_of_joint_may_be_smaller_than_the_image(runs: Runs) -> None:
     views = runs.study.settings("cifar10", "contrastive").augmentation
-    small = type(views)(resized_crop=(0.4, 1.0), size=26)
-    model = joint(runs, augmentation=small, linear_path=True)
+    model = joint(runs, augmentation=type(views)(resized_crop=(0.4, 1.0), size=26))
     both, clean = model.views(floats("cifar10"), Generator().manual_seed(2))
     assert both.shape == (16, 3, 26, 26) and clean.shape == (8, 3, 32, 32)
     assert model.objective((both, clean), None).isfinite()
@@ -112,20 +124,29 @@ def test_nt_xent_sees_the_first_numbers_of_a_joint_code_alone(runs: Runs) -> Non
     assert reached.tolist() == SIZE * [True] + (128 - SIZE) * [False]
 
 
-def test_joint_starts_at_principal_components_in_the_numbers_that_nt_xent_does_not_see(runs: Runs) -> None:
-    model, pixels = joint(runs, "mnist"), floats("mnist", 200)
-    images = (pixels * 255).round().byte()
-    pca = PCA((28, 28, 1), 128 - SIZE)
-    pca.fit(images)
-    model.fit(images)
-    others = floats("mnist", 20, seed=6)
+def test_joint_starts_with_the_code_and_the_reconstructions_of_split(begun: Callable[[str], Model]) -> None:
+    images = floats("mnist", 20, seed=6)
     with torch.no_grad():
-        assert (model.decode(model.encoder(others)) - pca.decode(pca(others))).abs().max() < 1e-4
-        first = model.encoder.shared(others)
-        assert torch.equal(model.encoder(others)[:, :SIZE], first[:, :SIZE])
-        assert first[:, :SIZE].std() > 0.01
+        codes = [begun(method).encoder(images) for method in ("split", "joint")]
+        decoded = [begun(method).decode(code) for method, code in zip(("split", "joint"), codes, strict=True)]
+    assert (codes[0] - codes[1]).abs().max() < 1e-3 * codes[0].std()
+    assert (decoded[0] - decoded[1]).abs().mean() < 1e-4
 
 
-def test_joint_begins_with_the_weights_of_the_other_methods_encoder(runs: Runs) -> None:
-    others = state(build(runs.study, Run("cifar10", "random", 1)).encoder)
-    assert same(state(joint(runs).encoder.shared), others)
+def test_the_projection_head_of_joint_starts_as_that_of_contrastive(
+    runs: Runs, begun: Callable[[str], Model]
+) -> None:
+    """On a contrastive code of which only the first principal components are kept."""
+    contrastive, split, model = runs.trained("contrastive").model.eval(), begun("split"), begun("joint")
+    images = floats("mnist", 20, seed=6)
+    with torch.no_grad():
+        kept = split.encoder(images)[:, :SIZE] @ split.encoder.directions + split.encoder.centre
+        expected, found = contrastive.projector(kept), model.projector(model.encoder(images))
+    assert (expected - found).abs().max() < 1e-4 < found.std()
+
+
+def test_training_joint_changes_all_its_networks(runs: Runs, begun: Callable[[str], Model]) -> None:
+    first, trained = begun("joint"), runs.trained("joint").model
+    before, after = dict(first.named_parameters()), dict(trained.named_parameters())
+    same_ones = {name for name in before if torch.equal(before[name], after[name])}
+    assert same_ones == {"encoder.shared.whiten.weight"}

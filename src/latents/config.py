@@ -243,3 +243,7 @@ def check_starts(path: str | Path, study: Study) -> None:
                 f"{place}: the encoder of {start} is another one; give both the same widths, code-size and "
                 "linear-path"
             )
+        if one.projection not in (None, other.projection):
+            raise Problem(
+                f"{place}: the projection head of {start} is another one; give both the same projection"
+            )

@@ -121,7 +121,7 @@ METHODS = {
         color="#882255",
         marker="p",
         hatch="OO",
-        about="both: one code, trained to bring views together and to reconstruct the image",
+        about="both: the code of `split`, trained further to bring views together and to reconstruct",
         settings=settings.Joint,
         network="latents.methods.exp4_both:JointCode",
     ),

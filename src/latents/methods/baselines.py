@@ -68,7 +68,7 @@ def start_from_pca(images: Tensor, into: nn.Linear, out: nn.Linear | None = None
     """Set the linear paths into the code and out of it to the PCA of images uint8 [n, c, h, w].
 
     The code is divided by one number, so that its mean variance is 1; its reconstructions and its geometry
-    are those of PCA. Where the path out of the code takes more numbers, the first ones add nothing.
+    are those of PCA.
     """
     pca = PCA((*images.shape[2:], images.shape[1]), into.out_features)
     pca.to(images.device).fit(images)
@@ -77,8 +77,7 @@ def start_from_pca(images: Tensor, into: nn.Linear, out: nn.Linear | None = None
     into.weight.copy_(pca.components / scale)
     into.bias.copy_(-pca.components @ pca.mean / scale)
     if out is not None:
-        nn.init.zeros_(out.weight)
-        out.weight[:, -into.out_features :] = pca.components.T * scale
+        out.weight.copy_(pca.components.T * scale)
         out.bias.copy_(pca.mean)
 
 

@@ -10,13 +10,13 @@ from latents import augment, objectives
 from latents.datasets.spec import Shape
 from latents.decode import StandardisedDecoder
 from latents.device import to_float
-from latents.methods.baselines import moments, principal, start_from_pca
+from latents.methods.baselines import moments, principal
 from latents.methods.exp3_contrastive import projection_head, two_views
 from latents.methods.settings import Joint, Split
 from latents.model import Model, Sizes
 from latents.networks import Decoder, Encoder, Float32
 from latents.optimise import LINEAR_PATH, mark
-from latents.settings import CODE_SIZE, Widths
+from latents.settings import CODE_SIZE
 
 
 class SplitCode(Model):
@@ -112,29 +112,38 @@ class SplitEncoder(nn.Module):
 
 
 class JointCode(Model):
-    """`joint`: NT-Xent of two views by the code's first numbers, and L1 of the image from all of them."""
+    """`joint`: the networks of `split`, trained as a whole.
+
+    NT-Xent of two views by the code's first numbers, and L1 of the image from all of them.
+    """
 
     def __init__(self, settings: Joint, sizes: Sizes) -> None:
         super().__init__()
         self.settings = settings
+        self.shape = sizes.shape
         size = settings.contrastive_size
-        self.encoder = JointEncoder(sizes.shape, sizes.widths, size, linear_path=settings.linear_path)
+        self.encoder = JointEncoder(Encoder(sizes.shape, sizes.widths), sizes.shape, size)
         self.projector = nn.Sequential(Leading(size), *projection_head(size, settings.projection))
-        self.decoder = Decoder(sizes.shape, sizes.decoder_channels, settings.linear_path)
+        self.decoder = StandardisedDecoder(Decoder(sizes.shape, sizes.decoder_channels, linear_path=True))
 
-    def fit(self, images: Tensor) -> None:
-        """As in Model; linear paths start at PCA, and other layers add nothing to the pixels at first."""
-        super().fit(images)
-        if self.settings.linear_path:
-            start_from_pca(images, self.encoder.linear.layer, self.decoder.linear[0].layer)
-            to_code, to_pixels = self.encoder.shared.to_code.layer, self.decoder.to_pixels.layer
-            beyond = slice(self.settings.contrastive_size, None)
-            for weights in (to_code.weight[beyond], to_code.bias[beyond], to_pixels.weight, to_pixels.bias):
-                nn.init.zeros_(weights)
+    @torch.no_grad()
+    def start_from(self, other: Model, images: Tensor) -> None:
+        """Start as `split`, with the projection head of `contrastive` on the code that c determines."""
+        split = SplitEncoder(other.encoder, self.shape, self.settings.contrastive_size).to(images.device)
+        codes = split.fit_beside(images, self.settings.pixel_scale)
+        with torch.autocast(images.device.type, enabled=False):
+            self.encoder.start_from(split)
+            hidden, *others = other.projector
+            _, first, *ours = self.projector
+            first.weight.copy_(hidden.weight @ split.directions.T)
+            first.bias.copy_(hidden.bias + hidden.weight @ split.centre)
+            for layer, trained in zip(ours, others, strict=True):
+                layer.load_state_dict(trained.state_dict())
+        self.decoder.start_from_least_squares(codes, images)
 
     def views(self, images: Tensor, random: Generator) -> tuple[Tensor, Tensor]:
         """Two views of n images as one batch [2n, c, h, w], and the images themselves."""
-        return two_views(images, self.settings.augmentation_of(self.early), random), images
+        return two_views(images, self.settings.augmentation, random), images
 
     def objective(self, views: tuple[Tensor, Tensor], labels: Tensor) -> Tensor:
         both, images = views
@@ -155,27 +164,26 @@ class Leading(nn.Module):
 
 
 class JointEncoder(nn.Module):
-    """The shared encoder; optionally with a linear path from the pixels to the numbers after the first k.
+    """The shared encoder, with a linear path from the pixels to the numbers after the first k.
 
     The first k numbers can so be had of views of any size.
     """
 
-    def __init__(self, shape: Shape, widths: Widths, first: int, *, linear_path: bool) -> None:
+    def __init__(self, shared: Encoder, shape: Shape, first: int) -> None:
         super().__init__()
-        self.shared = Encoder(shape, widths)
+        self.shared = shared
         self.first = first
-        self.linear = (
-            mark(Float32(nn.Linear(math.prod(shape), CODE_SIZE - first)), LINEAR_PATH)
-            if linear_path
-            else None
-        )
+        self.linear = mark(Float32(nn.Linear(math.prod(shape), CODE_SIZE - first)), LINEAR_PATH)
 
-    def fit(self, images: Tensor) -> None:
-        """Fit the first layers on images: float [n, c, h, w] in [0, 1]."""
-        self.shared.fit(images)
+    def start_from(self, split: SplitEncoder) -> None:
+        """Become a fitted encoder of `split`, which is linear in the contrastive code and the pixels."""
+        self.shared.load_state_dict(split.contrastive.state_dict())
+        last, path = self.shared.to_code.layer, self.linear.layer
+        weight, bias = split.directions @ last.weight, split.directions @ (last.bias - split.centre)
+        last.weight.copy_(torch.cat([weight, -split.explained @ weight]))
+        last.bias.copy_(torch.cat([bias, -split.explained @ bias]))
+        path.weight.copy_(split.components)
+        path.bias.copy_(-split.components @ split.mean)
 
     def forward(self, x: Tensor) -> Tensor:
-        code = self.shared(x)
-        if self.linear is None:
-            return code
-        return code + functional.pad(self.linear(x.flatten(1)), (self.first, 0))
+        return self.shared(x) + functional.pad(self.linear(x.flatten(1)), (self.first, 0))

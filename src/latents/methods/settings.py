@@ -38,6 +38,7 @@ class MethodSettings(Strict, frozen=True):
     linear_path: ClassVar[float | UnsetType] = UNSET
     early: ClassVar[Early | UnsetType | None] = UNSET
     start: ClassVar[str | UnsetType] = UNSET
+    projection: ClassVar[tuple[int, int] | None] = None
 
     @property
     def early_epochs(self) -> int:
@@ -190,29 +191,30 @@ class Split(MethodSettings, frozen=True):
 
     def __post_init__(self) -> None:
         check_full_size(self.augmentation, "decoders, which reconstruct")
-        check_contrastive_size(self.contrastive_size, CODE_SIZE - 1)
+        check_contrastive_size(self.contrastive_size)
 
 
 class Joint(MethodSettings, frozen=True):
-    """One code, trained by NT-Xent on two views and by L1 on the image itself."""
+    """The networks of `split`, trained as a whole by NT-Xent on two views and by L1 on the image itself."""
+
+    start: ClassVar[str] = "contrastive"
 
     optimisation: Optimisation
     augmentation: Augmentation  # of the two views
     temperature: Rate
-    projection: tuple[Positive, Positive]
+    projection: tuple[Positive, Positive]  # as that of `contrastive`
     contrastive_size: Positive  # numbers of the code that NT-Xent sees; the decoder sees all
+    pixel_scale: Rate  # as that of `split`
     reconstruction_weight: NonNegative  # of L1
-    # from the pixels to the numbers that NT-Xent does not see, and from the code to the pixels; starts at PCA
-    linear_path: bool
     linear_rate: Fraction  # learning rate of the linear paths, relative to the others'
-    early: Early | UnsetType | None = UNSET
 
     def __post_init__(self) -> None:
-        self.check_early()
-        check_contrastive_size(self.contrastive_size, CODE_SIZE - self.linear_path)
+        check_contrastive_size(self.contrastive_size)
 
 
-def check_contrastive_size(size: int, most: int) -> None:
-    """Raise ValueError where the contrastive numbers leave too few of the code to the pixels."""
-    if size > most:
-        raise ValueError(f"contrastive-size {size} of a code of {CODE_SIZE} numbers is more than {most}")
+def check_contrastive_size(size: int) -> None:
+    """Raise ValueError where the contrastive numbers leave none of the code to the pixels."""
+    if size >= CODE_SIZE:
+        raise ValueError(
+            f"contrastive-size {size} of a code of {CODE_SIZE} numbers is more than {CODE_SIZE - 1}"
+        )

@@ -48,14 +48,6 @@ class MethodSettings(Strict, frozen=True):
         epochs = self.optimisation.epochs
         return min(round(self.early.share * epochs), epochs - 1)
 
-    def check_early(self) -> None:
-        """Raises ValueError if the views of the first epochs are not possible."""
-        if self.early:
-            try:
-                self.augmentation_of(early=True)
-            except msgspec.ValidationError as error:
-                raise ValueError(f"early.augmentation: {error}") from None
-
     def augmentation_of(self, early: bool) -> Augmentation:
         """The views of the first epochs or of the later ones."""
         if not early:
@@ -156,7 +148,11 @@ class ViewSettings(MethodSettings, frozen=True, kw_only=True):
         return self.linear_path or 1.0
 
     def __post_init__(self) -> None:
-        self.check_early()
+        if self.early:
+            try:
+                self.augmentation_of(early=True)
+            except msgspec.ValidationError as error:
+                raise ValueError(f"early.augmentation: {error}") from None
         if self.linear_path:
             check_linear_path(self)
 

@@ -15,8 +15,8 @@ from latents.datasets import DATASETS
 from latents.decode import Decode
 from latents.device import to_float
 from latents.encode import encode
-from latents.measure import Measured, Subject
 from latents.study import Run, Study
+from latents.subject import Measured, Subject
 
 
 def pair(dataset: str) -> tuple[Tensor, Tensor]:

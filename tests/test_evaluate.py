@@ -19,13 +19,13 @@ from torch import Tensor, nn
 from latents import augment, budgets, data, evaluate, geometry, measure, probe, record, train
 from latents.cli import Problem
 from latents.encode import encode
-from latents.measure import Measured, Subject
 from latents.methods import METHODS
 from latents.metrics import NUISANCES
 from latents.model import Model, save_model
 from latents.probe import Outcome
 from latents.settings import CODE_SIZE
 from latents.study import REFERENCE_CLASSIFIER, Run, Study
+from latents.subject import Measured, Subject
 
 SIZES = {"train": TRAIN, "val": VAL, "test": TEST}
 MEASURED = ("pca", "autoencoder", "guided", "contrastive")  # two with a decoder of their own, two without

@@ -12,8 +12,8 @@ from torch import Tensor
 
 from latents.decode import Decode, decode, mae
 from latents.device import generator, to_float
-from latents.measure import Measured, Subject
 from latents.probe import Outcome, accuracy
+from latents.subject import Measured, Subject
 
 QUANTILES = 0.001, 0.999  # of each number of the training codes; what lies beyond is clamped
 EXACT = 32  # bits of a float: the code as it is

@@ -1,7 +1,8 @@
 """How much a decoder on frozen codes depends on its budget: its error after other numbers of epochs."""
 
 from latents.decode import train_decoder
-from latents.measure import Measured, Subject, errors_of
+from latents.measure import errors_of
+from latents.subject import Measured, Subject
 
 
 def measure_decoder_budgets(subject: Subject, found: Measured) -> None:

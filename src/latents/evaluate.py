@@ -30,21 +30,19 @@ from latents.encode import npz
 from latents.features import captured, measure_features
 from latents.measure import (
     PATHS,
-    Measured,
-    Subject,
     measure_few_labels,
     measure_geometry,
     measure_interpolation,
     measure_probes,
     measure_projection,
     measure_reconstruction,
-    subject_of,
     to_uint8,
 )
 from latents.model import Model, load_run
 from latents.networks import Encoder
 from latents.nuisance import measure_nuisance
 from latents.study import Run, Study
+from latents.subject import Measured, Subject, subject_of
 from latents.train import timing
 
 SAMPLES = 36  # images drawn from the prior of a method that has one

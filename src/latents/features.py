@@ -10,8 +10,9 @@ import torch
 from torch import Tensor
 
 from latents import data
-from latents.measure import Measured, Subject, add_probes
+from latents.measure import add_probes
 from latents.networks import Encoder
+from latents.subject import Measured, Subject
 
 
 @contextmanager

@@ -12,8 +12,8 @@ from torch import Tensor
 from latents import augment
 from latents.device import generator, to_float
 from latents.encode import BATCH, encode
-from latents.measure import Measured, Subject
 from latents.probe import Parts, scaled
+from latents.subject import Measured, Subject
 
 SHIFT, ANGLE, SCALE = 4.0, 30.0, 1.25  # largest move: pixels, degrees, factor
 PENALTIES = [10.0**power for power in range(-6, 2)]  # relative to the number of training codes

@@ -25,10 +25,11 @@ from latents.datasets import DATASETS
 from latents.decode import mae
 from latents.device import device_of, to_float
 from latents.encode import BATCH
-from latents.measure import Measured, to_uint8
+from latents.measure import to_uint8
 from latents.metrics import YARDSTICKS
 from latents.probe import Parts
 from latents.study import Study
+from latents.subject import Measured
 from latents.train import timing
 
 Pictures = Callable[[Tensor, Tensor], Tensor]  # images float [n, c, h, w], labels [n] -> what stands for them

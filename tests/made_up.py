@@ -52,7 +52,7 @@ def numbers(draw: np.random.Generator, run: Run) -> list[dict]:
             if split != "train" and main:
                 value = float(base - 20 / share + draw.standard_normal())
                 found[f"accuracy_{probe}_{share}pct", split] = (value, "percent")
-        if split != "train" and run.method in ("contrastive", "supcon", "joint"):
+        if split != "train" and run.method in ("contrastive", "supcon", "split", "joint"):
             for probe, offset in {"linear": 8, "knn": 6}.items():
                 value = float(base - offset + draw.standard_normal())
                 found[f"accuracy_{probe}_projection", split] = (value, "percent")
@@ -61,7 +61,7 @@ def numbers(draw: np.random.Generator, run: Run) -> list[dict]:
         )
         found["mae", split] = (near(mae), "pixel range")
         if main:
-            decodes = "autoencoder" in run.method or run.method in ("pca", "vae", "joint")
+            decodes = "autoencoder" in run.method or run.method in ("pca", "vae", "split", "joint")
             found["mae_frozen", split] = (near(1.1 * mae), "pixel range") if decodes else found["mae", split]
             for epochs in (1, 3, 12) if run.seed == 1 and split != "train" else ():
                 found[f"mae_frozen_{epochs}_epochs", split] = (near(1.1 * mae), "pixel range")

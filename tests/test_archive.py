@@ -132,10 +132,11 @@ def test_a_run_from_which_another_starts_is_taken_with_its_weights_or_not_at_all
     printed = planned(checkout, *asked)
     assert counted(printed) == jobs | {"train": 2, "evaluate": 1, "archived": 1}
     assert f"--start archive/study/{archive.WEIGHTS.format(one)}" in printed
-    for started in (each for each in study.runs() if study.start(each) == one):
+    split = Run("mnist", "split", 1)
+    for started in (each for each in study.runs() if study.start(each) in (one, split)):
         archive_a_run(study, folder, started)
     done = archive.finished(study, folder)
-    assert {one, other} <= {*done} and archive.started_from(study, done) == []
+    assert {one, other, split} <= {*done} and archive.started_from(study, done) == []
 
 
 def test_a_classifier_and_yardsticks_of_another_configuration_data_or_source_are_not_taken(tmp_path):

@@ -328,7 +328,9 @@ def test_views_of_another_size_are_refused_where_the_image_itself_is_reconstruct
         ("joint.contrastive-size", 128, "contrastive-size 128 of a code of 128 numbers is more than 127"),
         ("vae.augmentation", {"resized-crop": [0.5, 1.0], "size": 26}, "size is not for autoencoders"),
         ("contrastive.linear-path", 0.1, "size is not for linear-path"),
-        ("joint.projection", [64, 32], "the projection head of cifar10/contrastive/seed1 is another one"),
+        ("joint.projection", [64, 32], "start of joint: cifar10/split/seed1 has another projection"),
+        ("split.projection", [64, 32], "start of split: cifar10/contrastive/seed1 has another projection"),
+        ("joint.contrastive-size", 64, "start of joint: cifar10/split/seed1 has another contrastive-size"),
     ],
 )
 def test_settings_of_a_method_that_contradict_one_another_are_refused(

@@ -151,7 +151,7 @@ def test_small_trainings_are_those_of_the_study_with_fewer_images_and_epochs(run
         assert dataset.train == 50 and dataset.sweeps == {}
         assert dataset.methods["guided"].optimisation.epochs == agreement.EPOCHS
         assert dataset.reference_classifier.optimisation.epochs == agreement.EPOCHS
-    anew = {*runs.study.trained_methods} - {"split", "joint"}
+    anew = [method for method in runs.study.trained_methods if not runs.study.start(Run("mnist", method, 1))]
     assert len(agreement.kinds(made)) == 2 * len(anew)
 
 

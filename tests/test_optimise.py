@@ -101,15 +101,17 @@ def test_muon_gets_the_hidden_weights_and_adamw_all_the_rest_once(runs: Runs, me
         for kind, one in (("muon", muon), ("adamw", adamw))
     }
     assert sorted(given["muon"] + given["adamw"]) == sorted(names.values())
-    hidden = (
-        "from_code.weight" if method == "split" else "to_code.layer.weight"
-    )  # the encoder of split is fitted
-    assert any(name.endswith(hidden) for name in given["muon"])
+    assert any(
+        name.endswith("from_code.weight" if model.decodes else "to_code.layer.weight")
+        for name in given["muon"]
+    )
     for name in given["muon"]:
         assert name.endswith("weight")
-        assert not (name.startswith("head.") or "to_pixels" in name or ".linear." in name)
+        assert not (name.startswith("head.") or "to_pixels" in name or "encoder.from_" in name)
+        assert ".linear." not in name
     rates = {names[id(p)]: group["share"] for group in adamw.param_groups for p in group["params"]}
-    assert {rate for name, rate in rates.items() if ".linear." in name} <= {0.1}
-    assert {rate for name, rate in rates.items() if ".linear." not in name} == {1.0}
+    paths = {name for name in rates if ".linear." in name or "from_pixels" in name}
+    assert {rates[name] for name in paths} <= {0.1}
+    assert {rates[name] for name in rates if name not in paths} == {1.0}
     assert all(group["weight_decay"] == 0 for group in adamw.param_groups)
     assert muon.param_groups[0]["weight_decay"] == 0.1

@@ -64,7 +64,8 @@ SMALL_DATASET = {
         },
         "contrastive": BUDGET | {"projection": [16, 8], "early": EARLY},
         "supcon": BUDGET | {"projection": [16, 8]},
-        # the code of the contrastive run is hardly trained and small: larger steps would leave it at once
+        "split": BUDGET | {"projection": [16, 8]},
+        # the contrastive code is hardly trained: larger steps would leave it at once
         "joint": {"optimisation": BUDGET["optimisation"] | {"learning-rate": 0.0003}, "projection": [16, 8]},
     },
 }

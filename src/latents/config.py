@@ -243,7 +243,9 @@ def check_starts(path: str | Path, study: Study) -> None:
                 f"{place}: the encoder of {start} is another one; give both the same widths, code-size and "
                 "linear-path"
             )
-        if one.projection not in (None, other.projection):
-            raise Problem(
-                f"{place}: the projection head of {start} is another one; give both the same projection"
-            )
+        for key, mine, its in (
+            ("projection", one.projection, other.projection),
+            ("contrastive-size", one.contrastive_size, other.contrastive_size),
+        ):
+            if None not in (mine, its) and mine != its:
+                raise Problem(f"{place}: {start} has another {key}; give both the same")

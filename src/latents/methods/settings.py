@@ -39,6 +39,7 @@ class MethodSettings(Strict, frozen=True):
     early: ClassVar[Early | UnsetType | None] = UNSET
     start: ClassVar[str | UnsetType] = UNSET
     projection: ClassVar[tuple[int, int] | None] = None
+    contrastive_size: ClassVar[int | None] = None
 
     @property
     def early_epochs(self) -> int:
@@ -174,16 +175,17 @@ class Contrastive(ViewSettings, frozen=True):
 
 
 class Split(MethodSettings, frozen=True):
-    """Two codes in one: principal components of `contrastive`'s, then of the pixels that these leave."""
+    """Principal components of the code of `contrastive`, and numbers for the pixels beside them."""
 
     start: ClassVar[str] = "contrastive"
 
-    optimisation: Optimisation  # of the decoder, which alone is trained
+    optimisation: Optimisation  # of the decoder and of the layers for the pixels' numbers
     augmentation: Augmentation  # of the image that is reconstructed
+    projection: tuple[Positive, Positive]  # as that of `contrastive`
     contrastive_size: Positive  # components of the contrastive code; the others are the pixels'
-    # deviation of the pixels' numbers, as a root mean square, relative to the contrastive ones'
+    # deviation of the pixels' numbers at the start, as a root mean square, relative to the contrastive ones'
     pixel_scale: Rate
-    linear_rate: Fraction  # learning rate of the decoder's linear path, relative to the others'
+    linear_rate: Fraction  # learning rate of the linear paths, relative to the others'
 
     def __post_init__(self) -> None:
         check_full_size(self.augmentation, "decoders, which reconstruct")
@@ -193,14 +195,13 @@ class Split(MethodSettings, frozen=True):
 class Joint(MethodSettings, frozen=True):
     """The networks of `split`, trained as a whole by NT-Xent on two views and by L1 on the image itself."""
 
-    start: ClassVar[str] = "contrastive"
+    start: ClassVar[str] = "split"
 
     optimisation: Optimisation
     augmentation: Augmentation  # of the two views
     temperature: Rate
-    projection: tuple[Positive, Positive]  # as that of `contrastive`
-    contrastive_size: Positive  # numbers of the code that NT-Xent sees; the decoder sees all
-    pixel_scale: Rate  # as that of `split`
+    projection: tuple[Positive, Positive]  # as that of `split`
+    contrastive_size: Positive  # as that of `split`: numbers that NT-Xent sees; the decoder sees all
     reconstruction_weight: NonNegative  # of L1
     linear_rate: Fraction  # learning rate of the linear paths, relative to the others'
 

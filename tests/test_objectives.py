@@ -17,7 +17,7 @@ from latents.methods import METHODS
 from latents.model import Model, build
 from latents.optimise import optimizers_for
 from latents.settings import Augmentation
-from latents.study import Run
+from latents.study import Run, Study
 
 N, WIDTH = 6, 5
 NOISE = Augmentation(noise=0.3)
@@ -260,6 +260,17 @@ def shrunk_steps() -> list[tuple[Path, str, str]]:
     return sorted(found)
 
 
+def begun(study: Study, dataset: str, method: str) -> Model:
+    """Networks before the first step, of what they start from also before it."""
+    model, start = build(study, Run(dataset, method, 1)), study.settings(dataset, method).start
+    many = floats(dataset, 200)
+    if start:
+        model.start_from(begun(study, dataset, start), (255 * many).round().byte())
+    else:
+        model.encoder.fit(many)
+    return model
+
+
 @pytest.mark.parametrize(
     ("path", "dataset", "method"), shrunk_steps(), ids=lambda value: getattr(value, "stem", value)
 )
@@ -268,14 +279,7 @@ def test_one_shrunk_step_of_every_configuration_has_a_finite_loss_and_finite_gra
 ) -> None:
     study = config.read(path)
     settings, images = study.settings(dataset, method), floats(dataset)
-    model = build(study, Run(dataset, method, 1))
-    if settings.start:
-        start, many = build(study, Run(dataset, settings.start, 1)), floats(dataset, 200)
-        start.encoder.fit(many)
-        model.start_from(start, (255 * many).round().byte())
-        model.train()
-    else:
-        model.encoder.fit(images)
+    model = begun(study, dataset, method).train()
     with torch.autocast("cpu", torch.bfloat16, enabled=study.precision == "bfloat16"):
         assert model.encoder(images).shape == (8, settings.code_size)
         views = model.views(images, Generator().manual_seed(1))

@@ -243,7 +243,8 @@ def write_tsne(study, dataset, results, draw) -> None:
 def write_yardsticks(dataset: str, results: Path) -> None:
     """What needs no code."""
     values = {name: ("mae", 0.2 / (place + 1), "pixel range") for place, name in enumerate(YARDSTICKS)}
-    lines = [("pixels", f"accuracy_{probe}", 40.0, "percent") for probe in ("linear", "mlp", "knn")]
+    probed = [(name, probe) for name in ("pixels", "gradients") for probe in ("linear", "mlp", "knn")]
+    lines = [(name, f"accuracy_{probe}", 40.0, "percent") for name, probe in probed]
     lines += [(name, *value) for name, value in values.items()]
     sizes = (16, 32, 64, 128)
     lines += [

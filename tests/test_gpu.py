@@ -16,7 +16,7 @@ from msgspec.structs import replace
 from tiny import Runs
 
 from latents import augment, config, record, train
-from latents.bench import agreement, gpu
+from latents.bench import agreement, gpu, gpu_parts
 from latents.checkpoint import stop_signals
 from latents.cli import Problem
 from latents.study import Run, Study
@@ -32,8 +32,8 @@ def small(runs: Runs) -> Study:
 
 
 @pytest.fixture
-def check(runs: Runs, small: Study, tmp_path: Path) -> gpu.Check:
-    return gpu.Check(runs.study, runs.study, small, CPU, tmp_path / "reference", tmp_path)
+def check(runs: Runs, small: Study, tmp_path: Path) -> gpu_parts.Check:
+    return gpu_parts.Check(runs.study, runs.study, small, CPU, tmp_path / "reference", tmp_path)
 
 
 def test_a_training_is_the_same_again_and_after_a_signal_that_stopped_it(
@@ -155,13 +155,13 @@ def test_small_trainings_are_those_of_the_study_with_fewer_images_and_epochs(run
     assert len(agreement.kinds(made)) == 2 * len(anew)
 
 
-def test_a_whole_training_is_measured_on_val_beside_the_committed_runs(check: gpu.Check) -> None:
+def test_a_whole_training_is_measured_on_val_beside_the_committed_runs(check: gpu_parts.Check) -> None:
     metrics = [
         {"metric": "mae", "split": split, "value": value} for split, value in (("val", 0.5), ("test", 0.9))
     ]
     path = check.reference / f"records/{GUIDED}.json"
     record.write_json(path, {"format": record.FORMAT, "metrics": metrics})
-    found = gpu.whole(check, check.study, GUIDED)
+    found = gpu_parts.whole(check, check.study, GUIDED)
     assert found["val_of_committed_runs"]["mae"] == [0.5]
     assert 0 < found["val"]["mae"] < 1 and 0 <= found["val"]["accuracy_head"] <= 100
     assert found["seconds"]["training"] > 0 and found["seconds"]["evaluation, probe"] > 0
@@ -169,17 +169,17 @@ def test_a_whole_training_is_measured_on_val_beside_the_committed_runs(check: gp
 
 
 def test_slower_views_lengthen_the_data_of_a_step_and_no_other_part(
-    check: gpu.Check, monkeypatch: pytest.MonkeyPatch
+    check: gpu_parts.Check, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(gpu, "seconds_of", lambda call, _: timeit.timeit(call, number=3) / 3)
-    before, view = gpu.speed_of(check, check.study, GUIDED), augment.view
+    monkeypatch.setattr(gpu_parts, "seconds_of", lambda call, _: timeit.timeit(call, number=3) / 3)
+    before, view = gpu_parts.speed_of(check, check.study, GUIDED), augment.view
 
     def slow(*arguments: Any) -> torch.Tensor:
         time.sleep(0.2)
         return view(*arguments)
 
     monkeypatch.setattr(augment, "view", slow)
-    after = gpu.speed_of(check, check.study, GUIDED)
+    after = gpu_parts.speed_of(check, check.study, GUIDED)
     grown = {name: after["parts"][name] - before["parts"][name] for name in before["parts"]}
     assert grown["data"] > 0.1
     assert all(abs(grown[name]) < 0.1 for name in ("forward", "backward", "optimizer", "host")), grown
@@ -192,28 +192,28 @@ def test_the_seconds_of_a_call_are_a_median_after_a_warm_up() -> None:
     def call() -> None:
         calls.append(time.sleep(0.3 if not calls else 0.02))
 
-    assert 0.015 < gpu.seconds_of(call, CPU, least=0.04) < 0.1
+    assert 0.015 < gpu_parts.seconds_of(call, CPU, least=0.04) < 0.1
     assert len(calls) >= 2 + 3
 
 
 def test_the_peaks_are_of_every_convolution_in_both_precisions_and_of_copying(
-    check: gpu.Check, monkeypatch: pytest.MonkeyPatch
+    check: gpu_parts.Check, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(gpu, "CONVOLUTIONS", [(4, 8, 8, 64)])
+    monkeypatch.setattr(gpu_parts, "CONVOLUTIONS", [(4, 8, 8, 64)])
 
     def half_a_second(call: Callable[[], Any], _: torch.device) -> float:
         call()
         return 0.5
 
-    monkeypatch.setattr(gpu, "seconds_of", half_a_second)
-    found = gpu.peaks(check)
+    monkeypatch.setattr(gpu_parts, "seconds_of", half_a_second)
+    found = gpu_parts.peaks(check)
     expected = 3 * 2 * 9 * 4 * 8 * 64 * 2 / 0.5  # of two images, on a CPU
     assert found["convolutions"] == {"float32 4 8 8 2": expected, "bfloat16 4 8 8 2": expected}
-    assert found["bytes_per_second"] == 2 * gpu.COPY / 64 / 0.5
+    assert found["bytes_per_second"] == 2 * gpu_parts.COPY / 64 / 0.5
 
 
 def test_training_jobs_run_alone_and_at_once_and_a_failed_one_is_told(
-    check: gpu.Check, monkeypatch: pytest.MonkeyPatch
+    check: gpu_parts.Check, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     started = []
 
@@ -229,13 +229,13 @@ def test_training_jobs_run_alone_and_at_once_and_a_failed_one_is_told(
             return int(self.seed == failing)
 
     failing = None
-    monkeypatch.setattr(gpu, "train_job", Process)
-    found = gpu.jobs(check)
+    monkeypatch.setattr(gpu_parts, "train_job", Process)
+    found = gpu_parts.jobs(check)
     assert started == [1, -1, 1, 2, 3, -1, -2, -3]
-    assert [one["training"] for one in found[str(gpu.JOBS)]["parts"]] == [1.0, 2.0, 3.0]
+    assert [one["training"] for one in found[str(gpu_parts.JOBS)]["parts"]] == [1.0, 2.0, 3.0]
     failing, started[:] = 2, []
     with pytest.raises(Problem, match="a training job failed"):
-        gpu.jobs(check)
+        gpu_parts.jobs(check)
     assert started[-3:] == [-1, -2, -3]  # all were waited for
 
 
@@ -256,14 +256,14 @@ def test_the_check_goes_on_after_a_part_that_failed_and_is_whole_the_next_time(
         "speed": {
             "tiny": {"a": {"images_per_second": 9.0, "flops_per_second": 1e12, "peak_gpu_bytes": None}}
         },
-        "jobs": {"1": {"seconds": 20.0}, str(gpu.JOBS): {"seconds": 35.0}},
+        "jobs": {"1": {"seconds": 20.0}, str(gpu_parts.JOBS): {"seconds": 35.0}},
     }
     asked = []
 
     def part(name: str) -> Any:
         return lambda _: asked.append(name) or fine[name]
 
-    def broken(_: gpu.Check) -> dict:
+    def broken(_: gpu_parts.Check) -> dict:
         raise RuntimeError("no deterministic implementation")
 
     monkeypatch.setattr(gpu, "PARTS", {"guided": broken} | {name: part(name) for name in fine})

@@ -18,7 +18,7 @@ REPORT = ROOT / "src/latents/report"
 RESULT_PARTS = {  # where a number is a result: name -> beginning and end
     "abstract": (r"\begin{abstract}", r"\end{abstract}"),
     "introduction": (r"\section{Introduction}", r"\section{Related work}"),
-    "results": (r"\section{Results}", r"\section{Limits}"),
+    "results": (r"\section{Results}", r"\section{Limitations}"),
     "further results": (r"\section{Further results}", r"\section{Cost}"),
     "conclusions": (r"\section{Conclusions}", r"\FloatBarrier"),
 }

@@ -292,15 +292,6 @@ def cells_of(folder: Path, name: str) -> dict[str, list[str]]:
     return {first: others for first, *others in split}
 
 
-def test_the_appendix_has_a_line_for_each_run_with_the_hash_of_its_record(whole: Path) -> None:
-    lines = (whole / "generated/table_runs.tex").read_text().splitlines()
-    runs = config.read(whole / "study.yaml").runs()
-    assert len(lines) == len(runs)
-    name = "cifar10/autoencoder-plus.ablation.full/seed1"
-    made = record.read_json(whole / f"results/records/{name}.json")
-    assert rf"\runline{{{name}}}{{{record.seal(made)[:8]}}}" in lines
-
-
 def test_the_committed_results_give_every_table_and_claim_and_the_figures_of_their_summary(
     tmp_path: Path,
 ) -> None:
@@ -362,7 +353,7 @@ def test_the_tables_hold_the_values(whole: Path) -> None:
     classifier = config.read(whole / "study.yaml").datasets["cifar10"].reference_classifier
     assert cells_of(whole, "settings")["Ref. classifier"][0] == str(classifier.optimisation.epochs)
     written = {path.stem for path in (whole / "generated").glob("table_*.tex")}
-    assert len(written) == 14 and written == {f"table_{name}" for name in page.CAPTIONS}
+    assert len(written) == 13 and written == {f"table_{name}" for name in page.CAPTIONS}
 
 
 def test_the_table_of_methods_gives_experiment_code_and_labels_of_each(whole: Path) -> None:
@@ -529,8 +520,7 @@ TYPESET = r"""\documentclass[10pt]{article}
 
 @pytest.mark.skipif(shutil.which("pdflatex") is None, reason="pdflatex is not installed")
 def test_the_tables_compile_and_fit_the_text_block(spoilt: Path) -> None:
-    paths = (spoilt / "generated").glob("table_*.tex")
-    names = sorted(path.stem for path in paths if path.stem != "table_runs")  # lines of text
+    names = sorted(path.stem for path in (spoilt / "generated").glob("table_*.tex"))
     boxes = "".join(
         rf"\setbox0\hbox{{\input{{generated/{name}}}\unskip}}\typeout{{WIDTH \the\wd0}}\box0\par"
         for name in names

@@ -1,7 +1,8 @@
-"""Yardsticks: median images, mean colours, block means and probes on raw pixels, against direct formulas."""
+"""Yardsticks: median images, mean colours, block means, and probes without a code, by direct formulas."""
 
 import base64
 import re
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -10,10 +11,10 @@ import torch
 from made_up import call, summarise
 from tiny import Runs
 
-from latents import config, data, probe, record, yardsticks
+from latents import config, data, objectives, probe, record, yardsticks
 from latents.metrics import YARDSTICKS
 
-OF_PIXELS = {"pixels"}
+PROBED = {"pixels", "gradients"}
 
 
 def found(runs: Runs, dataset: str, *, final: bool = True) -> dict[tuple[str, str, str], float]:
@@ -48,16 +49,25 @@ def test_every_yardstick_of_reconstruction_is_the_error_by_a_direct_formula(runs
     assert np.array_equal(shown, np.moveaxis(median(train.images), 0, -1).ravel())
 
 
-def test_raw_pixels_are_probed_as_codes_are(runs: Runs) -> None:
+@pytest.mark.parametrize(
+    ("variant", "features", "size"),
+    [("pixels", lambda images: images, 784), ("gradients", objectives.gradient_histograms, 9 * 7 * 7)],
+)
+def test_raw_pixels_and_gradients_are_probed_as_codes_are(
+    runs: Runs, variant: str, features: Callable[[torch.Tensor], torch.Tensor], size: int
+) -> None:
     split, measured = data.load(runs.study, "mnist", with_test=True), found(runs, "mnist")
     parts = {"train": split.train, "val": split.val, "test": split.test}
-    pixels = {name: torch.from_numpy(part.images).float().flatten(1) / 255 for name, part in parts.items()}
+    inputs = {
+        name: features(torch.from_numpy(part.images).float() / 255).flatten(1) for name, part in parts.items()
+    }
+    assert inputs["train"].shape[1] == size
     labels = {name: torch.from_numpy(part.labels) for name, part in parts.items()}
-    outcomes = probe.fit_probes(probe.FUNCTIONS, pixels, labels, runs.study.probe, 10, list(parts))
+    outcomes = probe.fit_probes(probe.FUNCTIONS, inputs, labels, runs.study.probe, 10, list(parts))
     for name, outcome in outcomes.items():
         for part in parts:
             right = (outcome.predictions[part] == labels[part]).double().mean().item()
-            assert measured["pixels", f"accuracy_{name}", part] == pytest.approx(100 * right), (name, part)
+            assert measured[variant, f"accuracy_{name}", part] == pytest.approx(100 * right), (name, part)
 
 
 def test_without_final_no_yardstick_reads_the_test_split(runs: Runs, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -80,7 +90,7 @@ def test_the_command_writes_a_sealed_record_the_same_each_time(runs: Runs, tmp_p
     made = record.read_json(tmp_path / "a.json")
     assert (made["dataset"], made["test_read"]) == ("mnist", True)
     codecs = {f"{codec}-{size}-bytes" for codec in ("jpeg", "webp") for size in (16, 64)}
-    assert {one["variant"] for one in made["metrics"]} == YARDSTICKS.keys() | OF_PIXELS | codecs
+    assert {one["variant"] for one in made["metrics"]} == YARDSTICKS.keys() | PROBED | codecs
     assert made["config"] == record.read_json(tmp_path / "b.json")["config"]
     assert {"load", "reconstruct", "codecs", "probe"} == record.read_json(tmp_path / "timing.json")[
         "parts"

@@ -47,10 +47,11 @@ def crop(images: Tensor, top: Tensor, left: Tensor, pad: int, size: tuple[int, i
     return padded.flatten(2).gather(2, flat.expand(-1, channels, -1)).view(n, channels, height, width)
 
 
-def warp(images: Tensor, matrix: Tensor, size: tuple[int, int]) -> Tensor:
-    """Bilinear affine warp to `size`, (height, width); outside the image, pixels are 0.
+def warp(images: Tensor, matrix: Tensor, size: tuple[int, int], outside: str = "zeros") -> Tensor:
+    """Bilinear affine warp to `size`, (height, width); `outside` the image are zeros, or its reflection.
 
-    `matrix` [n, 2, 3] maps output coordinates to input coordinates, both in [-1, 1].
+    `matrix` [n, 2, 3] maps output coordinates to input coordinates, both in [-1, 1]. `outside` is a
+    padding_mode of torch's grid_sample.
     """
     n, (height, width) = len(images), size
     y = torch.linspace(-1 + 1 / height, 1 - 1 / height, height, device=images.device).view(1, height, 1)
@@ -58,7 +59,7 @@ def warp(images: Tensor, matrix: Tensor, size: tuple[int, int]) -> Tensor:
     m = matrix.view(n, 2, 3, 1, 1)
     # [n, h, w, 2]
     grid = torch.stack([m[:, i, 0] * x + m[:, i, 1] * y + m[:, i, 2] for i in (0, 1)], dim=-1)
-    return functional.grid_sample(images, grid, mode="bilinear", padding_mode="zeros", align_corners=False)
+    return functional.grid_sample(images, grid, mode="bilinear", padding_mode=outside, align_corners=False)
 
 
 def resized_crop_boxes(

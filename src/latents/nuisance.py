@@ -53,7 +53,7 @@ def moved(images: Tensor, moves: Tensor) -> Tensor:
     """Copies of images, each turned counter-clockwise, scaled and then shifted to the right and down.
 
     `moves` [n, 4] has the columns of MOVES: pixels, degrees, and the logarithm of the factor. What comes into
-    the picture is black.
+    the picture is a reflection of the image: black corners would give the turn away.
     """
     height, width = images.shape[2:]
     x, y = 2 * moves[:, 0] / width, 2 * moves[:, 1] / height
@@ -67,7 +67,7 @@ def moved(images: Tensor, moves: Tensor) -> Tensor:
         ],
         1,
     )
-    return augment.warp(images, matrix, (height, width))
+    return augment.warp(images, matrix, (height, width), outside="reflection")
 
 
 def drawn(n: int, random: torch.Generator) -> Tensor:

@@ -6,8 +6,9 @@
 writes one record. The mean absolute error of the median image, of the true class's median image, of each
 image's mean colour and of its block means gives the errors of the codes a scale, as do JPEG and WebP at the
 bytes of a code (of a sample of val and test); the probes on raw pixels do so for the accuracies. The median
-image itself is in the record too, for the figures. Nothing is trained but the probes. Without --final the
-test split is not read. Takes some ten minutes, nearly all of them for the probes on 3,072 pixel values.
+image itself is in the record too, for the figures. The probes on gradient histograms tell what the second
+target of `autoencoder-plus` says of the class by itself. Nothing is trained but the probes. Without --final
+the test split is not read. Takes some ten minutes, nearly all of them for the probes on 3,072 pixel values.
 """
 
 import base64
@@ -27,12 +28,19 @@ from latents.device import device_of, to_float
 from latents.encode import BATCH
 from latents.measure import to_uint8
 from latents.metrics import YARDSTICKS
+from latents.objectives import gradient_histograms
 from latents.probe import Parts
 from latents.study import Study
 from latents.subject import Measured
 from latents.train import timing
 
 Pictures = Callable[[Tensor, Tensor], Tensor]  # images float [n, c, h, w], labels [n] -> what stands for them
+
+# what the probes read: name -> from images float [n, c, h, w] in [0, 1]
+INPUTS: dict[str, Callable[[Tensor], Tensor]] = {
+    "pixels": lambda images: images,
+    "gradients": gradient_histograms,
+}
 
 
 def median(images: Tensor) -> Tensor:
@@ -91,7 +99,9 @@ def measure(study: Study, dataset: str, *, final: bool) -> tuple[dict[str, Any],
             for size, error in codecs.errors(of_sample, codec, budgets).items():
                 found.setdefault(f"{codec}-{size}-bytes", Measured()).add("mae", name, error)
     seconds.lap("codecs")
-    found["pixels"], chosen = on_pixels(study, images, labels, classes)
+    chosen = {}
+    for name, features in INPUTS.items():
+        found[name], chosen[name] = probed(study, features, images, labels, classes)
     seconds.lap("probe")
     shown = to_uint8(stand_ins["median-image"](images["train"][:1], labels["train"][:1]))
     facts = {
@@ -106,10 +116,18 @@ def measure(study: Study, dataset: str, *, final: bool) -> tuple[dict[str, Any],
     return facts, seconds.seconds
 
 
-def on_pixels(study: Study, images: Parts, labels: Parts, classes: int) -> tuple[Measured, dict[str, float]]:
-    """The accuracy of every probe on raw pixels, with the protocol for codes; the settings chosen on val."""
-    pixels = {name: to_float(part).flatten(1) for name, part in images.items()}
-    outcomes = probe.fit_probes(probe.FUNCTIONS, pixels, labels, study.probe, classes, list(pixels))
+def probed(
+    study: Study, features: Callable[[Tensor], Tensor], images: Parts, labels: Parts, classes: int
+) -> tuple[Measured, dict[str, float]]:
+    """The accuracy of every probe on features of images, as on codes; the settings chosen on val.
+
+    `features` maps images float [n, c, h, w] in [0, 1] to [n, ...].
+    """
+    inputs = {
+        name: torch.cat([features(to_float(batch)).flatten(1) for batch in part.split(4 * BATCH)])
+        for name, part in images.items()
+    }
+    outcomes = probe.fit_probes(probe.FUNCTIONS, inputs, labels, study.probe, classes, list(inputs))
     found = Measured()
     for name, outcome in outcomes.items():
         for split, predictions in outcome.predictions.items():

@@ -14,7 +14,7 @@ from latents.plain import load_yaml
 from latents.report import style
 from latents.report.read import read_record
 from latents.report.settings_table import described, plain
-from latents.study import REFERENCE_CLASSIFIER, Study
+from latents.study import REFERENCE_CLASSIFIER, Run, Study
 
 Facts = dict[str, str]
 Record = dict[str, Any]
@@ -139,6 +139,7 @@ def protocol_facts(study: Study) -> Facts:
         "pairs": str(measurement.pairs),
         "fewest-pairs": str(measurement.fewest_pairs),
         "silhouette-points": str(measurement.silhouette_points),
+        "nuisance-copies": str(measurement.nuisance_copies),
         "tsne-points": str(measurement.tsne_points),
         "sample": str(measurement.sample),
         "tsne-perplexity": plain(measurement.tsne_perplexity),
@@ -191,8 +192,10 @@ def training_facts(study: Study, dataset: str, name: str) -> Facts:
     found = {
         f"epochs/{place}": str(chosen.optimisation.epochs),
         f"batch/{place}": str(chosen.optimisation.batch_size),
+        f"widths/{place}": "{}, {} and {}".format(*study.encoder_of(Run(dataset, name, 0)).widths),
     }
-    found |= {f"{k}/{place}": plain(settings[k]) for k in settings if k in ("gradient-weight", "temperature")}
+    told = ("gradient-weight", "temperature", "contrastive-size")
+    found |= {f"{key}/{place}": plain(settings[key]) for key in told if key in settings}
     for key in ("augmentation", "corruption"):
         changed = {k: value for k, value in settings.get(key, {}).items() if value != base[key][k]}
         found |= {f"{key}/{place}": described(changed, {})} if changed else {}

@@ -1,9 +1,9 @@
-r"""A table of the paper as a web page, for Snakemake's report (`make report`).
+"""A table of the paper as a web page, for Snakemake's report (`make report`).
 
     python -m latents.report.page --table paper/generated/table_cost.tex --out paper/generated/table_cost.html
 
 Reads the TeX of the table, so that page and paper print the same, and knows just what is in it: booktabs
-tabulars as `tex.tabular` writes them, or lines of \runline. Takes a moment.
+tabulars as `tex.tabular` writes them. Takes a moment.
 """
 
 import re
@@ -25,7 +25,6 @@ TABLES = {  # written by latents.report.tables: what each shows
     "interpolation": "Interpolations between test images: path length, class changes, reference classifier.",
     "ablation": "Variants: the numbers that they are chosen by, on validation, and those on test.",
     "cost": "Parameters, training operations, and minutes of training and evaluation for one seed.",
-    "runs": "Every run, with the beginning of its record's hash.",
     "methods": "The methods, and which of them see labels in training.",
 }
 CAPTIONS = TABLES | {  # and by latents.report.claims and latents.report.speed
@@ -64,7 +63,6 @@ SYMBOLS = {
 TOKEN = re.compile("|".join([*map(re.escape, SYMBOLS), r"\\[&%$#_{}]", "[{}$]"]))
 SPAN = re.compile(r"\\multicolumn\{(\d+)\}\{(?:[^{}]|\{\})*\}\{(.*)\}")
 NUMBER = re.compile(r"-?[\d.]+( ± [\d.]+)?|–|")
-RUN = re.compile(r"\\runline\{(.*)\}\{(.*)\}")
 
 
 def plain(tex: str) -> str:
@@ -89,7 +87,7 @@ def rows(lines: str, tag: str) -> list[str]:
 
 
 def tables(tex: str) -> list[str]:
-    """Each tabular as the parts of an HTML table; lines of \\runline are one without a head."""
+    """Each tabular as the parts of an HTML table."""
     found = []
     for tabular in tex.split(r"\toprule")[1:]:
         head, *groups = tabular.partition(r"\bottomrule")[0].split(r"\midrule")
@@ -97,9 +95,6 @@ def tables(tex: str) -> list[str]:
         for group in groups:
             parts += ["<tbody>", *rows(group, "td"), "</tbody>"]
         found.append("\n".join(parts))
-    if runs := RUN.findall(tex):
-        lines = [f"<tr>{cell(run, 'td')}<td><code>{seal}</code></td></tr>" for run, seal in runs]
-        found.append("\n".join(lines))
     return found
 
 

@@ -31,7 +31,7 @@ from latents.report.page import TABLES
 from latents.report.settings_table import settings_table
 from latents.report.summarize import Estimates
 from latents.report.tex import DASH, SMALL, Group, cell, emphasised, escape, rounded, tabular
-from latents.study import Run, Study
+from latents.study import Study
 
 SWEEPS = {"ablation": "shortened budget", "trade": "a budget of its own"}  # those of the table: as printed
 CODELESS = "without a code"  # the group of the yardsticks
@@ -229,15 +229,6 @@ def cost(study: Study, found: Estimates, times: Times) -> str:
     return by_method(study, [r"par.\ (M)", "TFLOP", "train (min)", r"eval.\ (min)"], cells)
 
 
-def runs(records: list[Record]) -> str:
-    """The appendix: a line for each run, with the beginning of its record's seal."""
-    lines = []
-    for one in records:
-        run = Run(one["dataset"], one["run"], one["seed"])
-        lines.append(rf"\runline{{{escape(str(run))}}}{{{record.seal(one)[:8]}}}")
-    return "\n".join([*lines, ""])
-
-
 def methods(study: Study) -> str:
     """For each method: its experiment, what makes the code, and whether labels do."""
     columns = r"@{}ll>{\raggedright\arraybackslash}p{3.2in}l@{}"
@@ -270,7 +261,6 @@ def main() -> None:
         "interpolation": interpolation(study, found),
         "ablation": ablation(study, found),
         "cost": cost(study, found, times),
-        "runs": runs(records),
         "methods": methods(study),
     }
     texts = {f"table_{name}": tables[name] for name in TABLES}

@@ -348,7 +348,7 @@ def test_a_short_study_is_one_seed_of_some_methods_on_cifar10_with_fewer_epochs(
     assert list(study.datasets) == ["cifar10"] and study.folder == "short/" and study.precision == "auto"
     chosen = study.datasets["cifar10"]
     assert list(chosen.methods) == ["random", "guided"] and len(chosen.seeds) == 1 and not chosen.sweeps
-    assert chosen.methods["guided"].optimisation.epochs == 2
+    assert chosen.methods["guided"].optimisation.epochs == 2 and study.decoder.epochs_curve == ()
     assert len(study.runs()) == 2
 
 
@@ -574,6 +574,13 @@ def test_the_largest_sets_of_images_are_there_and_what_was_found_before_a_failur
     found = record.read_json(tmp_path / "bench.unfinished")
     assert found["workflow"]["noop"]["median"] == 1.0 and found["overhead"]["training"] > 0
     assert not (tmp_path / "bench.json").exists()
+    monkeypatch.setattr(workflow, "measure", lambda *_: pytest.fail("it measures again"))
+    with pytest.raises(RuntimeError, match="the machine failed"):
+        call(bench, *arguments)  # goes on where it failed
+    monkeypatch.setattr(record, "source_sha256", lambda: "another")
+    with pytest.raises(pytest.fail.Exception, match="it measures again"):
+        call(bench, *arguments)
+    assert "workflow" not in record.read_json(tmp_path / "bench.unfinished")
     with pytest.raises(SystemExit, match=r"study\.yaml/bench\.unfinished: cannot be written"):
         call(bench, *arguments[:-1], tmp_path / "study.yaml/bench.json")
 

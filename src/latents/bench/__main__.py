@@ -3,14 +3,15 @@
     python -m latents.bench --config config/study.yaml --bench config/bench.yaml --reference reference \
         --final --out results/bench/cpu.json
 
-measures everything in one run and writes one record. Until it is complete, the parts measured so far are in
-cpu.unfinished beside it. Speeds, steps and commands are measured in turn, round by round, and every
-round is recorded; growth is one run for each size. With --final the sprint's accuracy is measured on test,
-once for each seed, after the last training; otherwise on val. For Linux and a CPU. Takes about an hour on
-two cores that do nothing else.
+measures part after part and writes one record. Until it is complete, the parts measured so far are in
+cpu.unfinished beside it, from which the same command goes on, on the same machine and source. Speeds, steps
+and commands are measured in turn, round by round, and every round is recorded; growth is one run for each
+size. With --final the sprint's accuracy is measured on test, once for each seed, after the last training;
+otherwise on val. For Linux and a CPU. Takes an hour on two recent cores that do nothing else.
 """
 
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -34,13 +35,19 @@ class Unfinished:
     """The record so far, written to a file after every part."""
 
     def __init__(self, path: Path, header: dict[str, Any]) -> None:
-        """Raises Problem when the file cannot be written."""
+        """Goes on from the file if its header is the same. Raises Problem when it cannot be written."""
         self.path, self.found = path, header
-        record.write_json(path, header)
+        if path.is_file():
+            before = record.read_json(path)
+            self.found = before if all(before.get(key) == header[key] for key in header) else header
+        record.write_json(path, self.found)
 
-    def add(self, part: str, value: Any) -> None:
-        self.found[part] = value
-        record.write_json(self.path, self.found)
+    def part(self, name: str, measure: Callable[[], Any]) -> Any:
+        """What a part measures, now or before."""
+        if name not in self.found:
+            self.found[name] = measure()
+            record.write_json(self.path, self.found)
+        return self.found[name]
 
 
 def header(bench: Bench, study: Study) -> dict[str, Any]:
@@ -53,6 +60,11 @@ def header(bench: Bench, study: Study) -> dict[str, Any]:
         "source_sha256": record.source_sha256(),
         "bench_sha256": record.tree_sha256([*Path(__file__).parent.glob("*.py")]),
     } | record.environment()
+
+
+def summaries(rounds: dict[str, list[float]]) -> dict[str, Any]:
+    """The `summary` of each command's rounds."""
+    return {name: summary(values) for name, values in rounds.items()}
 
 
 def numbers(found: dict[str, Any], bench: Bench, reference: Path) -> dict[str, Any]:
@@ -102,19 +114,16 @@ def main() -> None:
         paths = configurations(options.bench, bench, options.config, options.machine, folder)
         study = config.read(paths["changes"])
         unfinished = Unfinished(out.with_suffix(".unfinished"), header(bench, study))
-        commands = {
-            name: summary(rounds) for name, rounds in workflow.measure(bench.rounds, reference).items()
-        }
-        unfinished.add("workflow", commands)
+        commands = unfinished.part("workflow", lambda: summaries(workflow.measure(bench.rounds, reference)))
         medians = {name: one["median"] for name, one in commands.items()}
         say(", ".join(f"{name} {seconds:.1f} s" for name, seconds in medians.items()))
-        unfinished.add("overhead", workflow.overhead(reference, medians))
-        unfinished.add("throughput", throughput(bench, paths, list(study.datasets)))
-        unfinished.add("peak", peak(bench, paths["changes"]))
-        unfinished.add("growth", growth(bench, paths, folder))
-        unfinished.add("sprint", sprint(bench, paths["sprint"], folder, final=options.final))
+        unfinished.part("overhead", lambda: workflow.overhead(reference, medians))
+        unfinished.part("throughput", lambda: throughput(bench, paths, list(study.datasets)))
+        unfinished.part("peak", lambda: peak(bench, paths["changes"]))
+        unfinished.part("growth", lambda: growth(bench, paths, folder))
+        unfinished.part("sprint", lambda: sprint(bench, paths["sprint"], folder, final=options.final))
         whole = msgspec.to_builtins(config.read(options.config)) | {"device": "cpu"}
-        unfinished.add("short", forecast_error(whole, bench.short, folder, reference))
+        unfinished.part("short", lambda: forecast_error(whole, bench.short, folder, reference))
     found = unfinished.found | numbers(unfinished.found, bench, reference)
     record.write_json(out, found)
     unfinished.path.unlink()

@@ -20,7 +20,10 @@ NAME = "config/short.yaml"
 
 
 def shortened(plain: dict[str, Any], settings: Short) -> dict[str, Any]:
-    """CIFAR-10 of the study: some of its methods, one seed, fewer epochs, the precision of this machine."""
+    """CIFAR-10 of the study: some of its methods, one seed, fewer epochs, the precision of this machine.
+
+    Decoders on frozen codes are trained once: the longer ones would be most of so short a study.
+    """
     dataset = plain["datasets"]["cifar10"]
     methods = {name: dict(dataset["methods"][name]) for name in settings.methods}
     for one in methods.values():
@@ -28,7 +31,7 @@ def shortened(plain: dict[str, Any], settings: Short) -> dict[str, Any]:
             one["optimisation"] = one["optimisation"] | {"epochs": settings.epochs}
     dataset = dataset | {"methods": methods, "seeds": dataset["seeds"][:1], "sweeps": {}}
     top = {"study": "short", "folder": "short/", "precision": "auto", "datasets": {"cifar10": dataset}}
-    return plain | top
+    return plain | top | {"decoder": plain["decoder"] | {"epochs-curve": []}}
 
 
 def forecast_error(plain: dict[str, Any], settings: Short, folder: Path, reference: Path) -> dict[str, Any]:

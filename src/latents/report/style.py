@@ -17,8 +17,10 @@ import matplotlib
 import numpy as np
 from matplotlib import font_manager
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis
 from matplotlib.figure import Figure
 from matplotlib.text import Annotation
+from matplotlib.ticker import FuncFormatter, NullLocator
 from PIL import Image
 
 from latents import cli, config, record
@@ -37,6 +39,7 @@ LABELS = 0.8  # inches left of a sheet of images, for the names of its rows
 FOOTER = 0.14  # inches
 PNG_DPI = 300
 LARGEST_PNG = 600_000  # bytes in full colour
+ROUND = (*range(0, 80, 10), 80, 85, 90, 92, 94, 96, 97, 98, 99, 99.5, 99.7, 99.9)  # ticks, in percent
 
 STYLE = {
     "font.family": "STIXGeneral",
@@ -135,6 +138,25 @@ def list_methods(axes: Axes, methods: Iterable[str]) -> None:
     axes.set_ylim(len(names) - 0.5, -0.5)
     axes.set_yticks(range(len(names)), names)
     axes.tick_params(axis="y", length=0)
+
+
+def ticks(axis: Axis, values: Iterable[float]) -> None:
+    """Of these values, those within the limits as the axis's ticks, written as they are."""
+    low, high = sorted(axis.get_view_interval())
+    axis.set_ticks([value for value in values if low <= value <= high])
+    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axis.set_minor_locator(NullLocator())
+
+
+def accuracy_scale(axes: Axes, values: Iterable[float] = ROUND) -> None:
+    """A vertical axis of percentages, logarithmic in the distance from 100 %, with ticks at round values.
+
+    Accuracies above 99.95 %, and interval's ends beyond, are drawn there.
+    """
+    axes.set_yscale(
+        "function", functions=(lambda y: -np.log10(np.maximum(100 - y, 0.05)), lambda v: 100 - 10**-v)
+    )
+    ticks(axes.yaxis, values)
 
 
 def mark_yardsticks(axes: Axes, found: Estimates, dataset: str) -> list[Annotation]:

@@ -32,10 +32,10 @@ def draw(study: Study, results: Path, dataset: str) -> Figure:
     labels = ["Cross-fade", *map(style.name, study.methods)]
     titles, sheets = zip(*((title, style.sheet(strips)) for title, strips in found), strict=True)
     width = (style.WIDTH - style.LABELS) / len(sheets)
-    figure = style.figure(width * sheets[0].shape[0] / sheets[0].shape[1] + (0.24 if any(titles) else 0.04))
+    figure = style.figure(width * sheets[0].shape[0] / sheets[0].shape[1] + 0.24)
     for place, axes in enumerate(figure.subplots(1, len(sheets))):
         style.show_sheet(axes, sheets[place], labels, named=place == 0)
-        axes.set_title(titles[place])
+        axes.set_title(": ".join(filter(None, (style.dataset_name(study, dataset), titles[place]))))
     return figure
 
 

@@ -46,7 +46,7 @@ def draw(study: Study, results: Path) -> Figure:
         path = results / "similarity" / f"{dataset}.csv"
         image = matrix(axes, cka_matrix(path, study.methods, chosen.seeds[0]), names, fontsize)
         axes.set_title(style.dataset_name(study, dataset))
-    figure.colorbar(image, ax=panels, shrink=0.7, pad=0.01, label="linear CKA")
+    figure.colorbar(image, ax=panels, shrink=0.7, pad=0.02).set_label("linear CKA", labelpad=8)
     return figure
 
 

@@ -49,7 +49,7 @@ def levers(axes: Axes, bench: dict[str, Any], lines: list[dict[str, Any]]) -> No
     axes.set_xticks(range(len(names)), names.values(), rotation=45, ha="right", rotation_mode="anchor")
     dataset = DATASETS[lines[0]["dataset"]].label
     # room for the legend, here and below
-    axes.set(title=f"times the ordinary loop ({dataset})", ylim=(0, 1.5 * axes.dataLim.y1))
+    axes.set(title=f"over ordinary ({dataset})", ylim=(0, 1.5 * axes.dataLim.y1))
     axes.legend(handlelength=1.2, **LEGEND)
 
 

@@ -18,7 +18,6 @@ from matplotlib.axes import Axes
 from matplotlib.colors import to_hex, to_rgb
 from matplotlib.figure import Figure
 from matplotlib.text import Annotation
-from matplotlib.ticker import FuncFormatter, NullLocator
 from msgspec.structs import replace
 
 from latents.methods import METHODS
@@ -137,32 +136,13 @@ def panel(
 
 
 def scale(axes: Axes) -> None:
-    """Both axes logarithmic in the error: the distance from 100 % up, MAE across; round values as ticks.
-
-    Accuracies above 99.95 %, and interval's ends beyond, are drawn there.
-    """
-    axes.set_yscale(
-        "function", functions=(lambda y: -np.log10(np.maximum(100 - y, 0.05)), lambda v: 100 - 10**-v)
-    )
+    """Both axes logarithmic in the error: the distance from 100 % up, MAE across; round values as ticks."""
     axes.set_xscale("log")
     axes.margins(0.1, 0.08)
+    style.accuracy_scale(axes)
     low, high = axes.get_xlim()
     axes.set_xlim(low * (low / high) ** 0.12)  # room for a name left of the leftmost point
-    for axis, limits, values in (
-        (
-            axes.xaxis,
-            axes.get_xlim(),
-            [base * 10.0**power for power in (-3, -2, -1) for base in (1, 2, 3, 5)],
-        ),
-        (
-            axes.yaxis,
-            axes.get_ylim(),
-            [*range(0, 80, 10), 80, 85, 90, 92, 94, 96, 97, 98, 99, 99.5, 99.7, 99.9],
-        ),
-    ):
-        axis.set_ticks([value for value in values if limits[0] <= value <= limits[1]])
-        axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-        axis.set_minor_locator(NullLocator())
+    style.ticks(axes.xaxis, [base * 10.0**power for power in (-3, -2, -1) for base in (1, 2, 3, 5)])
 
 
 def draw(study: Study, results: Path) -> Figure:

@@ -577,10 +577,14 @@ def test_the_largest_sets_of_images_are_there_and_what_was_found_before_a_failur
     monkeypatch.setattr(workflow, "measure", lambda *_: pytest.fail("it measures again"))
     with pytest.raises(RuntimeError, match="the machine failed"):
         call(bench, *arguments)  # goes on where it failed
-    monkeypatch.setattr(record, "source_sha256", lambda: "another")
-    with pytest.raises(pytest.fail.Exception, match="it measures again"):
-        call(bench, *arguments)
-    assert "workflow" not in record.read_json(tmp_path / "bench.unfinished")
+    unfinished, study = tmp_path / "bench.unfinished", tmp_path / "study.yaml"
+    kept, before = unfinished.read_bytes(), study.read_text()
+    for more, text in ((["--final"], before), ([], before.replace("epochs: 16", "epochs: 15"))):
+        unfinished.write_bytes(kept)
+        study.write_text(text)
+        with pytest.raises(pytest.fail.Exception, match="it measures again"):
+            call(bench, *arguments, *more)
+        assert "workflow" not in record.read_json(unfinished)
     with pytest.raises(SystemExit, match=r"study\.yaml/bench\.unfinished: cannot be written"):
         call(bench, *arguments[:-1], tmp_path / "study.yaml/bench.json")
 

@@ -83,10 +83,11 @@ def test_a_moved_copy_is_shifted_turned_and_scaled_by_what_it_says() -> None:
     assert rows.tolist() == pytest.approx([9.5, 6.5, 13.5, 3.0], abs=0.05)
 
 
-def test_what_comes_into_a_moved_copy_is_a_reflection_and_tells_no_corner() -> None:
-    random = torch.Generator().manual_seed(1)
-    copies = nuisance.moved(torch.full((50, 3, 32, 32), 0.7), nuisance.drawn(50, random))
-    assert torch.allclose(copies, torch.full_like(copies, 0.7), atol=1e-5)
+def test_what_comes_into_a_moved_copy_is_its_reflection() -> None:
+    image = torch.rand(1, 3, 32, 32, generator=torch.Generator().manual_seed(1))
+    copy = nuisance.moved(image, torch.tensor([[4.0, 0, 0, 0]]))
+    assert torch.allclose(copy[..., 4:], image[..., :-4], atol=1e-4)
+    assert torch.allclose(copy[..., :4], image[..., :4].flip(-1), atol=1e-4)
 
 
 def test_moves_stay_in_their_ranges_and_are_those_of_every_method(runs: Runs) -> None:

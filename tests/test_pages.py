@@ -22,7 +22,7 @@ def test_a_table_as_a_page_has_the_cells_of_the_paper(whole: Path, tmp_path: Pat
     call(page, "--table", source, "--out", tmp_path / "page.html")
     html = (tmp_path / "page.html").read_text()
     assert f"<caption>{page.CAPTIONS[name]}</caption>" in unescape(html)
-    found = [unescape(text) for text in re.findall(r"<t[hd](?: [^>]*)?>(?:<code>)?([^<]*)", html)]
+    found = [unescape(text) for text in re.findall(r"<t[hd](?: [^>]*)?>([^<]*)", html)]
     lines = re.findall(r"^(.*)\\\\$", source.read_text(), re.MULTILINE)
     cells = [cell.strip() for line in lines for cell in line.split(" & ")]
     printed = [page.plain(SPAN.sub(r"\1", cell)) for cell in cells]

@@ -27,6 +27,7 @@ from latents.bench.settings import Bench
 from latents.bench.short import forecast_error
 from latents.bench.sprint import sprint
 from latents.cli import Problem
+from latents.plain import digest
 from latents.report.targets import Target
 from latents.study import Study
 
@@ -35,7 +36,7 @@ class Unfinished:
     """The record so far, written to a file after every part."""
 
     def __init__(self, path: Path, header: dict[str, Any]) -> None:
-        """Goes on from the file if its header is the same. Raises Problem when it cannot be written."""
+        """Goes on from a file with this header. Raises Problem when it is broken or cannot be written."""
         self.path, self.found = path, header
         if path.is_file():
             before = record.read_json(path)
@@ -50,13 +51,16 @@ class Unfinished:
         return self.found[name]
 
 
-def header(bench: Bench, study: Study) -> dict[str, Any]:
-    """What the record begins with: settings, source and machine."""
+def header(bench: Bench, study: Study, reference: Path, *, final: bool) -> dict[str, Any]:
+    """What the record begins with: settings, source, machine, and whether the test split is read."""
     return {
         "format": record.FORMAT,
         "bench": msgspec.to_builtins(bench),
         "threads": study.threads,
         "precision": study.precision,
+        "final": final,
+        "study_sha256": digest(study),
+        "summary_sha256": record.sha256(reference / "summary.csv"),
         "source_sha256": record.source_sha256(),
         "bench_sha256": record.tree_sha256([*Path(__file__).parent.glob("*.py")]),
     } | record.environment()
@@ -113,7 +117,8 @@ def main() -> None:
         folder = Path(temporary)
         paths = configurations(options.bench, bench, options.config, options.machine, folder)
         study = config.read(paths["changes"])
-        unfinished = Unfinished(out.with_suffix(".unfinished"), header(bench, study))
+        begun = header(bench, study, reference, final=options.final)
+        unfinished = Unfinished(out.with_suffix(".unfinished"), begun)
         commands = unfinished.part("workflow", lambda: summaries(workflow.measure(bench.rounds, reference)))
         medians = {name: one["median"] for name, one in commands.items()}
         say(", ".join(f"{name} {seconds:.1f} s" for name, seconds in medians.items()))

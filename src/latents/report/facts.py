@@ -160,7 +160,7 @@ def widths(study: Study) -> str:
     }
     if len(set(found.values())) == 1:
         return next(iter(found.values()))
-    return joined(f"{one} on {style.dataset_name(study, name)}" for name, one in found.items())
+    return "; ".join(f"{one} on {style.dataset_name(study, name)}" for name, one in found.items())
 
 
 def dataset_facts(study: Study, dataset: str, records: list[Record]) -> Facts:

@@ -18,16 +18,11 @@ from latents.study import Study
 
 
 def numbers(found: Estimates) -> dict[str, str]:
-    """Every number with its interval and its count of seeds."""
+    """Every number with its count of seeds."""
     values = {}
     for key, estimate in found.items():
         name = "res@" + "/".join(key)
-        mean, low, high = (
-            None if value is None else rounded(key[2], value)
-            for value in (estimate.mean, estimate.low, estimate.high)
-        )
-        ends = f"n = {estimate.n}" if low is None else f"{low} to {high}"
-        values |= {name: mean, f"{name}@ci": ends.replace("-", "$-$"), f"{name}@n": str(estimate.n)}
+        values |= {name: rounded(key[2], estimate.mean), f"{name}@n": str(estimate.n)}
     return values
 
 

@@ -151,7 +151,7 @@ def ticks(axis: Axis, values: Iterable[float]) -> None:
 def accuracy_scale(axes: Axes, values: Iterable[float] = ROUND) -> None:
     """A vertical axis of percentages, logarithmic in the distance from 100 %, with ticks at round values.
 
-    Accuracies above 99.95 %, and interval's ends beyond, are drawn there.
+    Accuracies above 99.95 %, and ends of intervals beyond, are drawn there.
     """
     axes.set_yscale(
         "function", functions=(lambda y: -np.log10(np.maximum(100 - y, 0.05)), lambda v: 100 - 10**-v)

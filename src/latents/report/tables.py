@@ -7,7 +7,6 @@ Writes table_<name>.tex for each of TABLES (tabulars alone: floats and captions 
 macros.tex, which defines for each line of summary.csv
 
     res@<dataset>/<method>/<metric>/<split>   the mean, rounded; `train_flops` in TFLOP
-    res@<...>@ci                              `90.1 to 91.2`, or `n = 1` where the seeds give no interval
     res@<...>@n                               the number of seeds
     res@cka/<dataset>/<method>/<method>       linear CKA of two methods; of seeds of one, where it has several
 

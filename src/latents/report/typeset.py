@@ -22,7 +22,12 @@ KEPT = ("PATH", "LD_LIBRARY_PATH", "TMPDIR")  # of the user's variables: TeX rea
 LOG_WIDTH = 1000  # no line of TeX's log is broken
 # what paper.tex discusses whatever the study has; the rest of its text is conditional
 METHODS = ("pca", "random", "autoencoder", "autoencoder-plus", "guided", "contrastive", "supcon")
-VARIANTS = ("autoencoder-plus.trade.classes", "guided.labels.1pct", "guided.labels.10pct")  # on CIFAR-10
+VARIANTS = (  # on CIFAR-10
+    "autoencoder-plus.ablation.full",
+    "autoencoder-plus.trade.classes",
+    "guided.labels.1pct",
+    "guided.labels.10pct",
+)
 SHARES = {0.01, 0.1}
 HOLE = re.compile(r"(Citation|Reference|Label) [`'](.+?)'.*?(undefined|multiply defined)")
 

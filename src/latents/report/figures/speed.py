@@ -12,7 +12,6 @@ from typing import Any
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from latents.datasets import DATASETS
 from latents.methods import METHODS
 from latents.report import style
 from latents.report.read import benchmarks
@@ -47,9 +46,8 @@ def levers(axes: Axes, bench: dict[str, Any], lines: list[dict[str, Any]]) -> No
         ratios = [1.0, *(line["over_ordinary"][name] for name in names if name != "ordinary")]
         axes.plot(range(len(names)), ratios, marker=look.marker, color=look.color, label=look.label)
     axes.set_xticks(range(len(names)), names.values(), rotation=45, ha="right", rotation_mode="anchor")
-    dataset = DATASETS[lines[0]["dataset"]].label
     # room for the legend, here and below
-    axes.set(title=f"over ordinary ({dataset})", ylim=(0, 1.5 * axes.dataLim.y1))
+    axes.set(title="ratio to ordinary loop", ylim=(0, 1.5 * axes.dataLim.y1))
     axes.legend(handlelength=1.2, **LEGEND)
 
 

@@ -162,7 +162,7 @@ def draw(study: Study, results: Path) -> Figure:
         weighted(axes, study, found, dataset)
         traded(axes, study, found, dataset)
         axes.margins(0.15, 0.4)  # room for the legend above: one of both is gained at the cost of the other
-        axes.set(title="accuracy (%) and MAE", xlabel="test MAE")
+        axes.set(title="test accuracy (%)", xlabel="test MAE")
     style.letter(panels)
     return figure
 

@@ -165,7 +165,7 @@ def assert_tile(page: Page, by_torch: Torch, codes: torch.Tensor) -> None:
     if top - shares.sort().values[-2] > 0.05:
         assert page.locator(f"{place} .found").inner_text().startswith(f"digit {shares.argmax().item()}")
     shown = re.search(r"(\d+)\s%", page.locator(f"{place} .found").inner_text())
-    assert abs(float(shown[1]) / 100 - top) < 0.03
+    assert abs(float(shown[1]) / 100 - top) < 0.05  # 8-bit networks; most near a half
 
 
 # -- every view

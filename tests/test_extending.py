@@ -238,8 +238,8 @@ def test_a_data_set_of_three_places_has_its_own_shape_and_classes(extended: Path
 
 def test_a_probe_of_two_places_is_measured_for_every_method(extended: Path) -> None:
     accuracies = [one.value for one in numbers(extended) if one.metric == "accuracy_mean"]
-    # on codes, and on the raw pixels of each data set
-    assert len(accuracies) == 2 * (4 + 1) * 3 and all(0 <= accuracy <= 100 for accuracy in accuracies)
+    # on codes, and on the raw pixels and gradient histograms of each data set
+    assert len(accuracies) == 2 * (4 + 2) * 3 and all(0 <= accuracy <= 100 for accuracy in accuracies)
 
 
 def test_every_figure_lays_itself_out_for_the_methods_and_data_sets_of_the_study(extended: Path) -> None:

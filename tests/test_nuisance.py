@@ -10,7 +10,7 @@ from sklearn.linear_model import Ridge
 from sklearn.metrics import r2_score
 from tiny import Runs
 
-from latents import augment, nuisance
+from latents import augment, nuisance, record
 from latents.evaluate import evaluate
 from latents.metrics import NUISANCES
 from latents.study import Run
@@ -96,6 +96,9 @@ def test_moves_stay_in_their_ranges_and_are_those_of_every_method(runs: Runs) ->
     largest = torch.tensor([nuisance.SHIFT, nuisance.SHIFT, nuisance.ANGLE, math.log(nuisance.SCALE)])
     assert (moves.abs() <= largest).all() and (moves.abs().max(0)[0] > 0.99 * largest).all()
     assert moves.mean(0).abs().max() < 1
+    paper = " ".join((record.ROOT / "paper/paper.tex").read_text().split())
+    said = "shifted by up to four pixels, rotated by up to 30 degrees and scaled by up to $5/4$"
+    assert said in paper and (nuisance.SHIFT, nuisance.ANGLE, nuisance.SCALE) == (4, 30, 5 / 4)
 
 
 def nuisances(runs: Runs, method: str, copies: int) -> dict[tuple[str, str], float]:

@@ -14,6 +14,7 @@ from latents.plain import load_yaml
 from latents.report import style
 from latents.report.read import read_record
 from latents.report.settings_table import described, plain
+from latents.settings import Encoder
 from latents.study import REFERENCE_CLASSIFIER, Run, Study
 
 Facts = dict[str, str]
@@ -152,12 +153,14 @@ def protocol_facts(study: Study) -> Facts:
     }
 
 
+def channels(encoder: Encoder) -> str:
+    """Channels of an encoder's three blocks, in words."""
+    return "{}, {} and {}".format(*encoder.widths)
+
+
 def widths(study: Study) -> str:
     """Channels of the encoder's three blocks; of each data set, where they differ."""
-    found = {
-        name: "{}, {} and {}".format(*(chosen.encoder or study.encoder).widths)
-        for name, chosen in study.datasets.items()
-    }
+    found = {name: channels(chosen.encoder or study.encoder) for name, chosen in study.datasets.items()}
     if len(set(found.values())) == 1:
         return next(iter(found.values()))
     return "; ".join(f"{one} on {style.dataset_name(study, name)}" for name, one in found.items())
@@ -192,7 +195,7 @@ def training_facts(study: Study, dataset: str, name: str) -> Facts:
     found = {
         f"epochs/{place}": str(chosen.optimisation.epochs),
         f"batch/{place}": str(chosen.optimisation.batch_size),
-        f"widths/{place}": "{}, {} and {}".format(*study.encoder_of(Run(dataset, name, 0)).widths),
+        f"widths/{place}": channels(study.encoder_of(Run(dataset, name, 0))),
     }
     told = ("gradient-weight", "temperature", "contrastive-size")
     found |= {f"{key}/{place}": plain(settings[key]) for key in told if key in settings}

@@ -186,7 +186,7 @@ def write_run(study, run, results, draw, originals, pixels) -> None:
         "device": "cpu",
         "processor": "Made_up CPU @ 2 GHz, 100 % busy",
         "threads": 2,
-        "precision": study.precision,
+        "precision": study.precision_of(run.dataset),
         "test_read": True,
         "probe_chosen_on_val": "mlp",
         "metrics": numbers(draw, run),

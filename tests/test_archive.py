@@ -226,13 +226,20 @@ def test_archiving_copies_yardsticks_and_the_reference_classifiers_weights_byte_
     assert archive.measured(study, archived) == ["mnist"]
 
 
-def test_archiving_takes_the_precision_along_that_a_study_keeps_to(tmp_path):
+def test_archiving_takes_the_precision_along_as_soon_as_a_run_was_made_in_it(tmp_path):
     plain = made_up.plain_study() | {"folder": f"{tmp_path}/", "precision": "auto"}
-    folder = made_up.prepare(tmp_path, plain | {"precision": "float32"})
-    (folder / "study.yaml").write_text(yaml.safe_dump(plain))
+    (tmp_path / "study.yaml").write_text(yaml.safe_dump(plain))
+    options = ("--config", tmp_path / "study.yaml", "--out", tmp_path / "archive")
     with pytest.raises(SystemExit, match=r"machine\.json: missing; run snakemake again"):
-        made_up.call(archive, "--config", folder / "study.yaml", "--out", folder / "archive")
-    write_json(folder / "results/machine.json", {"format": FORMAT, "precision": "float32"})
-    made_up.call(archive, "--config", folder / "study.yaml", "--out", folder / "archive")
-    archived = record.read_json(folder / "archive" / plain["study"] / "machine.json")
-    assert archived["precision"] == "float32"
+        made_up.call(archive, *options)
+    machine, out = tmp_path / "results/machine.json", tmp_path / "archive" / plain["study"] / "machine.json"
+    write_json(machine, {"format": FORMAT, "precision": "bfloat16"})
+    study = config.settled(config.read(tmp_path / "study.yaml"), machine)
+    for name in study.datasets:
+        archive_a_run(study, tmp_path / "results", Run(name, "pca", 1))
+    shutil.move(tmp_path / "results/records/cifar10", tmp_path / "away")
+    made_up.call(archive, *options)  # MNIST has a precision of its own
+    assert (out.parent / "records/mnist").is_dir() and not out.exists()
+    shutil.move(tmp_path / "away", tmp_path / "results/records/cifar10")
+    made_up.call(archive, *options)
+    assert record.read_json(out)["precision"] == "bfloat16"

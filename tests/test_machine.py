@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import msgspec
 import pytest
 import torch
 from made_up import call
@@ -51,7 +52,7 @@ def test_without_time_the_longest_training_alone_is_timed(tmp_path: Path) -> Non
 
 
 def test_the_precision_is_that_in_which_all_trainings_together_take_less_time(tmp_path: Path) -> None:
-    tiny = study(tmp_path)
+    tiny = study(tmp_path, precision="auto")
     kinds = [f"{run.dataset}/{run.method}" for run in machine.kinds(tiny)]
     equal = {kind: {"float32": 100.0, "bfloat16": 100.0} for kind in kinds}
     for faster, slower in (("float32", "bfloat16"), ("bfloat16", "float32")):
@@ -59,6 +60,21 @@ def test_the_precision_is_that_in_which_all_trainings_together_take_less_time(tm
         # a training that is slow in one precision outweighs two that are a little faster
         mixed = {kinds[0]: {faster: 100.0, slower: 10.0}, kinds[1]: {faster: 100.0, slower: 101.0}}
         assert machine.choice(tiny, mixed) == faster
+
+
+def test_a_data_set_with_a_precision_of_its_own_has_no_say_in_the_choice(tmp_path: Path) -> None:
+    tiny = study(tmp_path, precision="auto")
+    cifar10 = msgspec.structs.replace(tiny.dataset("cifar10"), precision="bfloat16")
+    tiny = msgspec.structs.replace(tiny, datasets=tiny.datasets | {"cifar10": cifar10})
+    rates = {
+        f"{run.dataset}/{run.method}": {"float32": 1.0, "bfloat16": 1.1 if run.dataset == "mnist" else 0.01}
+        for run in machine.kinds(tiny)
+    }
+    assert machine.choice(tiny, rates) == "bfloat16"
+    found = config.settled(tiny, written(tmp_path / "machine.json", "float32"))
+    assert (found.precision_of("mnist"), found.precision_of("cifar10")) == ("float32", "bfloat16")
+    training = found.training(Run("cifar10", "guided", 1))
+    assert training["precision"] == "bfloat16"
 
 
 def test_operations_and_images_of_a_training_are_those_of_its_record(runs: Runs) -> None:

@@ -63,8 +63,9 @@ def test_an_evaluation_takes_as_long_as_recorded_its_convolutions_as_much_longer
     write_json(tmp_path / f"timing/{run}.evaluate.json", timing | {"parts": {"encode": 40.0, "probe": 20.0}})
     write_json(tmp_path / f"train/{run}.json", {"format": FORMAT, "train_flops": 1000 * FLOP})
     here = machine(study, precision="float32")
-    assert forecast.slower(here, "float32", tmp_path) == pytest.approx(2)
-    assert forecast.slower(here, "bfloat16", tmp_path) == pytest.approx(1)
+    for precision, times in (("float32", 2), ("bfloat16", 1)):
+        found = forecast.speeds(study, here | {"precision": precision})
+        assert forecast.slower(found, tmp_path) == pytest.approx(times)
     seconds = forecast.forecast(study, here, tmp_path)
     expected = pytest.approx(forecast.START + 2 * 40 + 20)  # convolutions alone are slower
     assert seconds[Job("evaluate", run)] == expected
@@ -147,13 +148,13 @@ def test_the_plan_for_another_machine_takes_its_flops_per_second_and_this_studys
     monkeypatch.setattr("latents.machine.work", lambda _: {"operations": twice, "images": mine["images"]})
     write_json(tmp_path / "machine.json", {"format": FORMAT} | mine)
     found = plan.another(study, tmp_path / "machine.json")
-    assert forecast.speeds(found, "float32") == pytest.approx(forecast.speeds(mine, "float32"))
+    assert forecast.speeds(study, found) == pytest.approx(forecast.speeds(study, mine))
     assert found["operations"] == twice
     assert found["rates"]["cifar10/guided"]["bfloat16"] == pytest.approx(RATE)
     speed = {study.study: {"cifar10/guided/seed1": {"flops_per_second": 7 * FLOP}}}  # of this study itself
     write_json(tmp_path / "machine.json", {"format": FORMAT} | mine | {"speed": speed})
     found = plan.another(study, tmp_path / "machine.json")
-    assert forecast.speeds(found, "float32")["cifar10/guided"] == pytest.approx(7 * FLOP)
+    assert forecast.speeds(study, found)["cifar10/guided"] == pytest.approx(7 * FLOP)
 
 
 @pytest.mark.parametrize("study", ["config/study.yaml", "reference/study.yaml"])

@@ -76,7 +76,7 @@ def measure_bits(subject: Subject, outcomes: dict[str, Outcome], decoder: Decode
                 found.add(f"accuracy_{probe}_{name}", split, accuracy(predictions, labels))
             found.lap("probe")
             chosen = np.random.default_rng(settings.seed).permutation(len(codes))[: settings.sample]
-            pictures = decode(decoder, changed[chosen], subject.study.precision)
+            pictures = decode(decoder, changed[chosen], subject.precision)
             error = mae(pictures, to_float(subject.images[split][chosen])).double().mean().item()
             found.add(f"mae_{name}", split, error)
             found.lap("decode")

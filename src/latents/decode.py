@@ -46,7 +46,7 @@ def train_decoder(
     decoder.start_from_least_squares(codes, images)
 
     def loss(index: Tensor, _: torch.Generator) -> Tensor:
-        with autocast(device, study.precision):
+        with autocast(device, study.precision_of(dataset)):
             return functional.l1_loss(decoder(codes[index]), to_float(images[index]))
 
     budget = replace(settings.optimisation, epochs=epochs) if epochs else settings.optimisation

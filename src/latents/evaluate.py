@@ -130,7 +130,7 @@ def prior_samples(subject: Subject) -> np.ndarray:
     codes, settings = subject.codes["train"], subject.study.measurement
     random = generator(codes.device, settings.seed)
     drawn = torch.randn(SAMPLES, codes.shape[1], generator=random, device=codes.device)
-    return to_uint8(decode(subject.model.decode, drawn, subject.study.precision))
+    return to_uint8(decode(subject.model.decode, drawn, subject.precision))
 
 
 def neighbour_pictures(subject: Subject, shown: str) -> dict[str, np.ndarray]:

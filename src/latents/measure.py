@@ -133,7 +133,7 @@ def reconstruct(subject: Subject, decoder: Decode, shown: str, found: Measured) 
         values: dict[str, list[Tensor]] = {name: [] for name in measures}
         batches = zip(codes.split(4 * BATCH), subject.images[split].split(4 * BATCH), strict=True)
         for part, originals in batches:
-            pictures = decode(decoder, part, subject.study.precision)
+            pictures = decode(decoder, part, subject.precision)
             found.lap("decode")
             for name, measure in measures.items():
                 values[name].append(measure(pictures, to_float(originals)))
@@ -149,7 +149,7 @@ def reconstruct(subject: Subject, decoder: Decode, shown: str, found: Measured) 
 def errors_of(subject: Subject, decoder: Decode, split: str) -> Tensor:
     """MAE of each image [n] of a split."""
     batches = zip(subject.codes[split].split(4 * BATCH), subject.images[split].split(4 * BATCH), strict=True)
-    precision = subject.study.precision
+    precision = subject.precision
     return torch.cat(
         [mae(decode(decoder, part, precision), to_float(originals)) for part, originals in batches]
     )
@@ -172,7 +172,7 @@ def measure_geometry(subject: Subject, found: Measured) -> None:
         def view(batch: Tensor, random: torch.Generator = random) -> Tensor:
             return augment.view(batch, settings.alignment, random)
 
-        views = [encode(subject.model.encoder, sample, study.precision, view) - mean for _ in range(2)]
+        views = [encode(subject.model.encoder, sample, subject.precision, view) - mean for _ in range(2)]
         found.lap("encode")
         found.add("silhouette", split, geometry.silhouette(codes[drawn], classes[drawn]))
         found.add("scatter_ratio", split, geometry.scatter_ratio(codes, classes))
@@ -204,7 +204,7 @@ def measure_interpolation(
     confidence between the ends (its mean probability of its own answer), and its accuracy on the test images
     and on the decoded test images.
     """
-    study, settings = subject.study, subject.study.measurement
+    settings = subject.study.measurement
     codes, images, labels = (part["test"] for part in (subject.codes, subject.images, subject.labels))
     classifier.to(codes.device, memory_format=torch.channels_last).eval()
 
@@ -212,13 +212,13 @@ def measure_interpolation(
     def classify(pictures: Tensor) -> Tensor:
         """The reference classifier's probabilities [n, classes]."""
         found.lap("interpolate")
-        with autocast(pictures.device, study.precision):
+        with autocast(pictures.device, subject.precision):
             seen = torch.cat([classifier.encoder(part) for part in pictures.split(BATCH)])
         found.lap("encode")
         return classifier.head(seen).float().softmax(1)
 
     def decoded_at(points: Tensor) -> Tensor:
-        frames = decode(decoder, points.flatten(0, 1), study.precision).unflatten(0, points.shape[:2])
+        frames = decode(decoder, points.flatten(0, 1), subject.precision).unflatten(0, points.shape[:2])
         found.lap("decode")
         return frames
 

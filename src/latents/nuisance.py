@@ -137,7 +137,7 @@ def moved_codes(subject: Subject) -> tuple[Parts, Parts]:
         codes[split] = encode(
             subject.model.encoder,
             images[order],
-            subject.study.precision,
+            subject.precision,
             lambda batch, steps=steps: moved(batch, next(steps)),
         )
     return codes, moves

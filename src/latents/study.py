@@ -86,7 +86,9 @@ class DatasetSettings(Strict, frozen=True):
     methods: dict[str, Any]  # method -> its MethodSettings, once `from_plain` has checked them
     # method -> sweep name -> sweep
     sweeps: dict[str, dict[Name, Sweep]] = msgspec.field(default_factory=dict)
-    encoder: Encoder | None = None  # if not that of the study
+    # if not that of the study
+    encoder: Encoder | None = None
+    precision: Literal["float32", "bfloat16"] | None = None
 
 
 class Study(Strict, frozen=True, kw_only=True):
@@ -196,6 +198,10 @@ class Study(Strict, frozen=True, kw_only=True):
         sweep = chosen.sweeps[base][place[0]] if place else None
         return (sweep and sweep.encoder) or chosen.encoder or self.encoder
 
+    def precision_of(self, dataset: str) -> str:
+        """The precision of a data set's runs: its own, else that of the study."""
+        return self.dataset(dataset).precision or self.precision
+
     def start(self, run: Run) -> Run | None:
         """The run whose trained encoder is the start of this one's; None for all that begin anew."""
         method = self.settings(run.dataset, run.method).start
@@ -218,7 +224,7 @@ class Study(Strict, frozen=True, kw_only=True):
             "encoder": msgspec.to_builtins(self.encoder_of(run)),
             "decoder_channels": self.decoder.channels,
             "device": self.device,
-            "precision": self.precision,
+            "precision": self.precision_of(run.dataset),
             "threads": self.threads,
             "split": [chosen.train, chosen.validation, chosen.test, chosen.split_seed],
         }

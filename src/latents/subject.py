@@ -61,19 +61,23 @@ class Subject(NamedTuple):
         return [name for name in self.labels if name != "train" or self.run.variant == "main"]
 
     @property
+    def precision(self) -> str:
+        return self.study.precision_of(self.run.dataset)
+
+    @property
     def classes(self) -> int:
         return len(DATASETS[self.run.dataset].classes)
 
 
 def subject_of(study: Study, run: Run, model: Model, found: Measured, *, final: bool) -> Subject:
     """Load and encode the data; without `final` the test split is not read."""
-    device = device_of(study)
+    device, precision = device_of(study), study.precision_of(run.dataset)
     model.to(device, memory_format=torch.channels_last).eval()
     split = data.load(study, run.dataset, with_test=final)
     parts = {"train": split.train, "val": split.val} | ({"test": split.test} if final else {})
     images = {name: torch.from_numpy(part.images).to(device) for name, part in parts.items()}
     labels = {name: torch.from_numpy(part.labels).to(device) for name, part in parts.items()}
     found.lap("load")
-    codes = {name: encode(model.encoder, part, study.precision) for name, part in images.items()}
+    codes = {name: encode(model.encoder, part, precision) for name, part in images.items()}
     found.lap("encode")
     return Subject(study, run, model, split, parts, images, labels, codes)

@@ -70,7 +70,7 @@ def prepare(
 
     `start` holds the weights of the run whose encoder it starts from. Raises Problem if they are others.
     """
-    settings = study.settings(run.dataset, run.method)
+    settings, precision = study.settings(run.dataset, run.method), study.precision_of(run.dataset)
     split = data.load(study, run.dataset, with_test=False)
     seen = data.labelled(split.train.labels, settings.labels, study.dataset(run.dataset).split_seed)
     split = replace(split, train=split.train.at(seen))
@@ -82,15 +82,15 @@ def prepare(
     if (other := study.start(run)) is None:
         model.fit(images)
     else:
-        with autocast(device, study.precision):
+        with autocast(device, precision):
             model.start_from(load_run(start, study, other), images)
 
     def views(pixels: Tensor, random: Generator) -> Views:
-        with autocast(device, study.precision):
+        with autocast(device, precision):
             return model.views(to_float(pixels, memory_format), random)
 
     def objective(seen: Views, classes: Tensor) -> Tensor:
-        with autocast(device, study.precision):
+        with autocast(device, precision):
             return model.objective(seen, classes)
 
     def validate(random: Generator) -> float:
@@ -113,7 +113,7 @@ def train(study: Study, run: Run, checkpoint: Path, start: Path | None = None) -
     """Train a run; `pca` and `random` are only fitted. `start` as for `prepare`."""
     started = time.perf_counter()
     device = device_of(study)
-    if study.precision == "bfloat16" and device.type == "cpu" and not has_bfloat16():
+    if study.precision_of(run.dataset) == "bfloat16" and device.type == "cpu" and not has_bfloat16():
         print(
             "precision: bfloat16 is configured, but this processor has no instructions for it; "
             "float32 would be faster",
@@ -170,7 +170,7 @@ def facts_of(study: Study, run: Run, prepared: Prepared, device: torch.device) -
         "variant": run.variant,
         "device": torch.cuda.get_device_name() if device.type == "cuda" else "cpu",
         "threads": study.threads,
-        "precision": study.precision,
+        "precision": study.precision_of(run.dataset),
         "train_images": len(split.train.labels),
         "split_sha256": split.split_sha256,
         "data_sha256": split.data_sha256,

@@ -86,7 +86,7 @@ def whole(check: Check, study: Study, run: Run) -> Facts:
     found = on_val(facts["metrics"])
     return {
         "run": str(run),
-        "precision": study.precision,
+        "precision": study.precision_of(run.dataset),
         "seconds": trained.seconds | {f"evaluation, {part}": spent for part, spent in seconds.items()},
         "train_flops": trained.facts["train_flops"],
         "peak_gpu_bytes": torch.cuda.max_memory_allocated() if check.device.type == "cuda" else None,
@@ -133,11 +133,11 @@ def speed_of(check: Check, study: Study, run: Run) -> Facts:
     loop.set_rate(optimizers, 0.0)
 
     def views() -> tuple[Tensor, ...]:
-        with autocast(device, study.precision):
+        with autocast(device, study.precision_of(run.dataset)):
             return model.views(to_float(pixels[index]), random)
 
     def forward() -> Tensor:
-        with autocast(device, study.precision):
+        with autocast(device, study.precision_of(run.dataset)):
             return model.objective(views(), labels)
 
     def backward() -> Tensor:

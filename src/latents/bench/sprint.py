@@ -59,6 +59,6 @@ def head_accuracy(path: str, weights: str, dataset: str, *, final: bool) -> floa
     split = data.load(study, dataset, with_test=final)
     part = split.test if final else split.val
     with torch.inference_mode():
-        codes = encode(model.encoder, torch.from_numpy(part.images).to(device), study.precision)
+        codes = encode(model.encoder, torch.from_numpy(part.images).to(device), study.precision_of(dataset))
         predicted = model.head(codes).argmax(1)
     return 100 * (predicted.cpu() == torch.from_numpy(part.labels)).double().mean().item()

@@ -167,9 +167,11 @@ def main() -> None:
     options = cli.parser(__doc__, "config", paths=("out",)).parse_args()
     study = config.read(options.config)
     results, out = Path(f"{study.folder}results"), options.out / study.study
-    names = ["machine.json"] if study.precision == "auto" else []
-    study = config.settled(study, results / "machine.json")
+    as_read, study = study, config.settled(study, results / "machine.json")
     runs, checkpoints = finished(study, results), Path(study.checkpoints)
+    # the choice binds the rest of the study as soon as a run was made by it
+    chosen = any(as_read.precision_of(run.dataset) == "auto" for run in runs)
+    names = ["machine.json"] if chosen else []
     ready = classifiers(study, results, checkpoints)
     names += [name for run in runs for name in files(study, run)]
     names += [name.format(run) for run in ready for name in CLASSIFIER]

@@ -51,9 +51,23 @@ def joined(values: Iterable[Any]) -> str:
     return ", ".join(dict.fromkeys(map(str, values)))
 
 
+def of_datasets(study: Study, records: list[Record], key: str) -> dict[str, str]:
+    """By data set, what its records have under a key."""
+    return {d: joined(one[key] for one in records if one["dataset"] == d) for d in study.datasets}
+
+
+def precisions(study: Study, records: list[Record]) -> str:
+    """The precision of the runs: once where it is one, else by data set."""
+    names = of_datasets(study, records, "precision")
+    one, *others = dict.fromkeys(names.values())
+    if not others:
+        return one
+    return " and ".join(f"{name} on {style.dataset_name(study, d)}" for d, name in names.items())
+
+
 def processors(study: Study, records: list[Record]) -> str:
     """What the runs ran on: once where it is one, else by data set."""
-    names = {d: joined(one["processor"] for one in records if one["dataset"] == d) for d in study.datasets}
+    names = of_datasets(study, records, "processor")
     one, *others = dict.fromkeys(names.values())
     if not others:
         return one
@@ -119,7 +133,8 @@ def copy_facts(study: Study, results: Path, records: list[Record]) -> Facts:
         "source-hash": joined(one["source_sha256"][:12] for one in records),
         "torch-version": joined(one["versions"]["torch"] for one in records),
     }
-    found |= {key: joined(one[key] for one in records) for key in ("device", "threads", "precision")}
+    found |= {key: joined(one[key] for one in records) for key in ("device", "threads")}
+    found["precision"] = precisions(study, records)
     return found | {"made-on": made_on(records), "mixed": mixed(study, records)}
 
 

@@ -76,12 +76,20 @@ def gpu_of(reference: Path) -> Gpu:
     return read_record(found[0] if found else reference / "bench/nvidia.json", Gpu)
 
 
-def speeds(machine: Machine, precision: str) -> dict[str, float]:
-    """FLOP/s of each kind of training that was timed, `<data set>/<method>`."""
-    return {
-        kind: rates[precision] * machine["operations"][kind] / machine["images"][kind]
-        for kind, rates in machine["rates"].items()
-    }
+def precision_of(study: Study, machine: Machine, dataset: str) -> str:
+    """The precision of a data set's runs on a machine."""
+    precision = study.precision_of(dataset)
+    return machine["precision"] if precision == "auto" else precision
+
+
+def speeds(study: Study, machine: Machine) -> dict[str, float]:
+    """FLOP/s of each kind of training that was timed, `<data set>/<method>`, in its precision."""
+    found = {}
+    for kind, rates in machine["rates"].items():
+        rate = rates.get(precision_of(study, machine, kind.partition("/")[0]))
+        if rate:  # the record of a GPU may have a kind in one precision alone
+            found[kind] = rate * machine["operations"][kind] / machine["images"][kind]
+    return found
 
 
 def speed(found: dict[str, float], run: Run) -> float:
@@ -99,15 +107,17 @@ def recorded(reference: Path, step: str) -> dict[str, list[Part]]:
     return found
 
 
-def slower(machine: Machine, precision: str, reference: Path) -> float:
-    """How many times as long this machine takes as that of the committed run, over the methods in both."""
+def slower(found: dict[str, float], reference: Path) -> float:
+    """How many times as long a machine of these `speeds` takes as that of the committed run.
+
+    The median over the methods in both.
+    """
     timed = recorded(reference, "train")
     ratios = []
-    for kind, rates in machine["rates"].items():
-        if found := [one["parts"]["training"] for one in timed.get(kind, ()) if one["parts"]["training"] > 0]:
+    for kind, here in found.items():
+        if times := [one["parts"]["training"] for one in timed.get(kind, ()) if one["parts"]["training"] > 0]:
             trained = read_record(next((reference / "train" / kind).glob("*.json")), Trained)
-            here = machine["operations"][kind] / machine["images"][kind] * rates[precision]
-            ratios.append(trained["train_flops"] / fmean(found) / here)
+            ratios.append(trained["train_flops"] / fmean(times) / here)
     return median(ratios) if ratios else 1.0
 
 
@@ -119,11 +129,10 @@ class Trained(TypedDict):
 
 def forecast(study: Study, machine: Machine, reference: Path) -> Seconds:
     """Seconds of every training and evaluation of the study, each alone on this machine."""
-    precision = machine["precision"] if study.precision == "auto" else study.precision
-    found, measured = speeds(machine, precision), study.runs()
+    found, measured = speeds(study, machine), study.runs()
     if machine["device"] == "cpu":
         start = START
-        scaled = on_cpu(study, slower(machine, precision, reference), reference)
+        scaled = on_cpu(study, slower(found, reference), reference)
         evaluations = {run: start + spent for run, spent in scaled.items()}
     else:
         gpu = gpu_of(reference)

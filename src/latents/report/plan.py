@@ -89,7 +89,7 @@ def another(study: Study, path: Path) -> Machine:
         kind = run.rpartition("/")[0]
         if mine["operations"].get(kind):
             rate = one["flops_per_second"] * mine["images"][kind] / mine["operations"][kind]
-            rates[kind] = {found["precision"]: rate}
+            rates[kind] = rates.get(kind, {}) | {found["precision"]: rate}
     return found | mine | {"rates": rates}
 
 
@@ -103,8 +103,9 @@ def hours(study: Study, seconds: Seconds, machine: Machine, options: Namespace) 
     }
     parts = ", ".join(f"{one / 3600:.2f} {step}" for step, one in total.items())
     spent = forecast.elapsed(study, machine, record.ROOT / "reference", left.items(), options.cores)
-    precision = machine["precision"] if study.precision == "auto" else study.precision
-    where = f"{machine['processor']}, {machine['device']}, {study.threads} threads, {precision}"
+    precisions = dict.fromkeys(forecast.precision_of(study, machine, dataset) for dataset in study.datasets)
+    computed = f"{study.threads} threads, {' and '.join(precisions)}"
+    where = f"{machine['processor']}, {machine['device']}, {computed}"
     alone = f"{sum(total.values()) / 3600:.2f} one after the other ({parts})"
     lines = [f"{spent:.2f} with {at_once} jobs at once, {alone}"]
     if left:

@@ -13,7 +13,7 @@ from latents.datasets import DATASETS
 from latents.methods import METHODS
 from latents.metrics import PROBES, metric
 from latents.report import schedule, speed, summarize
-from latents.report.facts import joined, processors, seconds
+from latents.report.facts import joined, precisions, processors, seconds
 from latents.report.read import benchmarks, read_record
 from latents.report.summarize import Estimate, Estimates
 from latents.report.tex import half_width, rounded
@@ -89,13 +89,11 @@ def time_part(study: Study, reference: Path) -> str:
     """How long the run took, where, and how long it would take on several such machines."""
     made = list(summarize.records(study, reference))
     times = [spent for jobs in seconds(study, reference).values() for spent in jobs]
-    device, threads, precision = (
-        joined(one[key] for one in made) for key in ("device", "threads", "precision")
-    )
+    device, threads = (joined(one[key] for one in made) for key in ("device", "threads"))
     took = (
         f"Training and measuring took {sum(times) / 3600:.1f} hours: {len(times)} jobs, one after the other, "
-        f"the longest {max(times) / 60:.0f} minutes. Device {device}, {threads} threads, {precision}; "
-        f"{processors(study, made)}."
+        f"the longest {max(times) / 60:.0f} minutes. Device {device}, {threads} threads, "
+        f"{precisions(study, made)}; {processors(study, made)}."
     )
     several = (
         f"On several such machines (`make plan CONFIG=reference/study.yaml NODES={NODES}`): training, "
@@ -231,7 +229,7 @@ def readme_results(study: Study, reference: Path) -> str:
     spent = sum(sum(jobs) for jobs in seconds(study, reference).values())
     took = (
         f"Training and measuring took {spent / 3600:.1f} hours, one job after the other, "
-        f"in {joined(one['precision'] for one in made)} on {processors(study, made)}."
+        f"in {precisions(study, made)}; {processors(study, made)}."
     )
     return f"{table(heads, lines)}\n\n{fill(took)}"
 

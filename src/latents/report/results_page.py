@@ -229,7 +229,7 @@ def readme_results(study: Study, reference: Path) -> str:
     spent = sum(sum(jobs) for jobs in seconds(study, reference).values())
     took = (
         f"Training and measuring took {spent / 3600:.1f} hours, one job after the other, "
-        f"in {precisions(study, made)}; {processors(study, made)}."
+        f"in {precisions(study, made)}, on {processors(study, made)}."
     )
     return f"{table(heads, lines)}\n\n{fill(took)}"
 

@@ -140,6 +140,19 @@ def test_fine_tuning_starts_from_the_encoder_of_the_other_run_with_a_new_head_an
     assert tuned.facts["start_sha256"] == record.sha256(start)
 
 
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+@pytest.mark.parametrize(("method", "start"), [("split", "contrastive"), ("joint", "split")])
+def test_on_a_gpu_a_training_starts_from_another_runs_networks_as_on_a_cpu(
+    runs: Runs, method: str, start: str
+) -> None:
+    run, weights = Run("mnist", method, 1), runs.weights(start)
+    here, there = (train.prepare(runs.study, run, torch.device(name), weights) for name in ("cpu", "cuda"))
+    for name, value in here.model.state_dict().items():
+        # principal components may come with the other sign
+        one, other = value.float().abs(), there.model.state_dict()[name].float().abs().cpu()
+        assert torch.allclose(one, other, rtol=1e-2, atol=1e-3), name
+
+
 # the command
 
 

@@ -82,8 +82,9 @@ def prepare(
     if (other := study.start(run)) is None:
         model.fit(images)
     else:
+        before = load_run(start, study, other).to(device, memory_format=memory_format)
         with autocast(device, precision):
-            model.start_from(load_run(start, study, other), images)
+            model.start_from(before, images)
 
     def views(pixels: Tensor, random: Generator) -> Views:
         with autocast(device, precision):

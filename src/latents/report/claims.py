@@ -4,8 +4,9 @@
         --out paper/generated/macros_claims.tex --table paper/generated/table_claims.tex \
         --record paper/generated/claims.json
 
-A hierarchical bootstrap gives the standard error of a difference: seeds are resampled for each method, test
-images for both methods alike, and the methods' means compared. Resampling k of k seeds spreads too little, so
+A hierarchical bootstrap gives the standard error of a difference: seeds are resampled for each method, or for
+both alike where one starts from the other's trained networks, test images for both methods alike, and the
+methods' means compared. Resampling k of k seeds spreads too little, so
 the part of the seeds is stretched by sqrt(k / (k - 1)). The 95 % interval and the two-sided p are Student's,
 since a few seeds estimate their own spread poorly, at the degrees of freedom of Satterthwaite's approximation
 (1946); Holm's step-down correction is over all claims of the file. A claim is supported when the corrected p
@@ -124,37 +125,41 @@ def image_counts(n: int, resamples: int, seed: int) -> np.ndarray:
     return random.multinomial(n, np.full(n, 1 / n), size=resamples).astype(np.float32)
 
 
-def differences(more: np.ndarray, less: np.ndarray, resamples: int, seed: int) -> np.ndarray:
-    """Bootstrapped differences of means [resamples] of two methods [seeds, n] over the same n images."""
+def differences(parts: list[np.ndarray], resamples: int, seed: int) -> np.ndarray:
+    """Bootstrapped differences of means [resamples] of two methods [seeds, n] over the same n images.
+
+    One part alone holds the differences of paired seeds.
+    """
     random = np.random.default_rng([seed, 1])  # of seeds
-    n = more.shape[1]
+    n = parts[0].shape[1]
     counts, means = image_counts(n, resamples, seed), []
-    for values in (more, less):
+    for values in parts:
         k = len(values)
         of_seeds = (counts @ values.T.astype(np.float32)).astype(np.float64) / n  # [resamples, k]
         mean = of_seeds.mean(1)
         chosen = np.take_along_axis(of_seeds, random.integers(k, size=of_seeds.shape), 1).mean(1)
         means.append(mean + (chosen - mean) * (k / max(1, k - 1)) ** 0.5)
-    return means[0] - means[1]
+    return means[0] - sum(means[1:])
 
 
-def freedom(pair: list[np.ndarray], error: float) -> float:
-    """Satterthwaite's degrees of freedom of a difference of two methods [seeds, n] with this standard error.
+def freedom(parts: list[np.ndarray], error: float) -> float:
+    """Satterthwaite's degrees of freedom of a difference with this error; `parts` as in `differences`.
 
     The images are many and take none.
     """
-    several = [values for values in pair if len(values) > 1]
+    several = [values for values in parts if len(values) > 1]
     of_seeds = sum((one.mean(1).var(ddof=1) / len(one)) ** 2 / (len(one) - 1) for one in several)
     return error**4 / of_seeds if of_seeds else np.inf
 
 
-def tested(pair: list[np.ndarray], resamples: int, seed: int) -> dict[str, float]:
-    """Difference of the means of two methods [seeds, n], its interval and p."""
+def estimated(pair: list[np.ndarray], resamples: int, seed: int, *, paired: bool = False) -> dict[str, float]:
+    """Difference of the means of two methods [seeds, n], its interval and p; `paired`: seed by seed."""
     from scipy.stats import t  # here: `verify` uses `holm`, and prints a verdict without scipy
 
     difference = float(pair[0].mean() - pair[1].mean())
-    error = float(differences(*pair, resamples, seed).std(ddof=1))
-    degrees = freedom(pair, error)
+    parts = [pair[0] - pair[1]] if paired else pair
+    error = float(differences(parts, resamples, seed).std(ddof=1))
+    degrees = freedom(parts, error)
     half = float(t.isf(0.025, degrees)) * error
     p = float(2 * t.sf(abs(difference) / error, degrees)) if error else float(difference == 0)
     return {"difference": difference, "low": difference - half, "high": difference + half, "p": p}
@@ -182,6 +187,14 @@ def measured(study: Study, made: list[Record], claim: Claim, method: str, result
     return np.stack(values)
 
 
+def starts_from(study: Study, dataset: str, method: str, other: str) -> bool:
+    """Whether runs of a method start, at once or through others, from another's of the same seed."""
+    run: Run | None = Run(dataset, method, study.dataset(dataset).seeds[0])
+    while run is not None and run.method != other:
+        run = study.start(run)
+    return run is not None
+
+
 def evaluate(study: Study, claims: Claims, results: Path) -> Found:
     """Each claim that the study can test: difference, interval, p, corrected p, whether it is supported.
 
@@ -192,7 +205,9 @@ def evaluate(study: Study, claims: Claims, results: Path) -> Found:
         if name in missing:
             continue
         pair = [measured(study, made, claim, method, results) for method in (claim.more, claim.less)]
-        found[name] = tested(pair, claims.resamples, claims.seed)
+        ends = (claim.more, claim.less), (claim.less, claim.more)
+        paired = len(pair[0]) == len(pair[1]) and any(starts_from(study, claim.dataset, *one) for one in ends)
+        found[name] = estimated(pair, claims.resamples, claims.seed, paired=paired)
         found[name] |= {"seeds": [len(values) for values in pair], "metric": claim.metric}
     for one, corrected in zip(found.values(), holm([one["p"] for one in found.values()]), strict=True):
         one["p_holm"] = corrected

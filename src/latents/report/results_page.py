@@ -91,13 +91,13 @@ def time_part(study: Study, reference: Path) -> str:
     times = [spent for jobs in seconds(study, reference).values() for spent in jobs]
     device, threads = (joined(one[key] for one in made) for key in ("device", "threads"))
     took = (
-        f"Training and measuring took {sum(times) / 3600:.1f} hours: {len(times)} jobs, one after the other, "
-        f"the longest {max(times) / 60:.0f} minutes. Device {device}, {threads} threads, "
+        f"Training and measuring took {sum(times) / 3600:.1f} hours, summed over {len(times)} jobs; the "
+        f"longest took {max(times) / 60:.0f} minutes. Device {device}, threads of a job: {threads}, "
         f"{precisions(study, made)}; {processors(study, made)}."
     )
     several = (
         f"On several such machines (`make plan CONFIG=reference/study.yaml NODES={NODES}`): training, "
-        "measuring and t-SNE, then figures and paper, without waiting in a queue."
+        "measuring and t-SNE, one job at a time on each, then figures and paper, without waiting in a queue."
     )
     nodes = schedule.on_nodes(study, reference, schedule.recorded(study, reference), NODES)
     return "\n\n".join(["## Time", fill(took), fill(several), "\n".join(["```", *nodes, "```"])])
@@ -228,7 +228,7 @@ def readme_results(study: Study, reference: Path) -> str:
     ]
     spent = sum(sum(jobs) for jobs in seconds(study, reference).values())
     took = (
-        f"Training and measuring took {spent / 3600:.1f} hours, one job after the other, "
+        f"Training and measuring took {spent / 3600:.1f} hours, summed over jobs, "
         f"in {precisions(study, made)}, on {processors(study, made)}."
     )
     return f"{table(heads, lines)}\n\n{fill(took)}"

@@ -235,7 +235,7 @@ def methods(study: Study) -> str:
     lines += [r"method & experiment & what makes the code & labels \\", r"\midrule"]
     for method in study.methods:
         about = METHODS[method].about
-        experiment, what = about.split(": ", 1) if ": " in about else ("", about)
+        experiment, what = about.split(": ", 1)
         labels = "yes" if METHODS[method].sees_labels else "no"
         lines.append(" & ".join(map(escape, (style.name(method), experiment, what, labels))) + r" \\")
     return "\n".join([*lines, r"\bottomrule", r"\end{tabular}}", ""])

@@ -78,7 +78,10 @@ def point(axes: Axes, found: Estimates, dataset: str, run: str, **look: object) 
 
 
 def variants(study: Study, dataset: str, curve: Curve) -> list[tuple[float, str]]:
-    """Value of the setting and run of each variant that is on the curve, in order of the value."""
+    """Value of the setting and run of each variant that is on the curve, in order of the value.
+
+    The method itself is among them where its variants differ from it in nothing else.
+    """
     sweep = study.dataset(dataset).sweeps.get(curve.method, {}).get(curve.sweep)
     runs = [f"{curve.method}.{curve.sweep}.{name}" for name in (sweep.variants if sweep else ())]
     settings = {run: study.settings(dataset, run) for run in runs}
@@ -86,6 +89,11 @@ def variants(study: Study, dataset: str, curve: Curve) -> list[tuple[float, str]
         full = settings[f"{curve.method}.{SWEEP}.full"]
         same = {curve.key: getattr(full, curve.key)}
         settings = {run: one for run, one in settings.items() if replace(one, **same) == full}
+    main = study.settings(dataset, curve.method)
+    if settings and all(
+        replace(one, **{curve.key: getattr(main, curve.key)}) == main for one in settings.values()
+    ):
+        settings[curve.method] = main
     found = sorted((getattr(one, curve.key), run) for run, one in settings.items())
     return [*found, (1.0, curve.method)] if found and curve.to_main else found
 

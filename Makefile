@@ -106,16 +106,19 @@ own-results: $(ENVIRONMENT)
 archive: $(ENVIRONMENT) ## copy the light results of finished runs of an interrupted study to archive/
 	.venv/bin/python -m latents.report.archive --config "$(CONFIG)" --out archive
 
-# What the finished study leaves in reference/, and then the pages that are written from it. Two records are
-# copied by hand: results/fault_trials.json and results/bench/cpu.json. The benchmark counts the seconds of the
-# study in reference/: it comes after this, and then figures, paper and this again.
+# What the finished study leaves in reference/, its configuration with the precision that was chosen, and then the
+# pages that are written from it. Two records are copied by hand: results/fault_trials.json and
+# results/bench/cpu.json. The benchmark counts the seconds of the study in reference/: it comes after this, and
+# then figures, paper and this again.
 LIGHT := records train curves timing pictures tsne similarity yardsticks runs.csv summary.csv
 reference: $(ENVIRONMENT) ## for maintainers: commit the finished study's light results to reference/
 	@foreign=$$(grep -rL '"study": "study"' results/records || true); [ -z "$$foreign" ] || \
 	{ echo "error: only the study goes to reference/, these are other records:" $$foreign >&2; exit 1; }
 	@$(call FINISHED,study=config/study.yaml)
 	mkdir -p reference/figures
-	cp config/study.yaml config/sweeps.yaml reference/
+	chosen=$$(sed -n 's/^ "precision": "\(.*\)",*$$/\1/p' results/machine.json); \
+	  sed "s/^precision: auto$$/precision: $$chosen/" config/study.yaml > reference/study.yaml
+	cp config/sweeps.yaml reference/
 	for part in $(LIGHT); do rm -rf reference/$$part; cp -R results/$$part reference/$$part; done
 	cp figures/*.png reference/figures/
 	cp paper/paper.pdf paper/provenance.json reference/

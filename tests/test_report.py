@@ -9,6 +9,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import pytest
 import yaml
@@ -287,6 +288,24 @@ def cells_of(folder: Path, name: str) -> dict[str, list[str]]:
         for line in lines
     ]
     return {first: others for first, *others in split}
+
+
+def test_what_is_measured_on_first_seeds_alone_is_in_a_table_and_what_is_not_measured_has_no_columns(
+    whole: Path,
+) -> None:
+    heads = ["1", "3", "12", "code", "features", "code", "features", "0.1", "0.3", "1"]
+    cells = cells_of(whole, "further")
+    assert cells[""] == [f"{{{head}}}" for head in heads]
+    assert cells["PCA"][4] == "{--}" and cells["Contrastive"][4] != "{--}"
+    study, found = config.read(whole / "study.yaml"), read_summary(whole / "results/summary.csv")
+    wanted = found[
+        "cifar10", "contrastive", "mae_frozen_12_epochs", "test"
+    ].mean  # the last lines are CIFAR-10's
+    assert cells["Contrastive"][2] == tex.rounded("mae", wanted)
+    less = msgspec.structs.replace(study.measurement, noise=[], features_share=0.0)
+    decoder = msgspec.structs.replace(study.decoder, epochs_curve=())
+    few = msgspec.structs.replace(study, measurement=less, decoder=decoder)
+    assert "& {1} \\\\" in tables.further(few, found).replace("  ", " ")
 
 
 def test_the_committed_results_give_every_table_and_claim_and_the_figures_of_their_summary(

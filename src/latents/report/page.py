@@ -22,6 +22,7 @@ TABLES = {  # written by latents.report.tables: what each shows
     "reconstruction": "Reconstruction of test images by each method's decoder and by that on frozen codes.",
     "separability": "Geometry of the test codes: means over seeds.",
     "nuisance": "How well a linear map of the code tells what no label says: R² on test, means over seeds.",
+    "further": "Decoders by epochs, probes on the features before the bottleneck, and codes with noise.",
     "interpolation": "Interpolations between test images: path length, class changes, reference classifier.",
     "ablation": "Variants: the numbers that they are chosen by, on validation, and those on test.",
     "cost": "Parameters, training operations, and minutes of training and evaluation for one seed.",

@@ -16,7 +16,7 @@ LEFT_OUT = (
     ("linear-rate", 1),
 )  # of every method, but in a sweep
 OPTIMIZERS = {"sgd": "SGD", "adamw": "AdamW", "muon": "Muon"}
-SWEEP = "trade"  # its variants have budgets of their own
+SWEEPS = {"trade": "", "finetuned": "fine-tuned "}  # whose variants are listed -> what precedes their names
 
 Settings = dict[str, Any]
 
@@ -64,13 +64,16 @@ def dataset_lines(study: Study, dataset: str) -> list[str]:
         settings = msgspec.to_builtins(study.settings(dataset, method))
         title = "Ref. classifier" if method == REFERENCE_CLASSIFIER else style.name(method)
         lines.append(line(title, settings, above))
-        sweep = study.dataset(dataset).sweeps.get(method, {}).get(SWEEP)
-        for name in sweep.variants if sweep else ():
-            variant = msgspec.to_builtins(study.settings(dataset, f"{method}.{SWEEP}.{name}"))
-            changed = {
-                k: value for k, value in variant.items() if k == "optimisation" or value != settings[k]
-            }
-            lines.append(line(f"-- {name}", changed, {}))
+        sweeps = study.dataset(dataset).sweeps.get(method, {})
+        for sweep, words in SWEEPS.items():
+            for name in sweeps[sweep].variants if sweep in sweeps else ():
+                variant = msgspec.to_builtins(study.settings(dataset, f"{method}.{sweep}.{name}"))
+                changed = {
+                    key: value
+                    for key, value in variant.items()
+                    if key == "optimisation" or value != settings.get(key)
+                }
+                lines.append(line(f"-- {words}{name.replace('pct', ' %')}", changed, {}))
         above = settings
     return lines
 

@@ -170,6 +170,34 @@ def nuisance(study: Study, found: Estimates) -> str:
     return tabular(["", *(label.replace("stroke ", "") for label in NUISANCES.values())], groups)
 
 
+def further(study: Study, found: Estimates) -> str:
+    """Of first seeds: errors of decoders by epochs, probes on features beside the code, and noisy codes.
+
+    What the study does not measure has no columns.
+    """
+    settings, share = study.measurement, f"{100 * study.measurement.features_share:g}pct"
+    epochs = {"mae_frozen": study.decoder.optimisation.epochs}
+    epochs |= {f"mae_frozen_{one}_epochs": one for one in study.decoder.epochs_curve}
+    spans = [("MAE, by epochs of the decoder", {name: str(one) for name, one in epochs.items()})]
+    if settings.features_share:
+        for name in (name for name, probe in PROBES.items() if probe.few_labels):
+            names = {f"accuracy_{name}_{share}": "code", f"accuracy_{name}_features_{share}": "features"}
+            spans.append((PROBES[name].short, names))
+    if settings.noise:
+        noise = {f"accuracy_mlp_noise_{level:g}": f"{level:g}" for level in settings.noise}
+        spans.append(("MLP, by noise", noise))
+    columns = {name: head for _, some in spans for name, head in some.items()}
+    groups: list[Group] = []
+    for dataset in study.datasets:
+        lines = []
+        for method in study.methods:
+            means = [found.get((dataset, method, name, "test")) for name in columns]
+            cells = (rounded(n, one.mean) if one else DASH for n, one in zip(columns, means, strict=True))
+            lines.append([style.name(method), *cells])
+        groups.append((style.dataset_name(study, dataset), lines))
+    return tabular(["", *columns.values()], groups, [(title, len(some)) for title, some in spans])
+
+
 def interpolation(study: Study, found: Estimates) -> str:
     """Images decoded along straight lines of code; the cross-fade of the pixels, which is no method's."""
     decoded = ("path_length", "class_changes", "class_changes_pairs", "reference_classifier_accuracy_decoded")
@@ -257,6 +285,7 @@ def main() -> None:
         "reconstruction": reconstruction(study, found),
         "separability": separability(study, found),
         "nuisance": nuisance(study, found),
+        "further": further(study, found),
         "interpolation": interpolation(study, found),
         "ablation": ablation(study, found),
         "cost": cost(study, found, times),

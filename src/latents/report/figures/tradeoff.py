@@ -1,6 +1,6 @@
 """What a code is good for: test accuracy of the better probe against the mean absolute error of reconstructed
 test images, both on logarithmic scales of the error. Up and to the left is better. Each method has its
-intervals over seeds, and a test image as its code is decoded (beside the title: the image itself); thin lines
+intervals over seeds, and a test image as its code is decoded (lower right: the image itself); thin lines
 join variants of a method; dotted: errors of very simple reconstructions.
 
     python -m latents.report.figures.tradeoff --config config/study.yaml --results results \
@@ -24,7 +24,7 @@ from latents.methods import METHODS
 from latents.report import style
 from latents.report.figures import SWEEP, TRADE, TRADED
 from latents.report.figures.reconstructions import chosen
-from latents.report.labels import Label, picture, place_labels
+from latents.report.labels import PICTURE, Label, picture, place_labels
 from latents.report.summarize import Estimate, Estimates, read_summary
 from latents.study import Study
 
@@ -138,8 +138,12 @@ def panel(
             labels += draw_curve(axes, study, found, dataset, curve)
     scale(axes)
     axes.set(xlabel="test MAE, pixels in [0, 1]")
-    title = axes.set_title(style.dataset_name(study, dataset), loc="left", fontweight="bold")
-    axes.add_artist(picture(original, "black", xy=(1, 0), xycoords=title, xybox=(5, 0), box_alignment=(0, 0)))
+    axes.set_title(style.dataset_name(study, dataset), loc="left", fontweight="bold")
+    corner = {"xy": (1, 0), "xycoords": "axes fraction"}
+    axes.add_artist(picture(original, "black", xybox=(-4, 4), box_alignment=(1, 0), **corner))
+    axes.annotate(
+        "original", xytext=(-4, PICTURE + 8), textcoords="offset points", ha="right", fontsize=6.5, **corner
+    )
     return labels, yardsticks
 
 

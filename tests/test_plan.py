@@ -73,6 +73,18 @@ def test_an_evaluation_takes_as_long_as_recorded_its_convolutions_as_much_longer
     assert seconds[Job("evaluate", Run("mnist", "pca", 1))] == expected
 
 
+def test_an_evaluation_of_a_first_seed_has_the_epochs_of_all_its_decoders(tmp_path):
+    study, run = config.read(ROOT / STUDY), Run("cifar10", "guided", 2)
+    study = msgspec.structs.replace(study, precision="float32")
+    timing = {"format": FORMAT, "seconds": 60.0, "parts": {"train decoder": 10.0, "probe": 20.0}}
+    write_json(tmp_path / f"timing/{run}.evaluate.json", timing)
+    epochs = study.decoder.epochs_curve
+    assert study.decoder.optimisation.epochs == 1 and epochs
+    seconds = forecast.on_cpu(study, 1.0, tmp_path)
+    assert seconds[run] == pytest.approx(30)
+    assert seconds[Run("cifar10", "guided", 1)] == pytest.approx(20 + 10 * (1 + sum(epochs)))
+
+
 def test_the_progress_counts_operations_that_are_done_and_hours_that_are_left(tmp_path):
     study = config.read(ROOT / STUDY)
     here = machine(study)

@@ -19,7 +19,8 @@ from latents.report.schedule import Job, Seconds, graph, makespan
 from latents.study import Run, Study
 
 START = 4.0  # seconds of a job on a CPU before its work: Python, torch, and the data
-CONVOLVED = ("encode", "decode", "train decoder")  # parts of an evaluation that are mostly convolutions
+DECODERS = "train decoder"  # part of an evaluation
+CONVOLVED = ("encode", "decode", DECODERS)  # those that are mostly convolutions
 ON_GPU = 3  # jobs at once on one GPU: the limit in profiles/default
 
 
@@ -99,11 +100,12 @@ def speed(found: dict[str, float], run: Run) -> float:
     return found.get(f"{run.dataset}/{base}") or (median(same) if same else median(found.values()))
 
 
-def recorded(reference: Path, step: str) -> dict[str, list[Part]]:
-    """`<data set>/<method>` -> the timings of its jobs in the committed run."""
-    found: dict[str, list[Part]] = {}
+def recorded(reference: Path, step: str) -> dict[str, dict[int, Part]]:
+    """`<data set>/<method>` -> seed -> the timing of its job in the committed run."""
+    found: dict[str, dict[int, Part]] = {}
     for path in sorted((reference / "timing").glob(f"*/*/seed*.{step}.json")):
-        found.setdefault(f"{path.parts[-3]}/{path.parts[-2]}", []).append(read_record(path, Part))
+        seed = int(path.name.partition(".")[0].removeprefix("seed"))
+        found.setdefault(f"{path.parts[-3]}/{path.parts[-2]}", {})[seed] = read_record(path, Part)
     return found
 
 
@@ -115,7 +117,8 @@ def slower(found: dict[str, float], reference: Path) -> float:
     timed = recorded(reference, "train")
     ratios = []
     for kind, here in found.items():
-        if times := [one["parts"]["training"] for one in timed.get(kind, ()) if one["parts"]["training"] > 0]:
+        seconds = [one["parts"]["training"] for one in timed.get(kind, {}).values()]
+        if times := [spent for spent in seconds if spent > 0]:
             trained = read_record(next((reference / "train" / kind).glob("*.json")), Trained)
             ratios.append(trained["train_flops"] / fmean(times) / here)
     return median(ratios) if ratios else 1.0
@@ -153,21 +156,41 @@ def forecast(study: Study, machine: Machine, reference: Path) -> Seconds:
 def on_cpu(study: Study, scale: float, reference: Path) -> dict[Run, float]:
     """Seconds of every evaluation on a CPU that trains `scale` times as slowly as that of the committed run.
 
-    What is convolutions there is as much slower; the rest takes as long as recorded.
+    What is convolutions there is as much slower, and decoders take their epochs; the rest takes as long as
+    recorded.
     """
-    evaluated = {
-        kind: fmean(
-            sum(spent * (scale if part in CONVOLVED else 1.0) for part, spent in one["parts"].items())
-            for one in some
-        )
-        for kind, some in recorded(reference, "evaluate").items()
-    }
-    everywhere = fmean(evaluated.values()) if evaluated else 60.0 * scale
+    settings = reference / "study.yaml"
+    made = config.read(settings) if settings.exists() else study
+    evaluated: dict[str, tuple[float, float]] = {}  # seconds but for decoders, and of an epoch of these
+    for kind, some in recorded(reference, "evaluate").items():
+        times = []
+        for seed, one in some.items():
+            parts = {
+                name: spent * (scale if name in CONVOLVED else 1) for name, spent in one["parts"].items()
+            }
+            decoders = parts.pop(DECODERS, 0.0)
+            epochs = decoder_epochs(made, Run(*kind.split("/"), seed))
+            times.append((sum(parts.values()), decoders / epochs))
+        evaluated[kind] = means(times)
+    everywhere = means(list(evaluated.values())) if evaluated else (60.0 * scale, 0.0)
     found = {}
     for run in study.runs():
         kinds = (f"{run.dataset}/{run.method}", f"{run.dataset}/{run.base}")
-        found[run] = next((evaluated[kind] for kind in kinds if kind in evaluated), everywhere)
+        rest, epoch = next((evaluated[kind] for kind in kinds if kind in evaluated), everywhere)
+        found[run] = rest + epoch * decoder_epochs(study, run)
     return found
+
+
+def means(pairs: list[tuple[float, float]]) -> tuple[float, float]:
+    """The mean of each of two numbers."""
+    first, second = zip(*pairs, strict=True)
+    return fmean(first), fmean(second)
+
+
+def decoder_epochs(study: Study, run: Run) -> int:
+    """Epochs of all decoders on the frozen codes of a run: a first seed has several."""
+    several = study.is_first(run)
+    return study.decoder.optimisation.epochs + (sum(study.decoder.epochs_curve) if several else 0)
 
 
 def done(study: Study, results: Path) -> set[Job]:

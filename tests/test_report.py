@@ -369,7 +369,7 @@ def test_the_tables_hold_the_values(whole: Path) -> None:
     classifier = config.read(whole / "study.yaml").datasets["cifar10"].reference_classifier
     assert cells_of(whole, "settings")["Ref. classifier"][0] == str(classifier.optimisation.epochs)
     written = {path.stem for path in (whole / "generated").glob("table_*.tex")}
-    assert len(written) == 13 and written == {f"table_{name}" for name in page.CAPTIONS}
+    assert len(written) == 14 and written == {f"table_{name}" for name in page.CAPTIONS}
 
 
 def test_the_table_of_methods_gives_experiment_code_and_labels_of_each(whole: Path) -> None:
@@ -546,7 +546,7 @@ def test_the_tables_compile_and_fit_the_text_block(spoilt: Path) -> None:
     log = subprocess.run(command, cwd=spoilt, capture_output=True, text=True, check=False)
     assert log.returncode == 0, log.stdout[-2000:]
     widths = [float(width) for width in re.findall(r"WIDTH ([\d.]+)pt", log.stdout)]
-    assert len(widths) == len(names) == 13
+    assert len(widths) == len(names) == 14
     assert not {name: width for name, width in zip(names, widths, strict=True) if width > 6.3 * 72.27}
     assert re.search(r"VALUE \d+\.\d", log.stdout)
     labels = [METHODS[name].label for name in METHODS if not METHODS[name].sees_labels]

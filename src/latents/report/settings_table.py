@@ -81,7 +81,7 @@ def dataset_lines(study: Study, dataset: str) -> list[str]:
 def settings_table(study: Study) -> str:
     """The settings of every data set, then those of the decoder on frozen codes."""
     head = r" & epochs & batch & optim. & rate & decay & other settings \\"
-    columns = r"@{}lrrlrr>{\raggedright\arraybackslash}p{3.4in}@{}"
+    columns = r"@{}lrrlrr>{\raggedright\arraybackslash}p{3.15in}@{}"
     lines = [rf"{SMALL}\begin{{tabular}}{{{columns}}}", r"\toprule", head]
     for dataset in study.datasets:
         lines += dataset_lines(study, dataset)

@@ -298,9 +298,8 @@ def test_what_is_measured_on_first_seeds_alone_is_in_a_table_and_what_is_not_mea
     assert cells[""] == [f"{{{head}}}" for head in heads]
     assert cells["PCA"][4] == "{--}" and cells["Contrastive"][4] != "{--}"
     study, found = config.read(whole / "study.yaml"), read_summary(whole / "results/summary.csv")
-    wanted = found[
-        "cifar10", "contrastive", "mae_frozen_12_epochs", "test"
-    ].mean  # the last lines are CIFAR-10's
+    # the last lines of the table are those of CIFAR-10
+    wanted = found["cifar10", "contrastive", "mae_frozen_12_epochs", "test"].mean
     assert cells["Contrastive"][2] == tex.rounded("mae", wanted)
     less = msgspec.structs.replace(study.measurement, noise=[], features_share=0.0)
     decoder = msgspec.structs.replace(study.decoder, epochs_curve=())

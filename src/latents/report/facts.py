@@ -51,27 +51,23 @@ def joined(values: Iterable[Any]) -> str:
     return ", ".join(dict.fromkeys(map(str, values)))
 
 
-def of_datasets(study: Study, records: list[Record], key: str) -> dict[str, str]:
-    """By data set, what its records have under a key."""
-    return {d: joined(one[key] for one in records if one["dataset"] == d) for d in study.datasets}
+def of_datasets(study: Study, records: list[Record], key: str, form: str, between: str) -> str:
+    """What the records have under a key: once where it is one, else by data set, in this form."""
+    found = {d: joined(one[key] for one in records if one["dataset"] == d) for d in study.datasets}
+    one, *others = dict.fromkeys(found.values())
+    if not others:
+        return one
+    return between.join(form.format(style.dataset_name(study, d), value) for d, value in found.items())
 
 
 def precisions(study: Study, records: list[Record]) -> str:
-    """The precision of the runs: once where it is one, else by data set."""
-    names = of_datasets(study, records, "precision")
-    one, *others = dict.fromkeys(names.values())
-    if not others:
-        return one
-    return " and ".join(f"{name} on {style.dataset_name(study, d)}" for d, name in names.items())
+    """The precision of the runs."""
+    return of_datasets(study, records, "precision", "{1} on {0}", " and ")
 
 
 def processors(study: Study, records: list[Record]) -> str:
-    """What the runs ran on: once where it is one, else by data set."""
-    names = of_datasets(study, records, "processor")
-    one, *others = dict.fromkeys(names.values())
-    if not others:
-        return one
-    return "; ".join(f"{style.dataset_name(study, d)}: {name}" for d, name in names.items())
+    """What the runs ran on."""
+    return of_datasets(study, records, "processor", "{0}: {1}", "; ")
 
 
 def machine(one: Record) -> str:

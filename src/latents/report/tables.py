@@ -153,6 +153,17 @@ def separability(study: Study, found: Estimates) -> str:
     return by_method(study, list(SEPARABILITY.values()), cells, better=(1, 1, 1, 0, 0, 0))
 
 
+def stacked(study: Study, cells: Callable[[str, str], list[str]]) -> list[Group]:
+    """A group for each data set, with a line for each method."""
+    return [
+        (
+            style.dataset_name(study, dataset),
+            [[style.name(method), *cells(dataset, method)] for method in study.methods],
+        )
+        for dataset in study.datasets
+    ]
+
+
 def nuisance(study: Study, found: Estimates) -> str:
     """R^2 on test, data set by data set: means over seeds; dashes where it was not measured."""
 
@@ -160,14 +171,8 @@ def nuisance(study: Study, found: Estimates) -> str:
         means = [found.get((dataset, method, f"nuisance_{name}", "test")) for name in NUISANCES]
         return [fixed(one.mean, 2) if one else DASH for one in means]
 
-    groups: list[Group] = [
-        (
-            style.dataset_name(study, dataset),
-            [[style.name(method), *cells(dataset, method)] for method in study.methods],
-        )
-        for dataset in study.datasets
-    ]
-    return tabular(["", *(label.replace("stroke ", "") for label in NUISANCES.values())], groups)
+    heads = ["", *(label.replace("stroke ", "") for label in NUISANCES.values())]
+    return tabular(heads, stacked(study, cells))
 
 
 def further(study: Study, found: Estimates) -> str:
@@ -187,15 +192,13 @@ def further(study: Study, found: Estimates) -> str:
         noise = {f"accuracy_mlp_noise_{level:g}": f"{level:g}" for level in settings.noise}
         spans.append(("MLP, by noise", noise))
     columns = {name: head for _, some in spans for name, head in some.items()}
-    groups: list[Group] = []
-    for dataset in study.datasets:
-        lines = []
-        for method in study.methods:
-            means = [found.get((dataset, method, name, "test")) for name in columns]
-            cells = (rounded(n, one.mean) if one else DASH for n, one in zip(columns, means, strict=True))
-            lines.append([style.name(method), *cells])
-        groups.append((style.dataset_name(study, dataset), lines))
-    return tabular(["", *columns.values()], groups, [(title, len(some)) for title, some in spans])
+
+    def cells(dataset: str, method: str) -> list[str]:
+        means = [found.get((dataset, method, name, "test")) for name in columns]
+        return [rounded(name, one.mean) if one else DASH for name, one in zip(columns, means, strict=True)]
+
+    over = [(title, len(some)) for title, some in spans]
+    return tabular(["", *columns.values()], stacked(study, cells), over)
 
 
 def interpolation(study: Study, found: Estimates) -> str:
@@ -263,7 +266,7 @@ def methods(study: Study) -> str:
     lines += [r"method & experiment & what makes the code & labels \\", r"\midrule"]
     for method in study.methods:
         about = METHODS[method].about
-        experiment, what = about.split(": ", 1)
+        experiment, _, what = about.rpartition(": ")
         labels = "yes" if METHODS[method].sees_labels else "no"
         lines.append(" & ".join(map(escape, (style.name(method), experiment, what, labels))) + r" \\")
     return "\n".join([*lines, r"\bottomrule", r"\end{tabular}}", ""])

@@ -4,15 +4,10 @@
         --out paper/generated/macros_claims.tex --table paper/generated/table_claims.tex \
         --record paper/generated/claims.json
 
-A hierarchical bootstrap gives the standard error of a difference: seeds are resampled for each method, or for
-both alike where one starts from the other's trained networks, test images for both methods alike, and the
-methods' means compared. Resampling k of k seeds spreads too little, so
-the part of the seeds is stretched by sqrt(k / (k - 1)). The 95 % interval and the two-sided p are Student's,
-since a few seeds estimate their own spread poorly, at the degrees of freedom of Satterthwaite's approximation
-(1946); Holm's step-down correction is over all claims of the file. A claim is supported when the corrected p
-is below the level and the difference has the claimed sign; an open comparison claims nothing, and is tested
-and printed whatever is found. With one seed for each method only the images are
-resampled.
+Differences are tested as in `bootstrap`; seeds are paired where one of the methods starts from the other's
+trained networks. Holm's step-down correction is over all claims of the file. A claim is supported when the
+corrected p is below the level and the difference has the claimed sign; an open comparison claims nothing, and
+is tested and printed whatever is found.
 
 A claim on a data set, method or variant that the study does not have is left out: it is not tested, and not
 counted by Holm's correction.
@@ -24,7 +19,6 @@ the study does not have) and fact@claims-<level, resamples or count>, and a tabl
 
 import argparse
 import base64
-import functools
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -39,6 +33,7 @@ from latents.metrics import PROBES, fixed, metric
 from latents.plain import parse
 from latents.record import again
 from latents.report import style
+from latents.report.bootstrap import estimated, holm
 from latents.report.summarize import Record, records
 from latents.report.tex import definitions, escape, tabular
 from latents.settings import Seed, Strict
@@ -116,62 +111,6 @@ def by_image(path: Path, made: Record, name: str, n: int) -> np.ndarray:
     if len(found) != n:
         raise Problem(f"{path}: {name} of {len(found)} images, not of {n}; {again(path)}")
     return found
-
-
-@functools.cache
-def image_counts(n: int, resamples: int, seed: int) -> np.ndarray:
-    """How often each of n images is drawn [resamples, n]: the same for all methods and claims."""
-    random = np.random.default_rng(seed)
-    return random.multinomial(n, np.full(n, 1 / n), size=resamples).astype(np.float32)
-
-
-def differences(parts: list[np.ndarray], resamples: int, seed: int) -> np.ndarray:
-    """Bootstrapped differences of means [resamples] of two methods [seeds, n] over the same n images.
-
-    One part alone holds the differences of paired seeds.
-    """
-    random = np.random.default_rng([seed, 1])  # of seeds
-    n = parts[0].shape[1]
-    counts, means = image_counts(n, resamples, seed), []
-    for values in parts:
-        k = len(values)
-        of_seeds = (counts @ values.T.astype(np.float32)).astype(np.float64) / n  # [resamples, k]
-        mean = of_seeds.mean(1)
-        chosen = np.take_along_axis(of_seeds, random.integers(k, size=of_seeds.shape), 1).mean(1)
-        means.append(mean + (chosen - mean) * (k / max(1, k - 1)) ** 0.5)
-    return means[0] - sum(means[1:])
-
-
-def freedom(parts: list[np.ndarray], error: float) -> float:
-    """Satterthwaite's degrees of freedom of a difference with this error; `parts` as in `differences`.
-
-    The images are many and take none.
-    """
-    several = [values for values in parts if len(values) > 1]
-    of_seeds = sum((one.mean(1).var(ddof=1) / len(one)) ** 2 / (len(one) - 1) for one in several)
-    return error**4 / of_seeds if of_seeds else np.inf
-
-
-def estimated(pair: list[np.ndarray], resamples: int, seed: int, *, paired: bool = False) -> dict[str, float]:
-    """Difference of the means of two methods [seeds, n], its interval and p; `paired`: seed by seed."""
-    from scipy.stats import t  # here: `verify` uses `holm`, and prints a verdict without scipy
-
-    difference = float(pair[0].mean() - pair[1].mean())
-    parts = [pair[0] - pair[1]] if paired else pair
-    error = float(differences(parts, resamples, seed).std(ddof=1))
-    degrees = freedom(parts, error)
-    half = float(t.isf(0.025, degrees)) * error
-    p = float(2 * t.sf(abs(difference) / error, degrees)) if error else float(difference == 0)
-    return {"difference": difference, "low": difference - half, "high": difference + half, "p": p}
-
-
-def holm(values: list[float]) -> list[float]:
-    """Holm's correction (1979) of p-values, in their order."""
-    corrected, largest = [0.0] * len(values), 0.0
-    for rank, place in enumerate(np.argsort(values, kind="stable")):
-        largest = max(largest, min(1.0, (len(values) - rank) * values[place]))
-        corrected[place] = largest
-    return corrected
 
 
 def measured(study: Study, made: list[Record], claim: Claim, method: str, results: Path) -> np.ndarray:

@@ -156,6 +156,7 @@ def protocol_facts(study: Study) -> Facts:
         "sample": str(measurement.sample),
         "tsne-perplexity": plain(measurement.tsne_perplexity),
         "tsne-neighbours": str(measurement.tsne_neighbours),
+        "features-share": plain(100 * measurement.features_share),
         "alignment-shift": str(alignment.pad_crop),
         "alignment-contrast": joined(map(plain, (alignment.brightness, alignment.contrast))),
         "alignment-noise": plain(alignment.noise),

@@ -17,29 +17,20 @@ import matplotlib
 import numpy as np
 from matplotlib import font_manager
 from matplotlib.axes import Axes
-from matplotlib.axis import Axis
 from matplotlib.figure import Figure
-from matplotlib.text import Annotation
-from matplotlib.ticker import FuncFormatter, NullLocator
 from PIL import Image
 
 from latents import cli, config, record
 from latents.cli import Problem
 from latents.datasets import DATASETS
 from latents.methods import METHODS
-from latents.metrics import YARDSTICKS
-from latents.record import again
-from latents.report import summarize
-from latents.report.read import read_npz
-from latents.report.summarize import Estimate, Estimates
-from latents.study import Run, Study
+from latents.report.summarize import Estimate
+from latents.study import Study
 
 WIDTH = 6.3  # inches: the paper's text block
-LABELS = 0.8  # inches left of a sheet of images, for the names of its rows
 FOOTER = 0.14  # inches
 PNG_DPI = 300
 LARGEST_PNG = 600_000  # bytes in full colour
-ROUND = (*range(0, 80, 10), 80, 85, 90, 92, 94, 96, 97, 98, 99, 99.5, 99.7, 99.9)  # ticks, in percent
 
 STYLE = {
     "font.family": "STIXGeneral",
@@ -140,67 +131,6 @@ def list_methods(axes: Axes, methods: Iterable[str]) -> None:
     axes.tick_params(axis="y", length=0)
 
 
-def ticks(axis: Axis, values: Iterable[float]) -> None:
-    """Of these values, those within the limits as the axis's ticks, written as they are."""
-    low, high = sorted(axis.get_view_interval())
-    axis.set_ticks([value for value in values if low <= value <= high])
-    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-    axis.set_minor_locator(NullLocator())
-
-
-def accuracy_scale(axes: Axes, values: Iterable[float] = ROUND) -> None:
-    """A vertical axis of percentages, logarithmic in the distance from 100 %, with ticks at round values.
-
-    Accuracies above 99.95 %, and ends of intervals beyond, are drawn there.
-    """
-    axes.set_yscale(
-        "function", functions=(lambda y: -np.log10(np.maximum(100 - y, 0.05)), lambda v: 100 - 10**-v)
-    )
-    ticks(axes.yaxis, values)
-
-
-def mark_yardsticks(axes: Axes, found: Estimates, dataset: str) -> list[Annotation]:
-    """A dotted line at each yardstick of reconstruction, MAE from left to right; returns their names above.
-
-    One that the median image beats is left out: it is no scale. Older runs have none.
-    """
-    measured = {name: found.get((dataset, f"yardsticks.{name}", "mae", "test")) for name in YARDSTICKS}
-    errors = {name: one.mean for name, one in measured.items() if one}
-    names, line = [], {"color": "0.4", "linestyle": ":", "linewidth": 0.8}
-    for name, error in errors.items():
-        if error <= errors["median-image"]:
-            axes.axvline(error, zorder=0.5, **line)
-            written = axes.annotate(
-                YARDSTICKS[name].short,
-                (error, 1),
-                (0, 7),
-                xycoords=("data", "axes fraction"),
-                textcoords="offset points",
-                arrowprops={"arrowstyle": "-", "relpos": (0, 0), "shrinkA": 0, "shrinkB": 0} | line,
-                rotation=45,
-                rotation_mode="anchor",
-                fontsize=6.5,
-                color="0.3",
-            )
-            names.append(written)
-    return names
-
-
-def spread(names: Iterable[Annotation], gap: float = 8.5) -> None:
-    """Move the names of yardsticks apart, so that there are `gap` points between neighbours.
-
-    The layout of their figure must be settled.
-    """
-    names = sorted(names, key=lambda name: name.xy[0])
-    places = [name.axes.transData.transform((name.xy[0], 1))[0] / name.figure.dpi * 72 for name in names]
-    up, down = list(places), list(places)
-    for k in range(1, len(places)):
-        up[k] = max(up[k], up[k - 1] + gap)
-        down[-k - 1] = min(down[-k - 1], down[-k] - gap)
-    for name, place, low, high in zip(names, places, down, up, strict=True):
-        name.set_position(((low + high) / 2 - place, 7))
-
-
 def letter(panels: Iterable[Axes]) -> None:
     """Put (a), (b) and so on before the title of each panel, or where it has none before the label below."""
     for sign, axes in zip(string.ascii_lowercase, panels, strict=False):
@@ -214,55 +144,6 @@ def spans(estimates: Iterable[Estimate]) -> np.ndarray:
     """[2, n] distances from the mean to the interval's ends, for errorbar; NaN (not drawn) without one."""
     ends = [(np.nan, np.nan) if e.low is None else (e.mean - e.low, e.high - e.mean) for e in estimates]
     return np.array(ends).reshape(-1, 2).T
-
-
-def read_pictures(
-    study: Study, results: Path, dataset: str, shared: str, own: str, *optional: str
-) -> list[dict[str, np.ndarray]]:
-    """The pictures of each method's first seed, two arrays of the same shape [n, ..., h, w, c].
-
-    Also those of the optional arrays that it has, whose n may be another. Raises Problem where one is
-    missing, of another shape or of another run, or where `shared`, which depends on the test images alone, is
-    not the same in all.
-    """
-    first = study.dataset(dataset).seeds[0]
-    runs = [Run(dataset, method, first) for method in study.methods]
-    paths = [results / "pictures" / f"{run}.npz" for run in runs]
-    found = [read_npz(path, shared, own, optional=optional) for path in paths]
-    for path, pictures in zip(paths, found, strict=True):
-        shape = pictures[shared].shape
-        of_one = {pictures[name].shape[1:] for name in pictures}
-        if shape[-3:] != DATASETS[dataset].shape or pictures[own].shape != shape or len(of_one) > 1:
-            raise Problem(f"{path}: {', '.join(pictures)} are no pictures of {dataset}; {again(path)}")
-        if not np.array_equal(pictures[shared], found[0][shared]):
-            raise Problem(f"{path}: shows other test images than {paths[0]}; delete both and run again")
-    for run in runs:
-        summarize.check_beside(run, results, "pictures/{}.npz")
-    return found
-
-
-def sheet(rows: list[np.ndarray]) -> np.ndarray:
-    """Rows of images [n, h, w, c] on one white sheet, a pixel apart, each pixel drawn as 4 x 4."""
-    lines = []
-    for images in rows:
-        n, h, w, _ = images.shape
-        line = np.full((h + 1, n * (w + 1), 3), 255, np.uint8)
-        for k, image in enumerate(images):
-            line[:h, k * (w + 1) : k * (w + 1) + w] = image  # one channel is repeated to three
-        lines.append(line[:, :-1])
-    return np.concatenate(lines)[:-1].repeat(4, 0).repeat(4, 1)
-
-
-def show_sheet(axes: Axes, drawing: np.ndarray, labels: list[str], *, named: bool = True) -> np.ndarray:
-    """Show a sheet without a frame, its rows named on the left; returns the rows' centres in pixels."""
-    axes.imshow(drawing)
-    centres = (np.arange(len(labels)) + 0.5) * drawing.shape[0] / len(labels)
-    axes.set_yticks(centres, labels if named else [])
-    axes.tick_params(length=0)
-    axes.set_xticks([])
-    axes.spines[:].set_visible(False)
-    axes.grid(False)
-    return centres
 
 
 def compressed(png: io.BytesIO) -> bytes:

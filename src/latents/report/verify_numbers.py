@@ -14,7 +14,7 @@ from math import sqrt
 from statistics import fmean
 from typing import Any
 
-from latents.report.claims import holm
+from latents.report.bootstrap import holm
 from latents.report.summarize import Key, Value
 from latents.report.tex import rounded
 

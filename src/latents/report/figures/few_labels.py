@@ -19,7 +19,7 @@ from matplotlib.lines import Line2D
 
 from latents.cli import Problem
 from latents.methods import METHODS
-from latents.report import style
+from latents.report import scales, style
 from latents.report.summarize import Estimate, Estimates, read_summary
 from latents.study import Study
 
@@ -85,7 +85,7 @@ def panel(axes: Axes, study: Study, found: Estimates, dataset: str) -> None:
     axes.set(title=style.dataset_name(study, dataset), xlabel="labels (%)", xscale="log")
     axes.set_xticks([*map(float, shares), 100], [*shares, "100"])
     axes.minorticks_off()
-    style.accuracy_scale(axes, TICKS)
+    scales.accuracy_scale(axes, TICKS)
 
 
 def draw(study: Study, results: Path) -> Figure:

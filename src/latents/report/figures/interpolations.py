@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 from matplotlib.figure import Figure
 
-from latents.report import style
+from latents.report import sheets, style
 from latents.study import Study
 
 
@@ -28,13 +28,13 @@ def columns(pictures: list[dict[str, np.ndarray]]) -> list[tuple[str, list[np.nd
 
 
 def draw(study: Study, results: Path, dataset: str) -> Figure:
-    found = columns(style.read_pictures(study, results, dataset, "path_pixels", "path_codes", "path_arcs"))
+    found = columns(sheets.read_pictures(study, results, dataset, "path_pixels", "path_codes", "path_arcs"))
     labels = ["Cross-fade", *map(style.name, study.methods)]
-    titles, sheets = zip(*((title, style.sheet(strips)) for title, strips in found), strict=True)
-    width = (style.WIDTH - style.LABELS) / len(sheets)
-    figure = style.figure(width * sheets[0].shape[0] / sheets[0].shape[1] + 0.24)
-    for place, axes in enumerate(figure.subplots(1, len(sheets))):
-        style.show_sheet(axes, sheets[place], labels, named=place == 0)
+    titles, drawings = zip(*((title, sheets.sheet(strips)) for title, strips in found), strict=True)
+    width = (style.WIDTH - sheets.LABELS) / len(drawings)
+    figure = style.figure(width * drawings[0].shape[0] / drawings[0].shape[1] + 0.24)
+    for place, axes in enumerate(figure.subplots(1, len(drawings))):
+        sheets.show_sheet(axes, drawings[place], labels, named=place == 0)
         axes.set_title(": ".join(filter(None, (style.dataset_name(study, dataset), titles[place]))))
     return figure
 

@@ -16,7 +16,7 @@ from matplotlib.patches import Rectangle
 
 from latents.cli import Problem
 from latents.record import again
-from latents.report import style
+from latents.report import sheets, style
 from latents.report.read import read_npz
 from latents.report.summarize import check_beside
 from latents.study import Run, Study
@@ -50,7 +50,7 @@ def block(axes: Axes, found: list[Pictures], query: int, names: list[str], *, na
     rows = [np.full_like(found[0]["neighbours"][query], 255)]
     rows[0][0] = image
     rows += [pictures["neighbours"][query] for pictures in found]
-    style.show_sheet(axes, style.sheet(rows), names, named=named)
+    sheets.show_sheet(axes, sheets.sheet(rows), names, named=named)
     height, width = image.shape[:2]
     for row, pictures in enumerate(found, 1):
         for place in np.flatnonzero(pictures["neighbour_labels"][query] != label):
@@ -65,7 +65,7 @@ def draw(study: Study, results: Path, dataset: str) -> Figure:
     labels = found[0]["query_labels"]
     lines = -(-len(labels) // COLUMNS)
     _, k, height, width = found[0]["neighbours"].shape[:4]
-    tall = (style.WIDTH - style.LABELS) / COLUMNS * len(names) * (height + 1) / (k * (width + 1))
+    tall = (style.WIDTH - sheets.LABELS) / COLUMNS * len(names) * (height + 1) / (k * (width + 1))
     figure = style.figure(lines * (tall + 0.2))
     panels = figure.subplots(lines, COLUMNS, squeeze=False).flat
     for place, axes in enumerate(panels):

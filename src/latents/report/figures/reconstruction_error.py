@@ -16,7 +16,7 @@ from matplotlib.ticker import MaxNLocator
 
 from latents.methods import METHODS
 from latents.metrics import fixed
-from latents.report import style
+from latents.report import scales, style
 from latents.report.summarize import Estimates, read_summary
 from latents.study import Study
 
@@ -51,7 +51,7 @@ def draw(study: Study, results: Path) -> Figure:
         if BASELINE in study.methods:
             baseline = summary[dataset, BASELINE, "mae", "test"].mean
             axes.axvline(baseline, color="black", linestyle="--", linewidth=0.8)
-        style.mark_yardsticks(axes, summary, dataset)
+        scales.mark_yardsticks(axes, summary, dataset)
         axes.margins(x=0.05)
         axes.set_xlim(left=0)
         axes.grid(False, axis="y")

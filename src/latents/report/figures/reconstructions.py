@@ -19,12 +19,12 @@ from matplotlib.figure import Figure
 from latents import record
 from latents.datasets import DATASETS
 from latents.metrics import YARDSTICKS, fixed
-from latents.report import style
+from latents.report import sheets, style
 from latents.report.read import read_npz
 from latents.study import Run, Study
 
 LARGEST = 0.5  # of an error, on pixels in [0, 1]: black
-MARGINS = style.LABELS + 0.5  # inches beside the images: names on the left, errors on the right
+MARGINS = sheets.LABELS + 0.5  # inches beside the images: names on the left, errors on the right
 
 
 def chosen(study: Study, results: Path, dataset: str) -> np.ndarray:
@@ -60,7 +60,7 @@ def beside(axes: Axes, place: float, text: str) -> None:
 
 
 def draw(study: Study, results: Path, dataset: str) -> Figure:
-    pictures = style.read_pictures(study, results, dataset, "originals", "reconstructions")
+    pictures = sheets.read_pictures(study, results, dataset, "originals", "reconstructions")
     shown = chosen(study, results, dataset)
     originals = pictures[0]["originals"][shown]
     rows = [originals, *(picture["reconstructions"][shown] for picture in pictures)]
@@ -68,12 +68,12 @@ def draw(study: Study, results: Path, dataset: str) -> Figure:
     if (median := median_image(results, dataset)) is not None:
         rows.append(np.broadcast_to(median, originals.shape))
         labels.append(YARDSTICKS["median-image"].label.capitalize())
-    drawing, errors = style.sheet(rows), style.sheet([error_map(images, originals) for images in rows])
+    drawing, errors = sheets.sheet(rows), sheets.sheet([error_map(images, originals) for images in rows])
     height = (style.WIDTH - MARGINS) / 2 * drawing.shape[0] / drawing.shape[1]
     figure = style.figure(height + 0.3)
     left, right = figure.subplots(1, 2)
-    centres = style.show_sheet(left, drawing, labels)
-    style.show_sheet(right, errors, labels, named=False)
+    centres = sheets.show_sheet(left, drawing, labels)
+    sheets.show_sheet(right, errors, labels, named=False)
     left.set_title(f"{style.dataset_name(study, dataset)}: reconstruction")
     right.set_title(f"absolute error (white 0, black {LARGEST} or more)")
     beside(right, centres[0], "MAE")

@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from latents.cli import Problem
 from latents.datasets import DATASETS
 from latents.record import again
-from latents.report import style, summarize
+from latents.report import sheets, style, summarize
 from latents.report.figures import SAMPLED
 from latents.report.read import read_npz
 from latents.study import Run, Study
@@ -29,10 +29,10 @@ def draw(study: Study, results: Path, dataset: str) -> Figure:
         raise Problem(f"{path}: samples are no pictures of {dataset}, {COLUMNS} to a row; {again(path)}")
     summarize.check_beside(run, results, "pictures/{}.npz")
     rows = list(samples.reshape(-1, COLUMNS, *samples.shape[1:]))
-    drawing = style.sheet(rows)
-    figure = style.figure(0.2 + (style.WIDTH - style.LABELS) * drawing.shape[0] / drawing.shape[1])
+    drawing = sheets.sheet(rows)
+    figure = style.figure(0.2 + (style.WIDTH - sheets.LABELS) * drawing.shape[0] / drawing.shape[1])
     axes = figure.subplots()
-    style.show_sheet(axes, drawing, [""] * len(rows))
+    sheets.show_sheet(axes, drawing, [""] * len(rows))
     axes.set_title(f"{style.dataset_name(study, dataset)}: {style.name(SAMPLED)}, samples from the prior")
     return figure
 

@@ -21,7 +21,7 @@ from matplotlib.text import Annotation
 from msgspec.structs import replace
 
 from latents.methods import METHODS
-from latents.report import style
+from latents.report import scales, sheets, style
 from latents.report.figures import SWEEP, TRADE, TRADED
 from latents.report.figures.reconstructions import chosen
 from latents.report.labels import PICTURE, Label, picture, place_labels
@@ -116,7 +116,7 @@ def draw_curve(axes: Axes, study: Study, found: Estimates, dataset: str, curve: 
 def pictures(study: Study, results: Path, dataset: str) -> tuple[np.ndarray, list[np.ndarray]]:
     """A test image, uint8 [h, w, c], and the same as it is decoded from the code of each method."""
     place = chosen(study, results, dataset)[PICTURED]
-    found = style.read_pictures(study, results, dataset, "originals", "reconstructions")
+    found = sheets.read_pictures(study, results, dataset, "originals", "reconstructions")
     return found[0]["originals"][place], [one["reconstructions"][place] for one in found]
 
 
@@ -125,7 +125,7 @@ def panel(
 ) -> tuple[list[Label], list[Annotation]]:
     """One data set; returns the labels that are to be placed, and the names of yardsticks to be spread."""
     (original, decoded), labels = images, []
-    yardsticks = style.mark_yardsticks(axes, found, dataset)
+    yardsticks = scales.mark_yardsticks(axes, found, dataset)
     for method, image in zip(study.methods, decoded, strict=True):
         where = point(axes, found, dataset, method)
         labels.append(Label(*where, style.name(method), 8, picture=image, edge=METHODS[method].color))
@@ -151,10 +151,10 @@ def scale(axes: Axes) -> None:
     """Both axes logarithmic in the error: the distance from 100 % up, MAE across; round values as ticks."""
     axes.set_xscale("log")
     axes.margins(0.1, 0.08)
-    style.accuracy_scale(axes)
+    scales.accuracy_scale(axes)
     low, high = axes.get_xlim()
     axes.set_xlim(low * (low / high) ** 0.12)  # room for a name left of the leftmost point
-    style.ticks(axes.xaxis, [base * 10.0**power for power in (-3, -2, -1) for base in (1, 2, 3, 5)])
+    scales.ticks(axes.xaxis, [base * 10.0**power for power in (-3, -2, -1) for base in (1, 2, 3, 5)])
 
 
 def draw(study: Study, results: Path) -> Figure:
@@ -169,7 +169,7 @@ def draw(study: Study, results: Path) -> Figure:
     for _ in range(2):  # the layout, which settles at its second pass, decides where the points are
         figure.draw_without_rendering()
     for axes, (some, yardsticks) in zip(panels, labels, strict=True):
-        style.spread(yardsticks)
+        scales.spread(yardsticks)
         place_labels(axes, some)
     return figure
 

@@ -113,7 +113,7 @@ def numbers(draw: np.random.Generator, run: Run) -> list[dict]:
         [100352, 1894144, 412345, 2294147, 1894144, 1895434, *[2025344] * 4][rank],
         "",
     )
-    length = {"budget.quarter": 0.25, "budget.half": 0.5}.get(run.variant, 1)
+    length = {"budget.eighth": 0.125, "budget.quarter": 0.25}.get(run.variant, 1)
     flops = length * [2.1e10, 0, 3.4e14, 9.1e15, 9e15, 8.2e15, *[1.4e16] * 4][rank]
     found["train_flops", "-"] = (flops, "FLOP")
     return [

@@ -188,7 +188,7 @@ rule claims:
     input:
         claims=local("paper/claims.yaml"),
         records=expand(f"{R}/records/{{run}}.json", run=RUNS),
-        code=LOOKS + module("claims", "summarize", "style", "tex", "read"),
+        code=LOOKS + module("claims", "bootstrap", "summarize", "style", "tex", "read"),
     output:
         macros=f"{PRE}paper/generated/macros_claims.tex",
         table=f"{PRE}paper/generated/table_claims.tex",

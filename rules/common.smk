@@ -152,7 +152,7 @@ def figure_code(wildcards):
     """A figure's script, the modules that it uses, and the tables of looks."""
     script = figure_script(wildcards)
     others = {"speed": ["speed"], "tradeoff": ["labels", "figures/reconstructions"]}.get(script, [])
-    return LOOKS + module(f"figures/{script}", "style", "summarize", "read", *others)
+    return LOOKS + module(f"figures/{script}", "style", "scales", "sheets", "summarize", "read", *others)
 
 
 def figure_dataset(wildcards):

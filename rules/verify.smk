@@ -15,7 +15,7 @@ rule verify:
         beside=expand([f"{OUT}/curves/{{run}}.csv", f"{OUT}/pictures/{{run}}.npz"], run=RUNS),
         yardsticks=expand(f"{OUT}/yardsticks/{{dataset}}.json", dataset=STUDY.datasets),
         published=source("reference/runs.csv", *PUBLISHED),
-        code=module("verify", "verify_numbers", "verify_report", "claims", "summarize", "tex", "read"),
+        code=module("verify", "verify_numbers", "verify_report", "bootstrap", "summarize", "tex", "read"),
     output:
         found=f"{OUT}/verify.json",
         report=f"{OUT}/verify.md",

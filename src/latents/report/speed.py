@@ -2,7 +2,7 @@ r"""The paper's table and macros of the benchmark, from its records, one a kind 
 
     python -m latents.report.speed --bench reference/bench/epyc-avx512-bf16.json --out paper/generated
 
-Writes table_speed.tex, with the columns of COLUMNS for each record; and macros_speed.tex, which defines
+Writes table_speed.tex, with the lines of each record under its machine; and macros_speed.tex, which defines
 fact@bench/<name> (in the paper: \bench{<name>}) as plain text (see `facts`), of the first. Takes a second.
 """
 
@@ -22,6 +22,7 @@ from latents.report.tex import DASH, definitions, escape, tabular
 
 FLOAT32 = "allocator"  # the last lever but the precision: both loops in float32
 COLUMNS = ["ordinary", "ours", "float32", "ratio", "bound"]
+TIMED = "cifar10"  # where steps are timed, for the last column
 
 Bench = dict[str, Any]
 
@@ -81,8 +82,8 @@ BENCH = part(
 
 
 def read(path: Path) -> Bench:
-    """The record of a benchmark. Raises Problem when it is missing or broken, or that of something else."""
-    return read_record(path, BENCH, "make bench")
+    """A benchmark's record and its `name`. Raises Problem when it is missing, broken or something else's."""
+    return read_record(path, BENCH, "make bench") | {"name": path.stem}
 
 
 def throughput(bench: Bench) -> list[dict[str, Any]]:
@@ -102,7 +103,7 @@ def speeds(bench: Bench) -> dict[tuple[str, str], dict[str, str]]:
         ordinary, ours = measured[line["best_ordinary"]], measured["ours"]
         ratios = [b / a for a, b in zip(ordinary["rounds"], ours["rounds"], strict=True)]
         share = bench["peak"]["methods"][line["method"]].get("bound_share")
-        timed = share is not None and line["dataset"] == "cifar10"
+        timed = share is not None and line["dataset"] == TIMED
         found[line["dataset"], line["method"]] = {
             "ordinary": f"{ordinary['median']:.0f}",
             "ours": f"{ours['median']:.0f}",
@@ -115,22 +116,27 @@ def speeds(bench: Bench) -> dict[tuple[str, str], dict[str, str]]:
 
 
 def machine(bench: Bench) -> str:
-    """The processor and the precision of a benchmark, as printed."""
-    return f"{bench['processor']}, {bench['precision']}"
+    """The processor, the precision and the record of a benchmark, as printed."""
+    return f"{bench['processor']}, {bench['precision']} ({bench['name']})"
 
 
 def table(benches: list[Bench]) -> str:
-    """`speeds` of several machines side by side, for the paper; the benchmark is of the real data."""
-    found = [speeds(bench) for bench in benches]
+    """`speeds` on each machine, for the paper, data sets side by side; the benchmark is of the real data."""
+    places = speeds(benches[0])
+    columns = {dataset: COLUMNS if dataset == TIMED else COLUMNS[:-1] for dataset, _ in places}
     groups = []
-    for dataset in dict.fromkeys(dataset for dataset, _ in found[0]):
-        lines = []
-        for method in (method for name, method in found[0] if name == dataset):
-            cells = [one.get((dataset, method), {}).get(name) or DASH for one in found for name in COLUMNS]
+    for bench in benches:
+        found, lines = speeds(bench), []
+        for method in dict.fromkeys(method for _, method in places):
+            cells = [
+                found.get((dataset, method), {}).get(name) or DASH
+                for dataset, names in columns.items()
+                for name in names
+            ]
             lines.append([style.name(method), *cells])
-        groups.append((DATASETS[dataset].label, lines))
-    over = [(escape(machine(bench)), len(COLUMNS)) for bench in benches]
-    return tabular(["", *COLUMNS * len(benches)], groups, over)
+        groups.append((escape(machine(bench)), lines))
+    over = [(DATASETS[dataset].label, len(names)) for dataset, names in columns.items()]
+    return tabular(["", *(name for names in columns.values() for name in names)], groups, over)
 
 
 def facts(bench: Bench) -> dict[str, str]:

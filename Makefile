@@ -1,9 +1,9 @@
-# Each command sets up what it needs: the environment, once, from the lock, and TeX. `make help` lists them.
+# Each command installs what it needs: the environment, once, from the lock, and TeX. `make help` lists them.
 
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help demo test plan bench gpu-check study from-reference report arxiv explorer explore reference archive \
+.PHONY: help env demo test plan bench gpu-check study from-reference report arxiv explorer explore reference archive \
 	targets verify verify-quick own-results fault-trials slurm-test image-test lint clean tex
 
 PYTHON := $(shell command -v python3.11 || command -v python3)
@@ -21,7 +21,9 @@ FINISHED = $(SNAKEMAKE) --dry-run --config "$(1)" 2>&1 | grep 'Nothing to be don
 help:
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-15s %s\n", $$1, $$2 }' Makefile
 
-demo: tex $(ENVIRONMENT) ## the whole chain on data that need no download, in minutes
+env: $(ENVIRONMENT) ## install the locked environment into .venv
+
+demo: tex $(ENVIRONMENT) ## the whole workflow on built-in data, in 10 to 20 minutes
 	$(SNAKEMAKE) --cores 2 --config study=config/demo.yaml
 	@printf '\nThe demo is done. Nothing in it is a result: its data are stand-ins.\n'
 	@printf '  %-8s %s\n' paper demo/paper/paper.pdf figures demo/figures/ summary demo/results/summary.csv
@@ -35,7 +37,7 @@ plan: $(ENVIRONMENT) ## what the study costs; NODES=8 on a cluster, MACHINE=FILE
 	  $(if $(filter command,$(firstword $(origin CORES))),--cores $(CORES))
 
 # The data are brought into place, checked, by the study's own rule. Nothing else should run on the machine.
-bench: tex $(ENVIRONMENT) ## how fast training is here, beside the ordinary loop; an hour
+bench: tex $(ENVIRONMENT) ## training speed here against an ordinary PyTorch loop; one to two hours
 	$(SNAKEMAKE) --cores $(CORES) results/data/mnist.json results/data/cifar10.json results/machine.json
 	.venv/bin/python -m latents.bench --final --config config/study.yaml --bench config/bench.yaml \
 	  --machine results/machine.json --reference reference --out results/bench/cpu.json
@@ -45,7 +47,7 @@ bench: tex $(ENVIRONMENT) ## how fast training is here, beside the ordinary loop
 
 # The record belongs to the project as reference/bench/<the GPU's name>.json.
 DEVICE := cuda
-gpu-check: $(ENVIRONMENT) ## a GPU: same results as a CPU, same bytes again, speed; six minutes
+gpu-check: $(ENVIRONMENT) ## check a GPU: agrees with a CPU, repeats its bytes, speed; six minutes
 	$(SNAKEMAKE) --cores $(CORES) results/data/mnist.json results/data/cifar10.json
 	.venv/bin/python -m latents.bench.gpu --config config/study.yaml --large config/large.yaml \
 	  --small config/demo.yaml --reference reference --device $(DEVICE) --out results/gpu.json
@@ -76,7 +78,7 @@ arxiv: tex $(ENVIRONMENT) ## the sources of the finished study's paper in one ar
 # A page of static files; NODE holds what web/package-lock.json names.
 NODE := web/node_modules/.package-lock.json
 PORT := 8000
-explorer: $(ENVIRONMENT) $(NODE) ## a page on which to look into the codes of the finished study
+explorer: $(ENVIRONMENT) $(NODE) ## a page for browsing the codes of the finished study
 	@$(call FINISHED,study=$(CONFIG))
 	$(SNAKEMAKE) --cores $(CORES) --config "study=$(CONFIG)" -- explorer
 	@echo "The explorer is $(FOLDER)explorer; make explore, with the same CONFIG, serves it."
@@ -87,7 +89,7 @@ explore: ## serve the explorer on this machine alone, at PORT
 	@"$(PYTHON)" -m http.server "$(PORT)" --bind 127.0.0.1 --directory "$(FOLDER)explorer" > /dev/null 2>&1 || \
 	$(call FAIL,port $(PORT) is not free; take another: make explore PORT=8080)
 
-targets: $(ENVIRONMENT) ## the targets that were set for the study, beside what the committed run reached
+targets: $(ENVIRONMENT) ## compare the committed run with the study's targets
 	@.venv/bin/python -m latents.report.targets --targets config/targets.yaml --summary reference/summary.csv
 
 verify: own-results ## the committed study, run here and compared number by number
@@ -107,11 +109,11 @@ archive: $(ENVIRONMENT) ## copy the light results of finished runs of an interru
 	.venv/bin/python -m latents.report.archive --config "$(CONFIG)" --out archive
 
 # What the finished study leaves in reference/, its configuration with the precision that was chosen, and then the
-# pages that are written from it. Two records are copied by hand: results/fault_trials.json and
-# results/bench/cpu.json. The benchmark counts the seconds of the study in reference/: it comes after this, and
+# pages that are written from it. Three records are copied by hand: results/fault_trials.json, results/gpu.json
+# and results/bench/cpu.json. The benchmark counts the seconds of the study in reference/: it comes after this, and
 # then figures, paper and this again.
 LIGHT := records train curves timing pictures tsne similarity yardsticks runs.csv summary.csv
-reference: $(ENVIRONMENT) ## for maintainers: commit the finished study's light results to reference/
+reference: $(ENVIRONMENT) ## for maintainers: copy the finished study's light results to reference/
 	@foreign=$$(grep -rL '"study": "study"' results/records || true); [ -z "$$foreign" ] || \
 	{ echo "error: only the study goes to reference/, these are other records:" $$foreign >&2; exit 1; }
 	@$(call FINISHED,study=config/study.yaml)

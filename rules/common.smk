@@ -44,7 +44,7 @@ try:
 except Problem as problem:
     raise WorkflowError(str(problem)) from None
 PRE = "from-reference/" if REFERENCE else STUDY.folder
-OUT = f"{PRE}results"  # where training and evaluation write; nothing writes to reference/
+OUT = f"{PRE}results"  # where training and evaluation write; no rule writes to reference/
 R = "reference" if REFERENCE else OUT  # where figures, tables and the paper read
 NOTE = "from reference" if REFERENCE else STUDY.note
 # a job asks for a GPU if it is to run on one: here there may be none, on another machine there is

@@ -2,7 +2,7 @@
 
     python -m latents.export --config config/study.yaml \
         --weights checkpoints/mnist/guided/seed1.safetensors --codes results/codes/mnist/guided/seed1.npz \
-        --record results/records/mnist/guided/seed1.json --out exported
+        --record results/records/mnist/guided/seed1.json --machine results/machine.json --out exported
 
 writes into the folder --out
     encoder.onnx  images float32 [n, c, h, w] in [0, 1] -> codes float32 [n, d]

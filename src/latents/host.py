@@ -4,7 +4,7 @@ import os
 from pathlib import Path
 
 SHARE = 0.9  # of the memory, for jobs
-JOB = 3_500_000_000  # bytes for which the larger of a study's jobs, an evaluation, asks in the Snakefile
+JOB = 3_500_000_000  # bytes for which an evaluation asks in the Snakefile
 
 
 def memory() -> int:

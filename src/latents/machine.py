@@ -4,8 +4,8 @@
 
 times a few training steps of every method on random images, for at most 20 seconds, in as many processes as
 jobs run at once, and chooses the precision in which the whole study takes less time. A study with
-`precision: auto` keeps to that choice as long as the file is there, on other machines too. With --begun, that
-names such a file of the study's first part, the choice is that one's.
+`precision: auto` keeps to that choice as long as the file is there, on other machines too. --begun names
+such a file from the study's first part: its choice is kept.
 """
 
 import concurrent.futures

@@ -1,9 +1,10 @@
-"""The paper's table of settings, and how a setting is written in words."""
+"""The paper's tables of methods and of their settings, and how a setting is written in words."""
 
 from typing import Any
 
 import msgspec
 
+from latents.methods import METHODS
 from latents.report import style
 from latents.report.tex import SMALL, escape
 from latents.settings import CODE_SIZE
@@ -87,3 +88,16 @@ def settings_table(study: Study) -> str:
         lines += dataset_lines(study, dataset)
     decoder = line("Decoder", msgspec.to_builtins(study.decoder), {})
     return "\n".join([*lines, r"\midrule", decoder, r"\bottomrule", r"\end{tabular}}", ""])
+
+
+def methods_table(study: Study) -> str:
+    """For each method: its experiment, what makes the code, and whether labels do."""
+    columns = r"@{}ll>{\raggedright\arraybackslash}p{3.2in}l@{}"
+    lines = [rf"{SMALL}\begin{{tabular}}{{{columns}}}", r"\toprule"]
+    lines += [r"method & experiment & what makes the code & labels \\", r"\midrule"]
+    for method in study.methods:
+        about = METHODS[method].about
+        experiment, _, what = about.rpartition(": ")
+        labels = "yes" if METHODS[method].sees_labels else "no"
+        lines.append(" & ".join(map(escape, (style.name(method), experiment, what, labels))) + r" \\")
+    return "\n".join([*lines, r"\bottomrule", r"\end{tabular}}", ""])

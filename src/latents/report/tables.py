@@ -27,9 +27,9 @@ from latents.report import style, summarize, tuning
 from latents.report.facts import Record, Times, facts, joined, seconds
 from latents.report.macros import macros
 from latents.report.page import TABLES
-from latents.report.settings_table import settings_table
+from latents.report.settings_table import methods_table, settings_table
 from latents.report.summarize import Estimates
-from latents.report.tex import DASH, SMALL, Group, cell, emphasised, escape, rounded, tabular
+from latents.report.tex import DASH, Group, cell, emphasised, rounded, tabular
 from latents.study import Study
 
 SWEEPS = {"ablation": "shortened budget", "trade": "a budget of its own"}  # those of the table: as printed
@@ -259,19 +259,6 @@ def cost(study: Study, found: Estimates, times: Times) -> str:
     return by_method(study, [r"par.\ (M)", "TFLOP", "train (min)", r"eval.\ (min)"], cells)
 
 
-def methods(study: Study) -> str:
-    """For each method: its experiment, what makes the code, and whether labels do."""
-    columns = r"@{}ll>{\raggedright\arraybackslash}p{3.2in}l@{}"
-    lines = [rf"{SMALL}\begin{{tabular}}{{{columns}}}", r"\toprule"]
-    lines += [r"method & experiment & what makes the code & labels \\", r"\midrule"]
-    for method in study.methods:
-        about = METHODS[method].about
-        experiment, _, what = about.rpartition(": ")
-        labels = "yes" if METHODS[method].sees_labels else "no"
-        lines.append(" & ".join(map(escape, (style.name(method), experiment, what, labels))) + r" \\")
-    return "\n".join([*lines, r"\bottomrule", r"\end{tabular}}", ""])
-
-
 @cli.command
 def main() -> None:
     options = cli.parser(__doc__, "config", paths=("results", "out")).parse_args()
@@ -292,7 +279,7 @@ def main() -> None:
         "interpolation": interpolation(study, found),
         "ablation": ablation(study, found),
         "cost": cost(study, found, times),
-        "methods": methods(study),
+        "methods": methods_table(study),
     }
     texts = {f"table_{name}": tables[name] for name in TABLES}
     texts["macros"] = macros(study, results, found, facts(study, results, records, times))

@@ -1,6 +1,6 @@
 """Test accuracy against the share of the labels: the linear probe on each code; methods that see labels,
-trained anew on that share; and, where that was run, the contrastive encoder, fine-tuned on it. The scale is
-logarithmic in the share of wrong classes.
+retrained on that share; and, where run, the contrastive encoder fine-tuned on it. The scale is logarithmic in
+the share of wrong classes.
 
     python -m latents.report.figures.few_labels --config config/study.yaml --results results \
         --note "" --out figures/few_labels.pdf

@@ -1,4 +1,4 @@
-"""What the size of the code, and the weight of the gradients as a target, change about a code.
+"""How a code changes with its size and with the weight of the gradient target.
 
     python -m latents.report.figures.sweeps --config config/study.yaml --results results \
         --note "" --out figures/sweeps.pdf

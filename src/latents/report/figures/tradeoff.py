@@ -1,7 +1,7 @@
 """What a code is good for: test accuracy of the better probe against the mean absolute error of reconstructed
-test images, both on logarithmic scales of the error. Up and to the left is better. Each method has its
-intervals over seeds, and a test image as its code is decoded (lower right: the image itself); thin lines
-join variants of a method; dotted: errors of very simple reconstructions.
+test images; both axes are logarithmic in the error, and up and left is better. Each method shows its
+intervals over seeds and a test image decoded from its code (lower right: the original); thin lines join
+variants of a method; dotted: errors of very simple reconstructions.
 
     python -m latents.report.figures.tradeoff --config config/study.yaml --results results \
         --note "" --out figures/tradeoff.pdf

@@ -15,7 +15,8 @@ RUFF := .venv/bin/ruff
 TEX := texlive-latex-base texlive-latex-recommended texlive-fonts-recommended texlive-latex-extra \
 	texlive-science lmodern latexmk poppler-utils
 FAIL = { echo 'error: $(1)' >&2; exit 1; }
-FINISHED = $(SNAKEMAKE) --dry-run --config "$(1)" 2>&1 | grep 'Nothing to be done' > /dev/null || \
+FINISHED = planned=$$($(SNAKEMAKE) --dry-run --config "$(1)" 2>&1) || { echo "$$planned" >&2; exit 1; }; \
+	grep 'Nothing to be done' <<< "$$planned" > /dev/null || \
 	$(call FAIL,the study has not run to its end here; make study first)
 
 help:
@@ -112,16 +113,16 @@ archive: $(ENVIRONMENT) ## copy the light results of finished runs of an interru
 # pages that are written from it. Three records are copied by hand: results/fault_trials.json, results/gpu.json
 # and results/bench/cpu.json. The benchmark counts the seconds of the study in reference/: it comes after this, and
 # then figures, paper and this again.
-LIGHT := records train curves timing pictures tsne similarity yardsticks runs.csv summary.csv
+COMMITTED := records train curves timing pictures tsne similarity yardsticks runs.csv summary.csv
 reference: $(ENVIRONMENT) ## for maintainers: copy the finished study's light results to reference/
 	@foreign=$$(grep -rL '"study": "study"' results/records || true); [ -z "$$foreign" ] || \
 	{ echo "error: only the study goes to reference/, these are other records:" $$foreign >&2; exit 1; }
 	@$(call FINISHED,study=config/study.yaml)
-	mkdir -p reference/figures
+	rm -rf reference/figures && mkdir -p reference/figures
 	chosen=$$(sed -n 's/^ "precision": "\(.*\)",*$$/\1/p' results/machine.json); \
 	  sed "s/^precision: auto$$/precision: $$chosen/" config/study.yaml > reference/study.yaml
 	cp config/sweeps.yaml reference/
-	for part in $(LIGHT); do rm -rf reference/$$part; cp -R results/$$part reference/$$part; done
+	for part in $(COMMITTED); do rm -rf reference/$$part; cp -R results/$$part reference/$$part; done
 	cp figures/*.png reference/figures/
 	cp paper/paper.pdf paper/provenance.json reference/
 	.venv/bin/python -m latents.report.gallery --config reference/study.yaml --reference reference \

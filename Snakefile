@@ -102,6 +102,7 @@ rule tsne:
         config=settings, digest=digest([STUDY.measurement, STUDY.threads]),
     log: f"{PRE}logs/tsne/{{dataset}}/{{method}}.log"
     threads: STUDY.threads
+    priority: 100  # archived with the first seeds
     shell:
         "python -m latents.tsne --config {params.config:q} --codes {input.codes:q}"
         " --out {output.points:q} --record {output.record:q} --timing {output.timing:q} > {log:q}"

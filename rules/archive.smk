@@ -16,6 +16,7 @@ rule archived:
     wildcard_constraints:
         archived=any_of(ARCHIVED),
     log: f"{PRE}logs/archived/{{archived}}.log"
+    priority: 100
     shell:
         'from=({input:q}); to=({output:q}); '
         'for i in "${{!from[@]}}"; do cp "${{from[i]}}" "${{to[i]}}"; done &> {log:q}'

@@ -117,7 +117,8 @@ def progress_command(wildcards, input, output):
     paths = {"config": CONFIG, "machine": str(input.machine), "results": within(output.record, OUT)}
     options = " ".join(f"--{name} {shlex.quote(path)}" for name, path in paths.items())
     cores = workflow.resource_settings.cores
-    return f"&& python -m latents.report.forecast {options} {f'--cores {cores}' if cores else ''} >&2"
+    forecast = f"python -m latents.report.forecast {options} {f'--cores {cores}' if cores else ''}"
+    return f"&& ({forecast} >&2 || true)"  # the run is finished whatever the forecast does
 
 
 def priority(wildcards):
@@ -152,7 +153,8 @@ def figure_code(wildcards):
     """A figure's script, the modules that it uses, and the tables of looks."""
     script = figure_script(wildcards)
     others = {"speed": ["speed"], "tradeoff": ["labels", "figures/reconstructions"]}.get(script, [])
-    return LOOKS + module(f"figures/{script}", "style", "scales", "sheets", "summarize", "read", *others)
+    used = ("figures/__init__", "style", "scales", "sheets", "summarize", "read", *others)
+    return LOOKS + module(f"figures/{script}", *used)
 
 
 def figure_dataset(wildcards):

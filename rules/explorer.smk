@@ -8,11 +8,20 @@ FIRST = {dataset: f"seed{STUDY.dataset(dataset).seeds[0]}" for dataset in STUDY.
 RUNTIME = "ort-wasm-simd-threaded.wasm"
 SCRIPTS = sorted(path for kind in ("js", "css", "html") for path in Path("web").glob(f"*.{kind}"))
 
+def first_weights(wildcards):
+    """The weights of a method's first seed, made here: an archived run has neither weights nor codes."""
+    if taken := embedded(STUDY, ARCHIVED):
+        raise WorkflowError(
+            f"{', '.join(taken)}: taken from {ARCHIVE}/, without weights and codes, which the explorer needs; "
+            f"move {ARCHIVE}/ away and run again to make them"
+        )
+    return f"{STUDY.checkpoints}/{wildcards.dataset}/{wildcards.method}/{FIRST[wildcards.dataset]}.safetensors"
+
 rule export:
     input:
         machine=MACHINE,
         manifest=f"{OUT}/data/{{dataset}}.json",
-        weights=lambda w: f"{STUDY.checkpoints}/{w.dataset}/{w.method}/{FIRST[w.dataset]}.safetensors",
+        weights=first_weights,
         codes=lambda w: f"{OUT}/codes/{w.dataset}/{w.method}/{FIRST[w.dataset]}.npz",
         record=lambda w: f"{OUT}/records/{w.dataset}/{w.method}/{FIRST[w.dataset]}.json",
         code=source("src/latents/export.py"),
@@ -44,13 +53,13 @@ rule explorer_data:
             for kind, ending in (("codes", "npz"), ("records", "json"))
         ],
         tsne=[f"{OUT}/tsne/{{dataset}}/{one}.{kind}" for one in STUDY.methods for kind in ("csv", "json")],
-        code=LOOKS + source("src/latents/explorer.py") + module("style", "summarize", "read"),
+        code=LOOKS + source("src/latents/explorer.py") + module("style", "summarize", "read", "tex"),
     output:
         [f"{PAGE}/{{dataset}}/{method}/{name}" for method in STUDY.methods for name in ("codes", "axes")],
         images=f"{PAGE}/{{dataset}}/images.webp",
         facts=f"{PAGE}/{{dataset}}/dataset.json",
     params:
-        config=settings,
+        config=settings, note=lambda wildcards: STUDY.note,
         results=lambda wildcards, input: within(input.tsne[0], OUT),
         out=lambda wildcards, output: Path(output.facts).parent,
     log: f"{PRE}logs/explorer/{{dataset}}.log"

@@ -7,8 +7,8 @@ rule machine:
         f"{OUT}/machine.json",
     params:
         config=settings,
-        begun=f"--begun {BEGUN}" if BEGUN.exists() else "",
-        # a function, so that other --cores are no reason to choose again
+        # functions of the input, so that neither an archive nor other --cores are a reason to choose again
+        begun=lambda wildcards, input: f"--begun {BEGUN}" if BEGUN.exists() else "",
         at_once=lambda wildcards, input: jobs_at_once(
             workflow.resource_settings.cores or 1, STUDY.threads
         ) if workflow.local_exec else 1,
@@ -25,7 +25,7 @@ rule machine:
 rule speed_table:
     input:
         bench=benchmark_records,
-        code=module("speed", "tex", "style", "read"),
+        code=LOOKS + module("speed", "tex", "style", "read"),
     output:
         macros=f"{PRE}paper/generated/macros_speed.tex",
         table=f"{PRE}paper/generated/table_speed.tex",

@@ -11,6 +11,7 @@ rule yardsticks:
         digest=lambda w: digest(STUDY.yardsticks(w.dataset)),
     log: f"{PRE}logs/yardsticks/{{dataset}}.log"
     threads: STUDY.threads
+    priority: 99  # with the first seeds
     resources: gpu=GPU, mem_mb=6500
     shell:
         "python -m latents.yardsticks --final --config {params.config:q} --dataset {wildcards.dataset}"

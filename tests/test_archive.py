@@ -12,7 +12,7 @@ from latents import config, data, record
 from latents.faults.copies import SNAKEMAKE
 from latents.plain import digest
 from latents.record import FORMAT, ROOT, write_json
-from latents.report import archive
+from latents.report import archive, plan
 from latents.study import Run, Study
 
 CHANGED = ("config", "source", "data", "pictures", "sample", "curve", "weights", "codes")  # their hashes
@@ -83,6 +83,11 @@ def test_an_archived_run_is_taken_while_it_is_of_this_configuration_data_and_sou
     assert (checkout / asked[1]).read_text() == "light"
     assert (checkout / f"results/curves/{one}.csv").read_text() == "light"
     assert counted(planned(checkout, *asked)) == {}
+    refused = run(checkout, SNAKEMAKE, "--dry-run", "explorer/mnist/guided/card.json")
+    said = (
+        "mnist/guided: taken from archive/study/, without weights and codes, which the explorer needs; move"
+    )
+    assert refused.returncode and said in refused.stdout
     # another run is trained, with the reference classifier
     assert counted(planned(checkout, "results/records/mnist/supcon/seed1.json"))["train"] == 2
     shutil.rmtree(checkout / "results")
@@ -137,6 +142,14 @@ def test_a_run_from_which_another_starts_is_taken_with_its_weights_or_not_at_all
         archive_a_run(study, folder, started)
     done = archive.finished(study, folder)
     assert {one, other, split} <= {*done} and archive.started_from(study, done) == []
+    leave_a_classifier(study, folder, folder / archive.WEIGHTS.format(study.reference_classifiers()["mnist"]))
+    whole = counted(planned(checkout, "--config", f"study={STUDY}"))
+    assert (
+        whole["archived"] == len(done) and whole["archived_classifier"] == whole["archived_yardsticks"] == 1
+    )
+    assert plan.jobs(study, folder) == {
+        rule: n for rule, n in whole.items() if rule not in ("all", "machine")
+    }
 
 
 def test_a_classifier_and_yardsticks_of_another_configuration_data_or_source_are_not_taken(tmp_path):

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import yaml
 from made_up import call, inputs, plain_study, prepare
+from msgspec.structs import replace
 from scipy import stats
 
 from latents import config, record
@@ -256,6 +257,11 @@ def test_seeds_are_paired_where_one_method_starts_from_the_others_trained_networ
     assert all(claims.starts_from(study, "cifar10", *one) for one in related)
     unrelated = [("split", "joint"), ("supcon", "contrastive"), ("guided", "guided.finetuned.1pct")]
     assert not any(claims.starts_from(study, "cifar10", *one) for one in unrelated)
+    claim = claims.Claim("cifar10", "accuracy_mlp", more="guided.finetuned.1pct", less="contrastive")
+    assert claims.is_paired(study, claim)
+    sweeps = study.datasets["cifar10"].sweeps["guided"]
+    sweeps["finetuned"] = replace(sweeps["finetuned"], seeds=[9])
+    assert not claims.is_paired(study, claim)
 
 
 def test_holms_correction_of_a_worked_example() -> None:

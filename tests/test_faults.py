@@ -150,12 +150,15 @@ def test_a_trial_holds_when_no_output_differs_all_messages_were_printed_and_the_
     assert not holds({"count": 3, "unlike": [], "slowest": GRACE + 0.1})
 
 
-def test_trials_that_held_are_not_repeated_while_source_and_processor_are_the_same(tmp_path: Path) -> None:
-    made = {"format": record.FORMAT, "outputs": 3, "source_sha256": "a", "processor": "b"}
+def test_trials_that_held_are_not_repeated_while_code_and_processor_are_the_same(tmp_path: Path) -> None:
+    made = {"format": record.FORMAT, "outputs": 3, "source_sha256": "a", "workflow_sha256": "w"}
+    made["processor"] = "b"
     trials = {"odd": {"holds": True}, "stop": {"holds": False}}
     path = tmp_path / "fault_trials.json"
     assert held(path, made) == {}
     record.write_json(path, made | {"trials": trials})
     assert held(path, made) == {"odd": {"holds": True}}
-    for change in ({"source_sha256": "c"}, {"processor": "c"}, {"outputs": 4}):
+    for change in ({"source_sha256": "c"}, {"workflow_sha256": "c"}, {"processor": "c"}, {"outputs": 4}):
         assert held(path, made | change) == {}
+    record.write_json(path, {"format": record.FORMAT})  # not a record of trials
+    assert held(path, made) == {}

@@ -28,7 +28,7 @@ from PIL import Image
 from latents import config, record
 from latents.methods import METHODS
 from latents.metrics import YARDSTICKS
-from latents.report import style
+from latents.report import scales, style
 from latents.report.figures import (
     FIGURES,
     figure_inputs,
@@ -40,6 +40,7 @@ from latents.report.figures import (
 )
 from latents.report.figures import tsne as tsne_figure
 from latents.report.labels import PICTURE, Label, place_labels
+from latents.report.summarize import Estimate
 
 DATASET = {  # script: the data set that it is tested on, where it takes one
     "reconstructions": "mnist",
@@ -341,6 +342,22 @@ def test_the_trade_off_names_every_method_and_the_yardsticks_that_were_measured(
     lines = summary.read_text().splitlines(keepends=True)
     summary.write_text("".join(line for line in lines if not line.startswith("cifar10,yardsticks.")))
     assert words().count("class median") == 1
+
+
+def test_names_of_yardsticks_near_one_another_are_moved_apart() -> None:
+    with style.context():
+        figure = style.figure(3)
+        axes = figure.subplots()
+        errors = {name: 0.1 + place * 1e-4 for place, name in enumerate(YARDSTICKS) if name != "median-image"}
+        found = {
+            ("mnist", f"yardsticks.{name}", "mae", "test"): Estimate(value, None, None, 1, "")
+            for name, value in (errors | {"median-image": 0.2}).items()
+        }
+        names = scales.mark_yardsticks(axes, found, "mnist")
+        scales.spread(figure, [names])
+        lines = [axes.transData.transform((name.xy[0], 1))[0] / figure.dpi * 72 for name in names]
+    places = sorted(line + name.get_position()[0] for line, name in zip(lines, names, strict=True))
+    assert len(names) > 3 and min(np.diff(places)) > scales.GAP - 0.01
 
 
 def test_labels_of_the_trade_off_cover_neither_one_another_nor_other_points() -> None:

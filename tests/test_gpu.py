@@ -279,10 +279,23 @@ def test_the_check_goes_on_after_a_part_that_failed_and_is_whole_the_next_time(
     assert asked == list(fine)  # only what was missing was measured
     printed = capsys.readouterr().out
     assert "guided: trained in 8.5 s; better probe on val 93.0 %" in printed
-    assert "same bytes again, and after a stop: 1 of 2 kinds of training" in printed
+    assert "same bytes again, and after a stop: 2 of 2 kinds of training" in printed
+    assert "ended before they could be stopped: b" in printed
     assert "tiny a: 9 images/s, 50 % of the fastest convolution" in printed
     made = record.read_json(tmp_path / "gpu.json")
     assert made["guided"] == whole and made["device"] == "cpu" and made["rates"]
+    bad = {
+        "same_bytes": {"a": {"again": False, "stopped": True, "resumed": True}},
+        "first_losses": {"b": {"within": False}},
+        "seeds_explain": {"off": ["x"], "compared": 7},
+    }
+    record.write_json(tmp_path / "gpu.json", made | bad)
+    with pytest.raises(SystemExit) as stopped:
+        call(gpu, *options)
+    said = (
+        "other bytes: a; other first losses than on the CPU: b; 1 numbers are off by more than seeds explain"
+    )
+    assert stopped.value.code == f"error: {said}"
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="for machines without a GPU")

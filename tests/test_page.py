@@ -392,6 +392,42 @@ def test_a_link_reopens_a_view_as_it_was(page, address, place):
     assert page.locator("main select, main input").evaluate_all("all => all.map(one => one.value)") == values
 
 
+@pytest.mark.parametrize(
+    "place", ["#/mnist/constructor", "#/mnist/map?colour=constructor", "#/toString/walk?mode=toString"]
+)
+def test_names_that_no_view_has_are_passed_over(page, address, place):
+    go(page, address, place)
+    assert page.locator("main [role=alert]").count() == 0
+    assert page.locator("main section.map, main section.walk").count() == 1
+
+
+def test_a_view_that_was_left_while_it_loaded_changes_nothing(page, address):
+    held = []
+    page.route("**/mnist/images.webp", held.append)  # until the next view was asked for
+    page.goto(address + "#/mnist/squeeze?image=0&bits=3")
+    page.wait_for_selector("main section.squeeze")
+    page.get_by_role("link", name="Map").click()
+    page.wait_for_selector("main section.map")
+    page.unroute("**/mnist/images.webp")
+    for one in held:
+        one.continue_()
+    settle(page)
+    assert "/mnist/map" in page.url and "bits" not in page.url
+    assert page.locator("main section.squeeze").count() == 0
+
+
+def test_a_network_that_cannot_be_fetched_is_reported(browser, address):
+    page = browser.new_page()
+    page.route("**/encoder.onnx", lambda route: route.abort())
+    page.goto(address + "#/mnist/own")
+    page.wait_for_selector("main section.own")
+    picture = file(Image.new("L", (28, 28), 255))
+    page.locator("input[type=file]").set_input_files({"name": "a.png", "mimeType": "", "buffer": picture})
+    page.wait_for_selector("main p.failed")
+    assert page.locator("main p.failed").inner_text().startswith("Something failed: ")
+    page.close()
+
+
 # -- own images
 
 

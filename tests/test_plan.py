@@ -7,9 +7,10 @@ from conftest import DEMO, STUDY
 from made_up import call
 
 from latents import config, host
+from latents.cli import Problem
 from latents.plain import load_yaml
 from latents.record import FORMAT, ROOT, write_json
-from latents.report import forecast, plan, schedule
+from latents.report import archive, forecast, plan, schedule
 from latents.report.read import read_record
 from latents.report.schedule import Job
 from latents.study import Run
@@ -85,7 +86,8 @@ def test_an_evaluation_of_a_first_seed_has_the_epochs_of_all_its_decoders(tmp_pa
     assert seconds[Run("cifar10", "guided", 1)] == pytest.approx(20 + 10 * (1 + sum(epochs)))
 
 
-def test_the_progress_counts_operations_that_are_done_and_hours_that_are_left(tmp_path):
+def test_the_progress_counts_operations_that_are_done_and_hours_that_are_left(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)  # where nothing is archived
     study = config.read(ROOT / STUDY)
     here = machine(study)
     runs = [*study.runs(), *study.reference_classifiers().values()]
@@ -110,6 +112,22 @@ def test_the_progress_counts_operations_that_are_done_and_hours_that_are_left(tm
     )
 
 
+def test_what_is_archived_counts_as_done(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    study = config.read(ROOT / STUDY)
+    here, one = machine(study), Run("mnist", "guided", 1)
+    monkeypatch.setattr(
+        archive, "taken", lambda study, folder: ([one], []) if str(folder) == "archive/study" else ([], [])
+    )
+    assert forecast.done(study, here, tmp_path) == {Job("train", one), Job("evaluate", one)}
+
+
+def test_where_no_method_was_timed_the_forecast_says_so():
+    study = config.read(ROOT / STUDY)
+    with pytest.raises(Problem, match="no method of the study was timed"):
+        forecast.forecast(study, machine(study, rates={}), ROOT / "reference")
+
+
 @pytest.mark.parametrize(("device", "at_once"), [("cpu", 4), ("NVIDIA H100", forecast.ON_GPU)])
 def test_as_many_jobs_run_at_once_as_cores_and_memory_allow_and_on_a_gpu_three(device, at_once, monkeypatch):
     monkeypatch.setattr(host, "memory", lambda: 64e9)
@@ -122,15 +140,22 @@ def test_as_many_jobs_run_at_once_as_cores_and_memory_allow_and_on_a_gpu_three(d
     assert forecast.workers(study, machine(study, device=device), cores=8) == 1
 
 
-def gpu_record(path):
+def gpu_record(path, name="nvidia-x"):
     """The record of a GPU: an evaluation takes 7 s, three jobs at once take 2.5 times as long as one."""
     whole = {"seconds": {"training": 50.0, "evaluation, probe": 4.0, "evaluation, load": 3.0}}
     jobs = {
         "1": {"seconds": 30.0, "parts": [{"training": 20.0, "preparing": 1.0}]},
         "3": {"seconds": 75.0, "parts": []},
     }
-    found = {"format": FORMAT, "guided": whole, "contrastive": whole, "jobs": jobs}
-    write_json(path / "bench/nvidia-x.json", found)
+    found = {"format": FORMAT, "device": name, "guided": whole, "contrastive": whole, "jobs": jobs}
+    write_json(path / f"bench/{name}.json", found)
+
+
+def test_a_gpu_is_forecast_by_its_own_record_else_by_the_first(tmp_path):
+    for name in ("nvidia-x", "nvidia-y"):
+        gpu_record(tmp_path, name)
+    assert forecast.gpu_of(tmp_path, "nvidia-y")["device"] == "nvidia-y"
+    assert forecast.gpu_of(tmp_path, "another")["device"] == "nvidia-x"
 
 
 def test_on_a_gpu_jobs_start_and_evaluations_take_as_long_as_recorded_and_slow_each_other_down(
@@ -216,20 +241,30 @@ def test_the_plan_keeps_the_precision_of_a_study_that_was_begun_and_times_method
     assert plan.machine_of(study, tmp_path / "machine.json", 2)["rates"] == made["rates"]
 
 
-def test_the_plan_on_nodes_says_how_many_jobs_it_covers(tmp_path):
+def test_the_plan_on_nodes_tells_hours_gains_and_the_critical_path(tmp_path):
     study = config.read(ROOT / STUDY)
     write_json(tmp_path / "bench/cpu.json", {"format": FORMAT, "workflow": {"paper": {"median": 3600.0}}})
-    jobs = [Job("train", Run("mnist", "guided", seed)) for seed in (1, 2, 3)]
-    seconds = dict(zip(jobs, (7200.0, 3600.0, None), strict=True))
-    *table, path, left_out = schedule.on_nodes(study, tmp_path, seconds, 2)
+    jobs = [Job("train", Run("mnist", "guided", seed)) for seed in (1, 2)]
+    *table, path = schedule.on_nodes(study, tmp_path, dict(zip(jobs, (7200.0, 3600.0), strict=True)), 2)
     assert [line.split() for line in table[1:]] == [
         ["1", "4.00", "1.0", "100", "%"],
         ["2", "3.00", "1.3", "67", "%"],
     ]
     assert path == "the critical path is 3.00 hours: more than 2 nodes gain nothing"
-    assert left_out == "of 2 of 3 jobs: no time is known of the others"
-    unknown = ["of 0 of 3 jobs: no time is known of the others"]
-    assert schedule.on_nodes(study, tmp_path, dict.fromkeys(seconds), 2) == unknown
+
+
+def test_the_critical_path_of_a_recorded_study_begins_with_the_classifier_that_every_evaluation_needs(
+    tmp_path,
+):
+    study = config.read(ROOT / STUDY)
+    run, classifier = Run("mnist", "pca", 1), study.reference_classifiers()["mnist"]
+    write_json(tmp_path / "bench/cpu.json", {"format": FORMAT, "workflow": {"paper": {"median": 1.0}}})
+    for one in (*study.runs(), *study.reference_classifiers().values()):
+        for step in ("train", "evaluate"):
+            spent = {("train", classifier): 50.0, ("evaluate", run): 7.0}.get((step, one), 0.0)
+            write_json(tmp_path / f"timing/{one}.{step}.json", {"format": FORMAT, "seconds": spent})
+    jobs = schedule.graph(study, tmp_path, schedule.recorded(study, tmp_path))
+    assert max(schedule.below(jobs).values()) == schedule.makespan(jobs, len(jobs)) == 50 + 7 + 1
 
 
 def test_jobs_on_nodes_wait_for_what_they_need_and_gain_until_the_critical_path():

@@ -472,6 +472,9 @@ def test_a_setting_that_is_as_in_the_line_above_is_not_repeated(whole: Path) -> 
     on_mnist = first("-- classes")
     assert "corruption (noise 0.2), clean fraction 0.5, gradient weight 5, warmup" in on_mnist
     assert "residual" not in on_mnist
+    # what a variant switches off is said; what its method never had is not
+    assert "no label smoothing, start contrastive" in first("-- fine-tuned 1")
+    assert " no " not in first("Guided")
 
 
 @pytest.mark.parametrize(

@@ -34,14 +34,15 @@ def outputs(printed: str) -> list[str]:
 
 
 @pytest.mark.parametrize("name", [STUDY, DEMO])
-def test_a_fresh_clone_plans_every_run_once_and_the_plan_counts_the_same_jobs(name, clone):
+def test_a_fresh_clone_plans_every_run_once_and_the_plan_counts_the_same_jobs(name, clone, tmp_path):
     printed = planned_once(clone, "--config", f"study={name}")
     jobs = counted(printed)
     study = config.read(ROOT / name)
     assert jobs["train"] == len(study.runs()) + len(study.datasets)
     assert jobs["evaluate"] == len(study.runs())
     assert jobs.pop("all") == 1
-    assert plan.jobs(study) == jobs
+    assert jobs.pop("machine", 0) == (study.precision == "auto")
+    assert plan.jobs(study, tmp_path) == jobs
     drawn = {path.partition("figures/")[2] for path in outputs(printed) if "figures/" in path}
     assert drawn == {f"{one.name}.{kind}" for one in figure_targets(study) for kind in ("pdf", "png")}
     assert {one.script for one in figure_targets(study)} >= FIGURES.keys() - {"budget"}  # not in the demo
@@ -184,7 +185,7 @@ def test_every_path_in_a_shell_command_is_quoted():
     assert "$(CONFIG)" not in re.sub(r'"(?:study=)?\$\(CONFIG\)"|,study=\$\(CONFIG\)', "", text("Makefile"))
 
 
-ODD = r"it's {x} & 50 % of #1_^~ \x $(touch hacked) <b>"
+ODD = r"it's {x} & 50 % of #1_^~ \x $(touch hacked) $\y$ <b>"
 
 
 def test_one_data_set_and_two_methods_in_odd_places_with_an_odd_note_end_in_a_pdf(checkout, tmp_path):
@@ -271,6 +272,10 @@ def test_the_first_seeds_of_all_methods_come_before_further_seeds_and_these_befo
     assert priorities.keys() == rank.keys()
     for name, one in rank.items():
         assert all(priorities[name] > priorities[other] for other, later in rank.items() if later > one)
+    # what `make archive` keeps with first seeds does not wait for the sweeps
+    for rule in ("tsne", "yardsticks"):
+        ranks = re.findall(rf"rule {rule}:\n.*?priority: (\d+)", printed, re.DOTALL)
+        assert len(ranks) == counted(printed)[rule] and {int(one) for one in ranks} <= {99, 100}
 
 
 def test_with_precision_auto_the_choice_is_a_part_of_what_decides_a_run(checkout):

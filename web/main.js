@@ -17,12 +17,13 @@ const loaded = {};
 const at = (id) => document.getElementById(id);
 const links = Object.entries(NAMES).map(([name, text]) => [name, el("a", {}, text)]);
 let [dataset, view, shown] = ["", "", ""];
+let turns = 0; // how often a view was asked for: one of an earlier turn has been left
 
 function parse() {
   const [path, query = ""] = location.hash.replace(/^#\/?/, "").split("?");
   const [first, second] = path.split("/");
   dataset = DATASETS.includes(first) ? first : DATASETS[0];
-  view = second in VIEWS ? second : "map";
+  view = Object.hasOwn(VIEWS, second) ? second : "map";
   return new URLSearchParams(query);
 }
 
@@ -30,8 +31,8 @@ const address = (set, name, values) => `#/${set}/${name}${values.size ? `?${valu
 
 /** What a view keeps in the address: `get`, `set`, and the position of the chosen image. */
 class State {
-  constructor(data, values) {
-    Object.assign(this, { data, values });
+  constructor(data, values, turn) {
+    Object.assign(this, { data, values, turn });
   }
 
   get(name, otherwise) {
@@ -50,6 +51,7 @@ class State {
   }
 
   set(changes) {
+    if (this.turn !== turns) return;
     for (const [name, value] of Object.entries(changes)) {
       if (value === null || value === "") this.values.delete(name);
       else this.values.set(name, value);
@@ -77,28 +79,37 @@ function methodsTable({ methods }) {
     el("thead", {}, el("tr", {}, ...heads.map((text) => el("th", { scope: "col" }, text)))),
     el("tbody", {}, ...methods.map((method) => el("tr", {}, methodHead(method),
       el("td", {}, method.about), el("td", {}, method.decoder),
-      el("td", { class: "numeric" }, method.accuracy.toFixed(1)), el("td", { class: "numeric" }, method.mae.toFixed(3))))));
+      el("td", { class: "numeric" }, method.accuracy), el("td", { class: "numeric" }, method.mae)))));
 }
 
 async function show() {
   const values = parse();
+  const turn = ++turns;
   shown = location.hash;
   at("dataset").value = dataset;
-  const current = [dataset, view].join();
   lead(values.get("image"));
   try {
     const data = await (loaded[dataset] ??= loadDataset(dataset));
-    if ([dataset, view].join() !== current) return; // another was asked for meanwhile
+    if (turn !== turns) return;
     at("note").textContent = data.note;
     at("methods").replaceChildren(methodsTable(data));
     document.title = `${NAMES[view]}, ${data.label}: Latent Spaces, Three Ways`;
     const root = el("section", { "aria-label": NAMES[view], class: view });
     at("view").replaceChildren(root);
-    await VIEWS[view](root, data, new State(data, values));
+    await VIEWS[view](root, data, new State(data, values, turn));
   } catch (error) {
+    if (turn !== turns) return;
     delete loaded[dataset];
     at("view").replaceChildren(el("p", { role: "alert" }, `This view cannot be shown: ${error.message}.`));
     console.error(error);
+  }
+}
+
+/** Say what failed after a view was shown, as when a network cannot be fetched; once. */
+function failed({ reason }) {
+  const said = `Something failed: ${reason?.message ?? reason}. Reload the page to try again.`;
+  if (at("view").querySelector("p.failed")?.textContent !== said) {
+    at("view").prepend(el("p", { role: "alert", class: "failed" }, said));
   }
 }
 
@@ -110,6 +121,7 @@ for (const name of DATASETS) {
 at("views").append(...links.map(([, link]) => link));
 at("skip").addEventListener("click", (event) => { event.preventDefault(); at("view").focus(); }); // the # is taken
 at("dataset").addEventListener("change", () => { location.hash = address(at("dataset").value, view, new URLSearchParams()); });
+window.addEventListener("unhandledrejection", failed);
 window.addEventListener("hashchange", () => { if (location.hash !== shown) busy(show); });
 onTheme(() => busy(show));
 busy(show);

@@ -12,7 +12,7 @@ const right = () => blend("#0072b2", isDark() ? "#6b7280" : "#b6bcc6", 0.45);
 
 export async function map(root, data, state) {
   let chosen = state.image();
-  let colour = state.get("colour") in COLOURS ? state.get("colour") : "class";
+  let colour = Object.hasOwn(COLOURS, state.get("colour", "")) ? state.get("colour") : "class";
   let only = state.number("class", -1, 0, data.classes.length - 1);
   const sheet = await data.sheet();
   const worst = Math.max(...data.methods.flatMap((method) => method.errors));
@@ -24,7 +24,7 @@ export async function map(root, data, state) {
     });
     const thumb = picture("the image pointed at", "pointed");
     thumb.hidden = true;
-    const facts = `T ${method.trustworthiness.toFixed(3)}, probe ${method.accuracy.toFixed(1)}\u00a0%`;
+    const facts = `T ${method.trustworthiness}, probe ${method.accuracy}\u00a0%`;
     const figure = el("figure", { class: "plot" },
       el("figcaption", {}, el("span", { class: "name" }, swatch(method.color), methodName(method)), el("span", { class: "number" }, facts)),
       el("div", { class: "frame" }, canvas, thumb));

@@ -19,7 +19,7 @@ const TIMES = Array.from({ length: STEPS + 1 }, (_, k) => k / STEPS);
 
 export async function walk(root, data, state) {
   const sheet = await data.sheet();
-  let mode = state.get("mode") in MODES ? state.get("mode") : "line";
+  let mode = Object.hasOwn(MODES, state.get("mode", "")) ? state.get("mode") : "line";
   let t = state.number("t", 0.5, 0, 1);
   let spherical = state.get("path") === "spherical";
   let method = data.methods.some(({ name }) => name === "contrastive") ? "contrastive" : data.methods[0].name;

@@ -29,6 +29,7 @@ from latents.record import again
 from latents.report import style
 from latents.report.read import number, read_csv, read_npz
 from latents.report.summarize import check, trustworthiness
+from latents.report.tex import rounded
 from latents.study import Run, Study
 
 IMAGES = 1000  # at most: all files of a data set shall stay below 40 MB
@@ -117,6 +118,7 @@ def describe_method(
         out / run.method / "probe.onnx", providers=["CPUExecutionProvider"]
     )
     logits = network.run(None, {"codes": arrays["test"][places]})[0]
+    trusted = trustworthiness(results, run.dataset, run.method, run.seed)
     errors = np.frombuffer(base64.b64decode(measured["errors"]), np.float16)[places]
     facts = {
         "name": run.method,
@@ -126,9 +128,9 @@ def describe_method(
         "seesLabels": METHODS[run.method].sees_labels,
         "size": axes.shape[1],
         "decoder": card["decoder"],
-        "accuracy": round(card["on_test"]["accuracy_linear"], 2),
-        "mae": round(card["on_test"]["mae"], 5),
-        "trustworthiness": round(trustworthiness(results, run.dataset, run.method, run.seed), 4),
+        "accuracy": rounded("accuracy_linear", card["on_test"]["accuracy_linear"]),
+        "mae": rounded("mae", card["on_test"]["mae"]),
+        "trustworthiness": rounded("tsne_trustworthiness", trusted),
         "predicted": logits.argmax(1).tolist(),
         "errors": [round(float(error), 4) for error in errors],
     }

@@ -1,7 +1,7 @@
 """The benchmark: our loop beside the ordinary one, the parts of a step, the workflow, growth, and a sprint.
 
     python -m latents.bench --config config/study.yaml --bench config/bench.yaml --reference reference \
-        --final --out results/bench/cpu.json
+        --machine results/machine.json --final --out results/bench/cpu.json
 
 measures part after part and writes one record. Until it is complete, the parts measured so far are in
 cpu.unfinished beside it, from which the same command goes on, on the same machine and source. Speeds, steps

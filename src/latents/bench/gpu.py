@@ -4,9 +4,10 @@
         --small config/demo.yaml --reference reference --out results/gpu.json
 
 measures part after part (gpu_parts.py) and writes the record after each, so that the same command goes on
-where one was interrupted. Small trainings are those of the third study with fewer images and epochs. It reads
-the data of the study, but no test split. Some six minutes on an H200. With `--device cpu` it does the same on
-the processor, which takes hours with these studies.
+where one was interrupted. It ends with status 1 where the GPU does not agree. Small trainings are those of
+the third study with fewer images and epochs. It reads the data of the study, but no test split. Some six
+minutes on an H200. With `--device cpu` it does the same on the processor, which takes hours with these
+studies.
 """
 
 import shutil
@@ -37,8 +38,10 @@ def lines(found: Facts) -> list[str]:
         beside = f" (committed runs: {', '.join(f'{value:.1f}' for value in of_cpu)})" if of_cpu else ""
         seconds = one["seconds"]["training"]
         said.append(f"{name}: trained in {seconds:.1f} s; better probe on val {better:.1f} %{beside}")
-    same = [one["again"] and one["stopped"] and one["resumed"] for one in found["same_bytes"].values()]
+    same = [one["again"] and one["resumed"] for one in found["same_bytes"].values()]
     said.append(f"same bytes again, and after a stop: {sum(same)} of {len(same)} kinds of training")
+    if early := [kind for kind, one in found["same_bytes"].items() if not one["stopped"]]:
+        said.append(f"ended before they could be stopped: {', '.join(early)}")
     near = [one["within"] for one in found["first_losses"].values()]
     said.append(f"first losses as on the CPU: {sum(near)} of {len(near)}")
     off = found["seeds_explain"]["off"]
@@ -54,6 +57,16 @@ def lines(found: Facts) -> list[str]:
     alone, together = (found["jobs"][str(n)]["seconds"] for n in (1, JOBS))
     said.append(f"one training job {alone:.0f} s, {JOBS} at once {together:.0f} s")
     return said
+
+
+def failures(found: Facts) -> list[str]:
+    """What is not as it should be; where nothing is listed, the GPU is one for the study."""
+    changed = [kind for kind, one in found["same_bytes"].items() if not (one["again"] and one["resumed"])]
+    other = [kind for kind, one in found["first_losses"].items() if not one["within"]]
+    off = found["seeds_explain"]["off"]
+    said = [f"other bytes: {', '.join(changed)}"] if changed else []
+    said += [f"other first losses than on the CPU: {', '.join(other)}"] if other else []
+    return said + ([f"{len(off)} numbers are off by more than seeds explain"] if off else [])
 
 
 def hardware(device: torch.device) -> Facts:
@@ -81,6 +94,7 @@ def begin(path: Path, studies: list[Study], device: torch.device) -> Facts:
     wanted = {
         "hardware": hardware(device),
         "source_sha256": record.source_sha256(),
+        "bench_sha256": record.tree_sha256([*Path(__file__).parent.glob("*.py")]),
         "studies_sha256": digest(studies),
     }
     study = studies[0]
@@ -132,6 +146,8 @@ def main() -> None:
     if failed:
         raise Problem(f"{', '.join(failed)}: failed, see above; the same command tries again")
     print("\n".join([*lines(found), f"written: {options.out}"]))
+    if said := failures(found):
+        raise Problem("; ".join(said))
 
 
 if __name__ == "__main__":

@@ -1,14 +1,14 @@
 """Fault trials: disturb runs of the workflow, and compare their outputs with an undisturbed run's.
 
-    python -m latents.faults --out results/fault_trials.json [--kills 40] [--signals 5] [--folder /tmp]
+    python -m latents.faults --out results/fault_trials.json [--folder /tmp]
 
 The runs are of a shortened demo, and outputs are compared byte by byte. The faults are SIGKILL at random
 moments, SIGTERM and SIGINT, a disk that fills up, a disk that cannot be written, a second run in the same
 folder, and a folder with an odd name on one core in another time zone. A disturbed run is started again by
 the same command until it ends. Prints a line for each trial, writes the record, and ends with status 1 when
 a trial did not hold. Takes about an hour on two cores. The two trials of disks need a tmpfs, which only
-root can mount; without it they are left out, with a message. Started again, it does not repeat a trial that
-held.
+root can mount; without it they are left out, with a message. Started again with the same code on the same
+kind of processor, it does not repeat a trial that held.
 """
 
 import argparse
@@ -24,20 +24,20 @@ from latents import cli, record
 from latents.faults.disturb import can_mount, full_disk, inject_signals, odd, read_only, second, without
 from latents.faults.short import OUT, WorkflowRun, outputs, prepare
 
+KILLS = 40
+SIGNALS = 5  # of each of SIGTERM and SIGINT
 GRACE = 5.0  # seconds within which a stopped run must be gone
 ODD = "latente Räume, drei Wege"  # the odd name of a folder
 DISKS = ("full_disk", "read_only")  # trials that need a tmpfs
 PRINTED, MEASURED = ("figures", "paper"), ("checkpoints", "results")  # parts of the outputs
 
 
-def trials_of(
-    work: Path, whole: Path, expected: dict[str, str], kills: int, signals: int
-) -> dict[str, Callable[[], dict[str, Any]]]:
+def trials_of(work: Path, whole: Path, expected: dict[str, str]) -> dict[str, Callable[[], dict[str, Any]]]:
     """Name -> trial, in folders below `work`; `whole` is the undisturbed run, `expected` its outputs.
 
     A quarter of the kills come late: figures and paper are a small part of a run's time.
     """
-    late, stops = kills // 4, (signal.SIGTERM, signal.SIGINT)
+    late, stops = KILLS // 4, (signal.SIGTERM, signal.SIGINT)
     total = sum((whole / OUT / name).stat().st_size for name in expected)
 
     def finished(name: str, parts: tuple[str, ...]) -> Path:
@@ -46,12 +46,12 @@ def trials_of(
 
     return {
         "kill": lambda: inject_signals(
-            prepare(work / "kill"), expected, kills - late, (signal.SIGKILL,), ("",), 25.0
+            prepare(work / "kill"), expected, KILLS - late, (signal.SIGKILL,), ("",), 25.0
         ),
         "kill_late": lambda: inject_signals(
             finished("late", PRINTED), expected, late, (signal.SIGKILL,), PRINTED, 9.0
         ),
-        "stop": lambda: inject_signals(finished("stop", MEASURED), expected, signals, stops, MEASURED, 15.0),
+        "stop": lambda: inject_signals(finished("stop", MEASURED), expected, SIGNALS, stops, MEASURED, 15.0),
         "second": lambda: second(finished("second", PRINTED), expected),
         "odd": lambda: odd(prepare(work / ODD), expected),
         "full_disk": lambda: full_disk(prepare(work / "full"), expected, total),
@@ -62,13 +62,12 @@ def trials_of(
 def held(path: Path, made: dict[str, Any]) -> dict[str, Any]:
     """The trials of an earlier record at `path` that held, if it has the same header `made`; else none.
 
-    The header names the source and the processor.
+    The header names the code, workflow included, and the processor.
     """
-    if not path.exists():
+    earlier = record.read_json(path) if path.exists() else {}
+    if any(earlier.get(key) != value for key, value in made.items()):
         return {}
-    earlier = record.read_json(path)
-    same = all(earlier.get(key) == value for key, value in made.items())
-    return {name: one for name, one in earlier["trials"].items() if same and one["holds"]}
+    return {name: one for name, one in earlier["trials"].items() if one["holds"]}
 
 
 def holds(found: dict[str, Any]) -> bool:
@@ -85,8 +84,10 @@ def run_trials(options: argparse.Namespace) -> dict[str, Any]:
         with WorkflowRun(whole) as run:
             run.end()
         expected = outputs(whole)
-        trials = trials_of(work, whole, expected, options.kills, options.signals)
+        trials = trials_of(work, whole, expected)
         made = {"format": record.FORMAT, "outputs": len(expected), "source_sha256": record.source_sha256()}
+        workflow = [record.ROOT / "Snakefile", *(record.ROOT / "rules").glob("*.smk"), *record.build_files()]
+        made["workflow_sha256"] = record.tree_sha256([*{*workflow, *Path(__file__).parent.glob("*.py")}])
         made["processor"] = record.processor()
         found = held(options.out, made)
         for name in (name for name in trials if name not in found):
@@ -115,8 +116,6 @@ def main() -> None:
     parser.add_argument(
         "--folder", type=Path, help="where the copies go (default: the system's temporary folder)"
     )
-    parser.add_argument("--kills", type=int, default=40)
-    parser.add_argument("--signals", type=int, default=5, help="of each of SIGTERM and SIGINT")
     found = run_trials(parser.parse_args())
     for name, one in found.items():
         details = {key: value for key, value in one.items() if key != "holds"}

@@ -42,11 +42,7 @@ LIGHT_TSNE = ("tsne/{}.csv", "tsne/{}.json", "timing/{}/tsne.json")  # of the fi
 
 def embedded(study: Study, runs: Iterable[Run]) -> list[str]:
     """Those of the runs that have a t-SNE, as `<data set>/<method>`: the first seed of each method."""
-    return [
-        f"{run.dataset}/{run.method}"
-        for run in runs
-        if run.method in study.methods and run.seed == study.dataset(run.dataset).seeds[0]
-    ]
+    return [f"{run.dataset}/{run.method}" for run in runs if study.is_first(run)]
 
 
 def files(study: Study, run: Run) -> list[str]:
@@ -160,6 +156,15 @@ def measured(study: Study, folder: Path) -> list[str]:
         wanted = origin | {"config_sha256": record.config_sha256(study.yardsticks(dataset))}
         found += [dataset] if is_record(made, wanted) and is_record(timing, {}) else []
     return found
+
+
+def taken(study: Study, folder: Path) -> tuple[list[Run], list[Run]]:
+    """The runs, and the reference classifiers, that a fresh clone takes from an archive."""
+    done = finished(study, folder)
+    starts = started_from(study, done)
+    with_weights = [run for run in starts if described(folder, run, folder / WEIGHTS.format(run))]
+    runs = [run for run in done if run not in starts or run in with_weights]
+    return runs, classifiers(study, folder, folder / "weights")
 
 
 @cli.command

@@ -114,9 +114,10 @@ def by_image(path: Path, made: Record, name: str, n: int) -> np.ndarray:
 
 
 def measured(study: Study, made: list[Record], claim: Claim, method: str, results: Path) -> np.ndarray:
-    """A claim's metric of one of its methods, by seed and test image [seeds, n]. Raises Problem."""
+    """A claim's metric of one method, by seed (in order) and test image [seeds, n]. Raises Problem."""
     values = []
-    for one in (one for one in made if (one["dataset"], one["run"]) == (claim.dataset, method)):
+    of_method = [one for one in made if (one["dataset"], one["run"]) == (claim.dataset, method)]
+    for one in sorted(of_method, key=lambda one: one["seed"]):
         path = results / "records" / f"{Run(claim.dataset, method, one['seed'])}.json"
         if (claim.metric, "test") not in {(value["metric"], value["split"]) for value in one["metrics"]}:
             raise Problem(
@@ -124,6 +125,14 @@ def measured(study: Study, made: list[Record], claim: Claim, method: str, result
             )
         values.append(by_image(path, one, claim.metric, study.dataset(claim.dataset).test))
     return np.stack(values)
+
+
+def is_paired(study: Study, claim: Claim) -> bool:
+    """Whether both methods have the same seeds, and each run of one starts from the other's of its seed."""
+    names = (claim.more, claim.less)
+    seeds = [sorted(run.seed for run in study.runs(claim.dataset) if run.method == name) for name in names]
+    starts = any(starts_from(study, claim.dataset, *pair) for pair in (names, names[::-1]))
+    return starts and seeds[0] == seeds[1]
 
 
 def starts_from(study: Study, dataset: str, method: str, other: str) -> bool:
@@ -144,9 +153,7 @@ def evaluate(study: Study, claims: Claims, results: Path) -> Found:
         if name in missing:
             continue
         pair = [measured(study, made, claim, method, results) for method in (claim.more, claim.less)]
-        ends = (claim.more, claim.less), (claim.less, claim.more)
-        paired = len(pair[0]) == len(pair[1]) and any(starts_from(study, claim.dataset, *one) for one in ends)
-        found[name] = estimated(pair, claims.resamples, claims.seed, paired=paired)
+        found[name] = estimated(pair, claims.resamples, claims.seed, paired=is_paired(study, claim))
         found[name] |= {"seeds": [len(values) for values in pair], "metric": claim.metric}
     for one, corrected in zip(found.values(), holm([one["p"] for one in found.values()]), strict=True):
         one["p_holm"] = corrected

@@ -13,7 +13,11 @@ from pathlib import Path
 from statistics import fmean, median
 from typing import NotRequired, TypedDict
 
+from msgspec.structs import replace
+
 from latents import cli, config, host, record
+from latents.cli import Problem
+from latents.report import archive
 from latents.report.read import read_record
 from latents.report.schedule import Job, Seconds, graph, makespan
 from latents.study import Run, Study
@@ -66,15 +70,17 @@ class AtOnce(TypedDict):
 class Gpu(TypedDict):
     """What is read of the record of latents.bench.gpu."""
 
+    device: str
     guided: Whole
     contrastive: Whole
     jobs: dict[str, AtOnce]  # how many at once
 
 
-def gpu_of(reference: Path) -> Gpu:
-    """The committed record of a GPU. Raises Problem if there is none."""
-    found = sorted((reference / "bench").glob("nvidia-*.json"))
-    return read_record(found[0] if found else reference / "bench/nvidia.json", Gpu)
+def gpu_of(reference: Path, device: str) -> Gpu:
+    """The committed record of this GPU, or of the first. Raises Problem if there is none."""
+    paths = sorted((reference / "bench").glob("nvidia-*.json")) or [reference / "bench/nvidia.json"]
+    found = [read_record(path, Gpu) for path in paths]
+    return next((one for one in found if one["device"] == device), found[0])
 
 
 def precision_of(study: Study, machine: Machine, dataset: str) -> str:
@@ -94,7 +100,12 @@ def speeds(study: Study, machine: Machine) -> dict[str, float]:
 
 
 def speed(found: dict[str, float], run: Run) -> float:
-    """FLOP/s of a run: of its method, else of its method on another data set, else of all that was timed."""
+    """FLOP/s of a run: of its method, else of its method on another data set, else of all that was timed.
+
+    Raises Problem where nothing was.
+    """
+    if not found:
+        raise Problem("no method of the study was timed on this machine: nothing can be forecast")
     base = "guided" if run.base not in {kind.partition("/")[2] for kind in found} else run.base
     same = [one for kind, one in found.items() if kind.partition("/")[2] == base]
     return found.get(f"{run.dataset}/{base}") or (median(same) if same else median(found.values()))
@@ -138,7 +149,7 @@ def forecast(study: Study, machine: Machine, reference: Path) -> Seconds:
         scaled = on_cpu(study, slower(found, reference), reference)
         evaluations = {run: start + spent for run, spent in scaled.items()}
     else:
-        gpu = gpu_of(reference)
+        gpu = gpu_of(reference, machine["device"])
         alone = gpu["jobs"]["1"]
         start = alone["seconds"] - alone["parts"][0]["training"]
         spent = [
@@ -193,13 +204,20 @@ def decoder_epochs(study: Study, run: Run) -> int:
     return study.decoder.optimisation.epochs + (sum(study.decoder.epochs_curve) if several else 0)
 
 
-def done(study: Study, results: Path) -> set[Job]:
-    """The jobs of a study whose results are there."""
+def done(study: Study, machine: Machine, results: Path) -> set[Job]:
+    """The jobs of a study whose results are there, or in the archive from which the workflow takes them."""
     trained = [*study.runs(), *study.reference_classifiers().values()]
     found = {Job("train", run) for run in trained if (results / f"train/{run}.json").is_file()}
-    return found | {
-        Job("evaluate", run) for run in study.runs() if (results / f"records/{run}.json").is_file()
-    }
+    found |= {Job("evaluate", run) for run in study.runs() if (results / f"records/{run}.json").is_file()}
+    runs, classifiers = archive.taken(settled(study, machine), Path(f"archive/{study.study}"))
+    return (
+        found | {Job("train", run) for run in (*runs, *classifiers)} | {Job("evaluate", run) for run in runs}
+    )
+
+
+def settled(study: Study, machine: Machine) -> Study:
+    """The study in the precision that was chosen for a machine, if it leaves the choice open."""
+    return replace(study, precision=machine["precision"]) if study.precision == "auto" else study
 
 
 def elapsed(
@@ -208,7 +226,8 @@ def elapsed(
     """Hours that jobs take on so many cores. On a GPU they slow each other down, as recorded."""
     at_once, slowed = workers(study, machine, cores), 1.0
     if machine["device"] != "cpu" and at_once > 1:
-        alone, together = (gpu_of(reference)["jobs"][str(n)]["seconds"] for n in (1, ON_GPU))
+        at = gpu_of(reference, machine["device"])["jobs"]
+        alone, together = at["1"]["seconds"], at[str(ON_GPU)]["seconds"]
         slowed += (together / alone - 1) * (at_once - 1) / (ON_GPU - 1)
     return makespan(graph(study, reference, {job: slowed * one for job, one in seconds}), at_once) / 3600
 
@@ -222,7 +241,7 @@ def workers(study: Study, machine: Machine, cores: int) -> int:
 def progress(study: Study, machine: Machine, results: Path, cores: int) -> str:
     """One line: the share of the study's operations that is done, and the hours that are left."""
     reference = record.ROOT / "reference"
-    seconds, finished = forecast(study, machine, reference), done(study, results)
+    seconds, finished = forecast(study, machine, reference), done(study, machine, results)
     work = {
         job: machine["operations"].get(f"{job.run.dataset}/{job.run.method}", 0.0)
         for job in seconds

@@ -17,7 +17,7 @@ from pathlib import Path
 from latents import cli, config, host, record
 from latents.cli import Problem
 from latents.datasets import DATASETS
-from latents.report import forecast
+from latents.report import archive, forecast
 from latents.report.figures import figure_targets
 from latents.report.forecast import Machine
 from latents.report.read import read_record
@@ -28,16 +28,27 @@ from latents.study import Study
 GB, MB, PETA = 1e9, 1e6, 1e15
 
 
-def jobs(study: Study) -> dict[str, int]:
-    """How many jobs of each rule Snakemake will start."""
-    n, runs = len(study.datasets), len(study.runs())
+def jobs(study: Study, folder: Path) -> dict[str, int]:
+    """How many jobs of each rule Snakemake starts in a fresh clone; what `folder` archives is copied.
+
+    The study is in its precision.
+    """
+    runs, classifiers = archive.taken(study, folder)
+    datasets = {run.dataset for run in classifiers}.intersection(archive.measured(study, folder))
+    copies = {
+        "archived": len(runs),
+        "archived_tsne": len(archive.embedded(study, runs)),
+        "archived_classifier": len(classifiers),
+        "archived_yardsticks": len(datasets),
+    }
+    n = len(study.datasets)
     return {
+        **{rule: count for rule, count in copies.items() if count},
         "data": n,
-        **({"machine": 1} if study.precision == "auto" else {}),
-        "train": runs + n,
-        "evaluate": runs,
-        "tsne": n * len(study.methods),
-        "yardsticks": n,
+        "train": len(study.runs()) + n - len(runs) - len(classifiers),
+        "evaluate": len(study.runs()) - len(runs),
+        "tsne": n * len(study.methods) - copies["archived_tsne"],
+        "yardsticks": n - len(datasets),
         "similarity": n,
         "summarize": 1,
         "figure": len(figure_targets(study)),
@@ -95,7 +106,7 @@ def another(study: Study, path: Path) -> Machine:
 
 def hours(study: Study, seconds: Seconds, machine: Machine, options: Namespace) -> list[str]:
     """Lines on time: how long it takes on all cores, the sum by step, the longest job, what is done."""
-    finished = forecast.done(study, Path(f"{study.folder}results"))
+    finished = forecast.done(study, machine, Path(f"{study.folder}results"))
     left = {job: spent for job, spent in seconds.items() if job not in finished}
     at_once = forecast.workers(study, machine, options.cores)
     total = {
@@ -133,9 +144,10 @@ def disk(study: Study) -> str:
         published = sum(DATASETS[name].images) if study.source == "download" else images
         raw += published * (1 + height * width * channels)
     runs = study.runs()
-    codes = sum(
-        used[run.dataset] * (CODE_SIZE * 4 + 16) for run in runs
-    )  # float32 codes, two int64 beside each
+    codes = 0
+    for run in runs:
+        size = getattr(study.settings(run.dataset, run.method), "code_size", CODE_SIZE)
+        codes += used[run.dataset] * (size * 4 + 16)  # float32 codes, two int64 beside each
     free = shutil.disk_usage(".").free
     return (
         f"{raw / GB:.2f} GB data, at most {codes / GB:.2f} GB codes, "
@@ -166,10 +178,9 @@ def main() -> None:
         raise Problem(f"--nodes {options.nodes}: not a number of machines; give 1 or more")
     study, reference = config.read(options.config), record.ROOT / "reference"
     here = Path(f"{study.folder}results/machine.json")
-    kinds, machine = (
-        jobs(study),
-        another(study, options.machine) if options.machine else machine_of(study, here, options.cores),
-    )
+    machine = another(study, options.machine) if options.machine else machine_of(study, here, options.cores)
+    kinds = {"machine": 1} if study.precision == "auto" else {}
+    kinds |= jobs(forecast.settled(study, machine), Path(f"archive/{study.study}"))
     seconds = forecast.forecast(study, machine, reference)
     trainings = [job.run for job in seconds if job.step == "train"]
     operations = sum(machine["operations"][f"{run.dataset}/{run.method}"] for run in trainings)

@@ -118,8 +118,8 @@ def speed_part(reference: Path) -> str:
 
 
 def significant(value: float | None) -> str:
-    """A number with three digits; a dash where a benchmark lacks it or did not reach it."""
-    return "–" if value is None else f"{value:.3g}"
+    """A number with three digits, never with an exponent; a dash where a benchmark lacks or missed it."""
+    return "–" if value is None else f"{float(f'{value:.3g}'):g}"
 
 
 def forecast_share(bench: speed.Bench) -> str:

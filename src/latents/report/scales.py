@@ -5,6 +5,7 @@ from collections.abc import Iterable
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis
+from matplotlib.figure import Figure
 from matplotlib.text import Annotation
 from matplotlib.ticker import FuncFormatter, NullLocator
 
@@ -12,6 +13,7 @@ from latents.metrics import YARDSTICKS
 from latents.report.summarize import Estimates
 
 ROUND = (*range(0, 80, 10), 80, 85, 90, 92, 94, 96, 97, 98, 99, 99.5, 99.7, 99.9)  # ticks, in percent
+GAP = 8.5  # points between the names of yardsticks
 
 
 def ticks(axis: Axis, values: Iterable[float]) -> None:
@@ -60,16 +62,16 @@ def mark_yardsticks(axes: Axes, found: Estimates, dataset: str) -> list[Annotati
     return names
 
 
-def spread(names: Iterable[Annotation], gap: float = 8.5) -> None:
-    """Move the names of yardsticks apart, so that there are `gap` points between neighbours.
-
-    The layout of their figure must be settled.
-    """
-    names = sorted(names, key=lambda name: name.xy[0])
-    places = [name.axes.transData.transform((name.xy[0], 1))[0] / name.figure.dpi * 72 for name in names]
-    up, down = list(places), list(places)
-    for k in range(1, len(places)):
-        up[k] = max(up[k], up[k - 1] + gap)
-        down[-k - 1] = min(down[-k - 1], down[-k] - gap)
-    for name, place, low, high in zip(names, places, down, up, strict=True):
-        name.set_position(((low + high) / 2 - place, 7))
+def spread(figure: Figure, panels: Iterable[list[Annotation]]) -> None:
+    """Move the names of each panel's yardsticks apart, GAP points from neighbour to neighbour."""
+    for _ in range(2):  # the layout, which settles at its second pass, decides where they are
+        figure.draw_without_rendering()
+    for some in panels:
+        names = sorted(some, key=lambda name: name.xy[0])
+        places = [name.axes.transData.transform((name.xy[0], 1))[0] / figure.dpi * 72 for name in names]
+        up, down = list(places), list(places)
+        for k in range(1, len(places)):
+            up[k] = max(up[k], up[k - 1] + GAP)
+            down[-k - 1] = min(down[-k - 1], down[-k] - GAP)
+        for name, place, low, high in zip(names, places, down, up, strict=True):
+            name.set_position(((low + high) / 2 - place, 7))

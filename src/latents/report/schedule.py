@@ -23,7 +23,7 @@ class Job(NamedTuple):
     run: Run
 
 
-Seconds = dict[Job, float | None]  # None where no job of its settings was timed
+Seconds = dict[Job, float]
 Graph = dict[Job, tuple[float, list[Job]]]  # seconds, and the jobs that it needs, which stand before it
 
 END = Job("end", Run("", "", 0))
@@ -32,12 +32,12 @@ HEAD = ("nodes", "hours", "times as fast", "of each node used")
 
 def recorded(study: Study, results: Path) -> Seconds:
     """The seconds of every training and evaluation of a finished study."""
-    jobs = [Job(step, run) for step in ("train", "evaluate") for run in study.runs()]
-    jobs += [Job("train", run) for run in study.reference_classifiers().values()]
+    jobs = [Job("train", run) for run in (*study.reference_classifiers().values(), *study.runs())]
+    jobs += [Job("evaluate", run) for run in study.runs()]
     return {job: record.read_json(results / f"timing/{job.run}.{job.step}.json")["seconds"] for job in jobs}
 
 
-def graph(study: Study, reference: Path, seconds: dict[Job, float]) -> Graph:
+def graph(study: Study, reference: Path, seconds: Seconds) -> Graph:
     """Every recorded job with what it needs; the end needs all."""
     classifiers = study.reference_classifiers()
     found: Graph = {}
@@ -88,17 +88,8 @@ def makespan(graph: Graph, nodes: int) -> float:
 
 
 def on_nodes(study: Study, reference: Path, seconds: Seconds, most: int) -> list[str]:
-    """Lines: hours, gain and share of each node that works, on 1, 2, 4 ... nodes, and the critical path.
-
-    Where not all jobs were timed, the last line says so.
-    """
-    known = {job: value for job, value in seconds.items() if value is not None}
-    left_out = []
-    if len(known) < len(seconds):
-        left_out = [f"of {len(known)} of {len(seconds)} jobs: no time is known of the others"]
-    if not known:
-        return left_out
-    jobs = graph(study, reference, known)
+    """Lines: hours, gain and share of each node that works, on 1, 2, 4 ... nodes, and the critical path."""
+    jobs = graph(study, reference, seconds)
     alone, path = makespan(jobs, 1), max(below(jobs).values())
     counts = sorted({*(2**k for k in range(most.bit_length()) if 2**k <= most), most})
     lines = []
@@ -109,4 +100,4 @@ def on_nodes(study: Study, reference: Path, seconds: Seconds, most: int) -> list
     enough = next((n for n in range(1, len(jobs) + 1) if makespan(jobs, n) <= 1.01 * path), len(jobs))
     table = tabulate(lines, HEAD, tablefmt="plain", disable_numparse=True, colglobalalign="right")
     critical = f"the critical path is {path / 3600:.2f} hours: more than {enough} nodes gain nothing"
-    return [*table.splitlines(), critical, *left_out]
+    return [*table.splitlines(), critical]

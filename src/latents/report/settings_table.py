@@ -16,6 +16,7 @@ LEFT_OUT = (
     ("labels", 1),
     ("linear-rate", 1),
 )  # of every method, but in a sweep
+NAMES = {"augmentation": "augm.\\", "early": "early views"}
 OPTIMIZERS = {"sgd": "SGD", "adamw": "AdamW", "muon": "Muon"}
 SWEEPS = {"trade": "", "finetuned": "fine-tuned "}  # whose variants are listed -> what precedes their names
 
@@ -29,28 +30,30 @@ def plain(value: Any) -> str:
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 
-def described(settings: Settings, above: Settings) -> str:
-    """Settings in words: what is off is left out, what is on stands alone, a group may be `as above`."""
+def described(settings: Settings, above: Settings, *, off: bool = False) -> str:
+    """Settings in words: what is on stands alone, a group may be `as above`; what is off stands if `off`."""
     words = []
     for key, value in settings.items():
-        name = "augm.\\" if key == "augmentation" else key.replace("-", " ")
+        name = NAMES.get(key, key.replace("-", " "))
         if isinstance(value, dict) and value == above.get(key):
             words.append(f"{name} as above")
         elif isinstance(value, dict):
             words.append(f"{name} ({described(value, {}) or 'none'})")
         elif value not in (0, None) and (key, value) not in LEFT_OUT:  # False counts as 0
             words.append(name if value is True else f"{name} {plain(value)}")
+        elif off and value in (0, None):
+            words.append(f"no {name}")
     return ", ".join(words)
 
 
-def line(title: str, settings: Settings, above: Settings) -> str:
+def line(title: str, settings: Settings, above: Settings, *, off: bool = False) -> str:
     """One line: the optimiser's settings each in a column, the others in words; a seed is no setting."""
     one = settings["optimisation"]
     optimiser = OPTIMIZERS[one["optimizer"]]
     numbers = [one["epochs"], one["batch-size"], optimiser, one["learning-rate"], one["weight-decay"]]
     others = {key: value for key, value in settings.items() if key not in ("optimisation", "seed")}
     groups_first = sorted(others.items(), key=lambda setting: not isinstance(setting[1], dict))
-    words = described(dict(groups_first) | {"warmup": one["warmup"]}, above)
+    words = described(dict(groups_first) | {"warmup": one["warmup"]}, above, off=off)
     return " & ".join([escape(title), *map(plain, numbers), words]) + r" \\"
 
 
@@ -74,7 +77,7 @@ def dataset_lines(study: Study, dataset: str) -> list[str]:
                     for key, value in variant.items()
                     if key == "optimisation" or value != settings.get(key)
                 }
-                lines.append(line(f"-- {words}{name.replace('pct', ' %')}", changed, {}))
+                lines.append(line(f"-- {words}{name.replace('pct', ' %')}", changed, {}, off=True))
         above = settings
     return lines
 

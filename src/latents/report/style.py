@@ -168,7 +168,8 @@ def save(figure: Figure, out: Path, note: str) -> None:
         height = figure.get_figheight() + FOOTER
         figure.set_figheight(height)
         figure.get_layout_engine().set(rect=(0, FOOTER / height, 1, 1 - FOOTER / height))
-        figure.text(0.5, 0.02 / height, note, ha="center", va="bottom", fontsize=8, color="0.25")
+        look = {"ha": "center", "va": "bottom", "fontsize": 8, "color": "0.25", "parse_math": False}
+        figure.text(0.5, 0.02 / height, note, **look)
     figure.draw_without_rendering()  # the layout settles at its second pass: the first would cut titles off
     pdf, png = io.BytesIO(), io.BytesIO()
     figure.savefig(pdf, format="pdf", metadata={"CreationDate": None})

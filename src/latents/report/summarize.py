@@ -194,7 +194,7 @@ def gather(study: Study, results: Path) -> list[Value]:
         for place, key in BESIDE.items():
             check(results / place.format(run), made, key)
         values += values_of(made)
-        if run.method in study.methods and run.seed == study.dataset(run.dataset).seeds[0]:
+        if study.is_first(run):
             trusted = trustworthiness(results, *run)
             place = made["dataset"], made["method"], made["variant"], made["seed"]
             values.append(Value(*place, "tsne_trustworthiness", "test", trusted, ""))

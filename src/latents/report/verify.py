@@ -24,7 +24,6 @@ import argparse
 import itertools
 import sys
 from collections import Counter
-from collections.abc import Iterator
 from math import isclose
 from pathlib import Path
 from typing import Any
@@ -33,6 +32,7 @@ import msgspec
 
 from latents import cli, config, record
 from latents.cli import Problem
+from latents.plain import flat
 from latents.report.archive import BESIDE
 from latents.report.read import read_record
 from latents.report.summarize import (
@@ -123,21 +123,12 @@ def close(a: Any, b: Any) -> bool:
     return a == b or (floats and isclose(a, b, rel_tol=1e-9, abs_tol=1e-12))
 
 
-def flat(value: Any, place: str = "") -> Iterator[tuple[str, Any]]:
-    """Dotted key and value of everything in nested plain data."""
-    if isinstance(value, dict):
-        for key, part in value.items():
-            yield from flat(part, f"{place}.{key}" if place else str(key))
-    else:
-        yield place, value
-
-
 def differences(published: Records, own: Records) -> list[dict[str, Any]]:
     """Settings, data and machines that differ: each with both values and the runs in which it does."""
     found: dict[tuple[str, str, str], list[str]] = {}
     for name in (name for name in published if name in own):
         a, b = (
-            dict(flat(msgspec.to_builtins({key: made.get(key) for key in (*RAN, "config", "versions")})))
+            flat(msgspec.to_builtins({key: made.get(key) for key in (*RAN, "config", "versions")}))
             for made in (published[name], own[name])
         )
         for key in (key for key in a | b if a.get(key) != b.get(key)):

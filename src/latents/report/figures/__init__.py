@@ -6,6 +6,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
+from msgspec.structs import replace
+
+from latents.cli import Problem
+from latents.methods.settings import MethodSettings
 from latents.study import Run, Study
 
 SAMPLED = "vae"  # the method whose prior samples are drawn from
@@ -33,6 +37,26 @@ def budgeted(study: Study) -> list[str]:
         for dataset, chosen in study.datasets.items()
         if any(BUDGET in sweeps for sweeps in chosen.sweeps.values())
     ]
+
+
+def ablated(study: Study, dataset: str, method: str, *keys: str) -> dict[str, MethodSettings]:
+    """Run -> settings, of a method's ablation: `full`, and what differs from it in these keys alone.
+
+    Raises Problem where the ablation has no `full`.
+    """
+    sweep = study.dataset(dataset).sweeps.get(method, {}).get(SWEEP)
+    if sweep is None:
+        return {}
+    if "full" not in sweep.variants:
+        raise Problem(
+            f"{dataset}: the sweep {SWEEP!r} of {method} has no variant `full`, "
+            "with which the others are compared; add `full: {}`"
+        )
+    names = [f"{method}.{SWEEP}.{name}" for name in sweep.variants]
+    full = study.settings(dataset, f"{method}.{SWEEP}.full")
+    found = {name: study.settings(dataset, name) for name in names}
+    same = {key: getattr(full, key) for key in keys}
+    return {name: settings for name, settings in found.items() if replace(settings, **same) == full}
 
 
 class FigureSpec(NamedTuple):

@@ -45,19 +45,21 @@ def draw(study: Study, results: Path) -> Figure:
     summary = read_summary(results / "summary.csv")
     figure = style.figure(style.height(0.85, 0.2, study.methods))
     panels = figure.subplots(1, len(study.datasets), sharey=True, squeeze=False)[0]
+    yardsticks = []
     for axes, dataset in zip(panels, study.datasets, strict=True):
         for place, method in enumerate(study.methods):
             bar(axes, summary, dataset, method, place)
         if BASELINE in study.methods:
             baseline = summary[dataset, BASELINE, "mae", "test"].mean
             axes.axvline(baseline, color="black", linestyle="--", linewidth=0.8)
-        scales.mark_yardsticks(axes, summary, dataset)
+        yardsticks.append(scales.mark_yardsticks(axes, summary, dataset))
         axes.margins(x=0.05)
         axes.set_xlim(left=0)
         axes.grid(False, axis="y")
         axes.set(xlabel=f"test MAE on {style.dataset_name(study, dataset)}, pixels in [0, 1]")
         style.list_methods(axes, study.methods)
         axes.xaxis.set_major_locator(MaxNLocator(5))
+    scales.spread(figure, yardsticks)
     return figure
 
 

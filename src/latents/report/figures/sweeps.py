@@ -15,13 +15,11 @@ from pathlib import Path
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import NullLocator
-from msgspec.structs import replace
 
 from latents.cli import Problem
 from latents.methods import METHODS
-from latents.methods.settings import MethodSettings
 from latents.report import style
-from latents.report.figures import SWEEP, TRADE, TRADED, swept
+from latents.report.figures import SWEEP, TRADE, TRADED, ablated, swept
 from latents.report.summarize import Estimates, read_summary
 from latents.study import Study
 
@@ -30,7 +28,7 @@ SIZES = {"mae": "test MAE", "accuracy_mlp": "test accuracy (%)", "effective_rank
 Runs = dict[str, dict[int, str]]  # method -> size of the code -> variant
 
 
-def ablated(study: Study) -> str:
+def shown(study: Study) -> str:
     """The data set that is shown. Raises Problem where none has such sweeps."""
     if not (names := swept(study)):
         raise Problem(
@@ -43,29 +41,12 @@ def ablated(study: Study) -> str:
     )
 
 
-def variants(study: Study, dataset: str, method: str, *keys: str) -> dict[str, MethodSettings]:
-    """Variant -> settings, of a method's sweep: `full`, and what differs from it in these keys alone."""
-    sweep = study.dataset(dataset).sweeps.get(method, {}).get(SWEEP)
-    if sweep is None:
-        return {}
-    if "full" not in sweep.variants:
-        raise Problem(
-            f"{dataset}: the sweep {SWEEP!r} of {method} has no variant `full`, "
-            "with which the others are compared; add `full: {}`"
-        )
-    names = [f"{method}.{SWEEP}.{name}" for name in sweep.variants]
-    full = study.settings(dataset, f"{method}.{SWEEP}.full")
-    found = {name: study.settings(dataset, name) for name in names}
-    same = {key: getattr(full, key) for key in keys}
-    return {name: settings for name, settings in found.items() if replace(settings, **same) == full}
-
-
 def sized(study: Study, dataset: str) -> Runs:
     """The variants by the size of their code, of methods where that can be set."""
     return {
         method: {
             settings.code_size: name
-            for name, settings in variants(study, dataset, method, "code_size").items()
+            for name, settings in ablated(study, dataset, method, "code_size").items()
         }
         for method, sweeps in study.dataset(dataset).sweeps.items()
         if SWEEP in sweeps and "code_size" in type(study.settings(dataset, method)).__struct_fields__
@@ -101,7 +82,7 @@ def by_size(axes: Axes, found: Estimates, dataset: str, runs: Runs, metric: str)
 def weighted(axes: Axes, study: Study, found: Estimates, dataset: str) -> None:
     """Accuracy against MAE of the variants by gradient weight, with and without linear paths."""
     look = METHODS[TRADED]
-    runs = variants(study, dataset, TRADED, "gradient_weight", "linear_path")
+    runs = ablated(study, dataset, TRADED, "gradient_weight", "linear_path")
     for linear, line, label in ((True, "-", "gradient weights"), (False, "--", "no linear paths")):
         chosen = sorted((s.gradient_weight, name) for name, s in runs.items() if s.linear_path == linear)
         if not chosen:
@@ -146,7 +127,7 @@ def traded(axes: Axes, study: Study, found: Estimates, dataset: str) -> None:
 
 
 def draw(study: Study, results: Path) -> Figure:
-    found, dataset = read_summary(results / "summary.csv"), ablated(study)
+    found, dataset = read_summary(results / "summary.csv"), shown(study)
     runs = sized(study, dataset)
     shows_trade = {SWEEP, TRADE} & study.dataset(dataset).sweeps.get(TRADED, {}).keys()
     figure = style.figure(1.75)

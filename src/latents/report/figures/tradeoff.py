@@ -22,7 +22,7 @@ from msgspec.structs import replace
 
 from latents.methods import METHODS
 from latents.report import scales, sheets, style
-from latents.report.figures import SWEEP, TRADE, TRADED
+from latents.report.figures import SWEEP, TRADE, TRADED, ablated
 from latents.report.figures.reconstructions import chosen
 from latents.report.labels import PICTURE, Label, picture, place_labels
 from latents.report.summarize import Estimate, Estimates, read_summary
@@ -82,13 +82,12 @@ def variants(study: Study, dataset: str, curve: Curve) -> list[tuple[float, str]
 
     The method itself is among them where its variants differ from it in nothing else.
     """
-    sweep = study.dataset(dataset).sweeps.get(curve.method, {}).get(curve.sweep)
-    runs = [f"{curve.method}.{curve.sweep}.{name}" for name in (sweep.variants if sweep else ())]
-    settings = {run: study.settings(dataset, run) for run in runs}
-    if curve.sweep == SWEEP and runs:  # an ablation varies other settings too
-        full = settings[f"{curve.method}.{SWEEP}.full"]
-        same = {curve.key: getattr(full, curve.key)}
-        settings = {run: one for run, one in settings.items() if replace(one, **same) == full}
+    if curve.sweep == SWEEP:  # an ablation varies other settings too
+        settings = ablated(study, dataset, curve.method, curve.key)
+    else:
+        sweep = study.dataset(dataset).sweeps.get(curve.method, {}).get(curve.sweep)
+        runs = [f"{curve.method}.{curve.sweep}.{name}" for name in (sweep.variants if sweep else ())]
+        settings = {run: study.settings(dataset, run) for run in runs}
     main = study.settings(dataset, curve.method)
     if settings and all(
         replace(one, **{curve.key: getattr(main, curve.key)}) == main for one in settings.values()
@@ -166,10 +165,8 @@ def draw(study: Study, results: Path) -> Figure:
         for axes, dataset in zip(panels, study.datasets, strict=True)
     ]
     panels[0].set_ylabel("test accuracy of the better probe (%)")
-    for _ in range(2):  # the layout, which settles at its second pass, decides where the points are
-        figure.draw_without_rendering()
-    for axes, (some, yardsticks) in zip(panels, labels, strict=True):
-        scales.spread(yardsticks)
+    scales.spread(figure, [yardsticks for _, yardsticks in labels])
+    for axes, (some, _) in zip(panels, labels, strict=True):
         place_labels(axes, some)
     return figure
 

@@ -112,8 +112,7 @@ rule similarity:
         samples=lambda w: expand(f"{OUT}/samples/{{run}}.npz", run=main_runs(w.dataset)),
     output:
         cka=f"{OUT}/similarity/{{dataset}}.csv",
-    params:
-        config=settings,
+    params: config=settings
     log: f"{PRE}logs/similarity/{{dataset}}.log"
     shell:
         "python -m latents.similarity --config {params.config:q} --dataset {wildcards.dataset}"

@@ -218,7 +218,7 @@ def test_tex_is_installed_by_root_on_debian_and_named_to_others(user, clone, tmp
 
 
 def test_reference_refuses_the_demo_and_an_unfinished_study(checkout):
-    shutil.rmtree(checkout / "reference", ignore_errors=True)
+    before = sorted((checkout / "reference").rglob("*"))
     make = ["make", "reference", *MAKE_IN_COPY]
     record = checkout / "results/records/mnist/pca/seed1.json"
     record.parent.mkdir(parents=True)
@@ -230,7 +230,10 @@ def test_reference_refuses_the_demo_and_an_unfinished_study(checkout):
     done = run(checkout, *make)
     assert done.returncode != 0
     assert "the study has not run to its end here" in done.stdout
-    assert not (checkout / "reference").exists()
+    broken = run(checkout, "make", "report", "CONFIG=config/none.yaml", *MAKE_IN_COPY)
+    assert broken.returncode != 0
+    assert "config/none.yaml: no such file" in broken.stdout and "to its end" not in broken.stdout
+    assert sorted((checkout / "reference").rglob("*")) == before
 
 
 # -- style, and what a machine runs on every change

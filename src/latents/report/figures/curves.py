@@ -49,6 +49,7 @@ def plot(axes: Axes, lines: list[Line], color: str) -> None:
         axes.plot(*values, look, color=color, marker=marker, markersize=4, fillstyle=dot)
     if len(lines) == 1:
         axes.set_xlim(0, 2)
+        axes.margins(y=0.3)  # whole markers
 
 
 def draw(study: Study, results: Path, dataset: str) -> Figure:

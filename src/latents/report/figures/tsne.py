@@ -66,32 +66,33 @@ def scatter(axes: Axes, points: np.ndarray, labels: np.ndarray, names: list[str]
 
 def draw(study: Study, results: Path, dataset: str) -> Figure:
     rows = ceil(len(study.methods) / SIDE_BY_SIDE)
-    figure = style.figure(SIDE * rows + 0.4)
-    grid = figure.subplots(rows, min(SIDE_BY_SIDE, len(study.methods)), squeeze=False).ravel()
+    grid = (rows, min(SIDE_BY_SIDE, len(study.methods)))
+    free = grid[0] * grid[1] > len(study.methods)  # a panel for the legend
+    figure = style.figure(SIDE * rows + (0 if free else 0.4))
+    panels = figure.subplots(*grid, squeeze=False).ravel()
     classes = style.class_names(study, dataset)
     names = [text.split()[-1] for text in classes]
     names = names if len({*names}) == len(names) else [str(k) for k in range(len(names))]
-    for axes, method in zip(grid, study.methods, strict=False):
+    for axes, method in zip(panels, study.methods, strict=False):
         points, labels = read_points(results / "tsne" / dataset / f"{method}.csv")
         first = study.dataset(dataset).seeds[0]
         trusted = trustworthiness(results, dataset, method, first)  # and the points are whole
         scatter(axes, points, labels, names)
         axes.set_title(f"{style.name(method)}, $T = {fixed(trusted, 3)}$")
-    for axes in grid[len(study.methods) :]:
+    for axes in panels[len(study.methods) :]:
         axes.axis("off")
     handles = [
         Line2D([], [], linestyle="", marker="o", markersize=4, color=color)
         for color in style.class_colors(len(names))
     ]
-    figure.legend(
-        handles,
-        classes,
-        loc="outside upper center",
-        ncols=ceil(len(classes) / 2) if len(classes) <= 12 else 6,
-        fontsize=7.5,
-        handletextpad=0.1,
-        title=style.dataset_name(study, dataset),
-    )
+    words = {"handletextpad": 0.1, "title": style.dataset_name(study, dataset)}
+    if free:
+        panels[len(study.methods)].legend(
+            handles, classes, loc="center", ncols=ceil(len(classes) / 6), fontsize=8, **words
+        )
+    else:
+        columns = ceil(len(classes) / 2) if len(classes) <= 12 else 6
+        figure.legend(handles, classes, loc="outside upper center", ncols=columns, fontsize=7.5, **words)
     return figure
 
 

@@ -140,7 +140,7 @@ def reconstruction(study: Study, found: Estimates) -> str:
             for metric, one in zip(("psnr", "ssim"), means, strict=True)
         ]
 
-    yardsticks = [(name, look.label) for name, look in YARDSTICKS.items()]
+    yardsticks = [(name, look.short) for name, look in YARDSTICKS.items()]
     return by_method(study, ["MAE", "frozen", "PSNR", "SSIM"], cells, *yardsticks, better=(-1, -1, 1, 1))
 
 

@@ -1,6 +1,6 @@
 # Archived runs: what an interrupted study had finished (`make archive`) is copied from archive/.
 
-from latents.report.archive import CLASSIFIER, LIGHT, LIGHT_TSNE, YARDSTICKS, embedded
+from latents.report.archive import CLASSIFIER, LIGHT, LIGHT_TSNE, YARDSTICKS
 
 ruleorder: archived > train
 ruleorder: archived > evaluate

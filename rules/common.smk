@@ -16,7 +16,7 @@ from latents.host import SHARE, has_gpu, jobs_at_once, memory
 from latents.plain import digest
 from latents.study import ALLOCATOR, REFERENCE_CLASSIFIER, Run
 from latents.report.archive import (
-    BESIDE, WEIGHTS, classifiers, described, finished, measured, started_from,
+    BESIDE, WEIGHTS, classifiers, described, embedded, finished, measured, started_from,
 )
 from latents.report.figures import FIGURES, caption, figure_inputs, figure_targets
 from latents.report.page import CAPTIONS, TABLES
@@ -223,6 +223,20 @@ ARCHIVED_CLASSIFIERS = [
 # of the data sets whose reference classifier was not trained here
 OTHERS = {run.dataset for run in ARCHIVED_CLASSIFIERS}
 ARCHIVED_YARDSTICKS = OTHERS.intersection(measured(settled_study(), ARCHIVE)) if OTHERS else []
+
+
+# the run of each method that the explorer shows
+FIRST = {dataset: f"seed{STUDY.dataset(dataset).seeds[0]}" for dataset in STUDY.datasets}
+
+
+def first_weights(wildcards):
+    """The weights of a method's first seed, made here: an archived run has neither weights nor codes."""
+    if taken := embedded(STUDY, ARCHIVED):
+        raise WorkflowError(
+            f"{', '.join(taken)}: taken from {ARCHIVE}/, without weights and codes, which the explorer needs; "
+            f"move {ARCHIVE}/ away and run again to make them"
+        )
+    return f"{STUDY.checkpoints}/{wildcards.dataset}/{wildcards.method}/{FIRST[wildcards.dataset]}.safetensors"
 
 
 def any_of(names):

@@ -4,18 +4,8 @@ import json
 
 PAGE = f"{PRE}explorer"
 EACH = f"{{dataset}}/{{method}}"
-FIRST = {dataset: f"seed{STUDY.dataset(dataset).seeds[0]}" for dataset in STUDY.datasets}  # the run shown
 RUNTIME = "ort-wasm-simd-threaded.wasm"
 SCRIPTS = sorted(path for kind in ("js", "css", "html") for path in Path("web").glob(f"*.{kind}"))
-
-def first_weights(wildcards):
-    """The weights of a method's first seed, made here: an archived run has neither weights nor codes."""
-    if taken := embedded(STUDY, ARCHIVED):
-        raise WorkflowError(
-            f"{', '.join(taken)}: taken from {ARCHIVE}/, without weights and codes, which the explorer needs; "
-            f"move {ARCHIVE}/ away and run again to make them"
-        )
-    return f"{STUDY.checkpoints}/{wildcards.dataset}/{wildcards.method}/{FIRST[wildcards.dataset]}.safetensors"
 
 rule export:
     input:

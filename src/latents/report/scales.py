@@ -13,6 +13,7 @@ from latents.metrics import YARDSTICKS
 from latents.report.summarize import Estimates
 
 ROUND = (*range(0, 80, 10), 80, 85, 90, 92, 94, 96, 97, 98, 99, 99.5, 99.7, 99.9)  # ticks, in percent
+COARSE = (10, 30, 50, 70, 80, 90, 95, 98, 99, 99.5, 99.9)  # the same for low axes
 GAP = 8.5  # points between the names of yardsticks
 
 
@@ -32,6 +33,7 @@ def accuracy_scale(axes: Axes, values: Iterable[float] = ROUND) -> None:
     axes.set_yscale(
         "function", functions=(lambda y: -np.log10(np.maximum(100 - y, 0.05)), lambda v: 100 - 10**-v)
     )
+    axes.autoscale_view(scalex=False)  # the limits may have been asked for, and so settled, on another scale
     ticks(axes.yaxis, values)
 
 

@@ -1,6 +1,6 @@
 """Test accuracy of the MLP probe, and mean absolute error of the reconstructed images, when each number of
 the code is rounded to a few bits; probe and decoder are those of the exact code. Grey: JPEG and WebP with as
-many bytes as the code.
+many bytes as the code. The accuracy's scale is logarithmic in the share of wrong classes.
 
     python -m latents.report.figures.bits --config config/study.yaml --results results \
         --note "" --out figures/bits.pdf
@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import NullLocator
 
 from latents.methods import METHODS
-from latents.report import style
+from latents.report import scales, style
 from latents.report.summarize import Estimates, read_summary
 from latents.settings import CODE_SIZE
 from latents.study import Study
@@ -41,6 +41,8 @@ def panel(axes: Axes, study: Study, found: Estimates, dataset: str, metric: str)
     axes.xaxis.set_minor_locator(NullLocator())
     if metric == "mae":
         axes.set_ylim(bottom=0)
+    else:
+        scales.accuracy_scale(axes, scales.COARSE)
 
 
 def draw(study: Study, results: Path) -> Figure:

@@ -24,7 +24,6 @@ from latents.report.summarize import Estimate, Estimates, read_summary
 from latents.study import Study
 
 ANEW, TUNED = "labels", "finetuned"  # sweeps; their variants are named by the share in percent: 1pct, 10pct
-TICKS = (10, 30, 50, 70, 80, 90, 95, 98, 99, 99.5, 99.9)  # percent
 Points = dict[float, Estimate]  # by share of the labels in percent
 
 
@@ -85,7 +84,7 @@ def panel(axes: Axes, study: Study, found: Estimates, dataset: str) -> None:
     axes.set(title=style.dataset_name(study, dataset), xlabel="labels (%)", xscale="log")
     axes.set_xticks([*map(float, shares), 100], [*shares, "100"])
     axes.minorticks_off()
-    scales.accuracy_scale(axes, TICKS)
+    scales.accuracy_scale(axes, scales.COARSE)
 
 
 def draw(study: Study, results: Path) -> Figure:

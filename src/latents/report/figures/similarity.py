@@ -19,7 +19,7 @@ from latents.report import style
 from latents.report.read import cka_matrix
 from latents.study import Study
 
-FITS = 14  # columns of numbers that the page is wide enough for, at the usual size
+FITS = 17  # columns of numbers that the page is wide enough for, at the usual size
 
 
 def matrix(axes: Axes, values: np.ndarray, names: list[str], fontsize: float) -> AxesImage:
@@ -38,7 +38,7 @@ def matrix(axes: Axes, values: np.ndarray, names: list[str], fontsize: float) ->
 
 
 def draw(study: Study, results: Path) -> Figure:
-    figure = style.figure(2.3)
+    figure = style.figure(0.75 + 0.22 * len(study.methods))  # cells of like size, whatever their number
     names = [style.name(method) for method in study.methods]
     fontsize = 7.5 * min(1.0, FITS / (len(names) * len(study.datasets)))
     panels = figure.subplots(1, len(study.datasets), sharey=True, squeeze=False)[0]
@@ -46,7 +46,7 @@ def draw(study: Study, results: Path) -> Figure:
         path = results / "similarity" / f"{dataset}.csv"
         image = matrix(axes, cka_matrix(path, study.methods, chosen.seeds[0]), names, fontsize)
         axes.set_title(style.dataset_name(study, dataset))
-    figure.colorbar(image, ax=panels, shrink=0.7, pad=0.02).set_label("linear CKA", labelpad=8)
+    figure.colorbar(image, ax=panels, shrink=0.7, pad=0.02, panchor=False).set_label("linear CKA", labelpad=8)
     return figure
 
 

@@ -19,7 +19,7 @@ from PIL import Image
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 from torch.nn import functional
 
-from latents import config, data, export, images
+from latents import config, data, export, images, record
 from latents.device import to_float
 from latents.faults.copies import SNAKEMAKE, copy_checkout
 from latents.methods import METHODS
@@ -286,13 +286,23 @@ def test_maps_are_coloured_and_restricted_to_a_class(page, address):
     assert "colour=error" in page.url and "class=3" in page.url
 
 
-def test_an_unknown_image_gets_a_sentence(page, address):
+def test_of_a_number_that_is_not_on_the_map_the_next_is_shown_or_a_sentence(page, address, built):
+    index = record.read_json(built / "demo/explorer/mnist/dataset.json")["index"]
     go(page, address, "#/mnist/map")
-    page.locator(".index").fill("99999")
-    page.locator(".index").press("Enter")
-    expect(page.locator(".field .hint")).to_have_text(
-        "There is no test image 99999 among the 500 of the map."
+    box, hint = page.locator(".index"), page.locator(".field .hint")
+    box.fill("99999")
+    box.press("Enter")
+    expect(hint).to_have_text(f"The map has no test image above {index[0]}.")
+    expect(box).to_have_value(str(index[0]))
+    missing = next(number for number in range(index[0], max(index)) if number not in index)
+    box.fill(str(missing))
+    box.press("Enter")
+    following = min(number for number in index if number > missing)
+    expect(hint).to_have_text(
+        f"Test image {missing} is not among the 500 of the map; {following} is the next."
     )
+    expect(box).to_have_value(str(following))
+    assert f"image={following}" in page.url
 
 
 @pytest.mark.parametrize("k", [7, 123])
@@ -307,7 +317,7 @@ def test_rebuild_draws_and_classifies_what_torch_does(page, address, by_torch, k
 
 def test_rebuild_finds_what_guided_classifies_correctly_and_cannot_rebuild(page, address):
     go(page, address, "#/mnist/rebuild")
-    page.get_by_role("button", name="Next").click()
+    page.get_by_role("button", name="Find the next").click()
     settle(page)
     assert "image=" in page.url
     said = page.locator("section > .hint").first
@@ -315,6 +325,8 @@ def test_rebuild_finds_what_guided_classifies_correctly_and_cannot_rebuild(page,
     place = "figure[data-method=guided]"
     assert "wrong" not in page.locator(f"{place} .found").get_attribute("class").split()
     assert number(page, f"{place} .number") > 1.5 * number(page, "figure[data-method=pca] .number")
+    page.get_by_label("By").select_option("pca")
+    expect(said).to_have_text("")  # what was found is of another method
 
 
 @pytest.mark.parametrize("path", ["line", "spherical"])
@@ -355,20 +367,27 @@ def test_walk_finds_a_pair_with_a_third_class_between(page, address):
     strip = page.locator("[data-method=contrastive] .strip").get_attribute("aria-label")
     assert strip.startswith(f"classes on the way: {ends[0]}, then ")
     assert third in strip and strip.endswith(ends[1])
+    told = page.locator("section > .hint").first
+    page.get_by_label("Way from the first to the second").fill("0")
+    settle(page)
+    expect(told).to_have_text(said)
+    page.get_by_role("button", name="Random").first.click()
+    settle(page)
+    expect(told).to_have_text("")
 
 
 def test_squeeze_keeps_all_at_8_bits_and_loses_with_fewer_numbers(page, address, by_torch):
     go(page, address, "#/mnist/squeeze?image=7&bits=8")
     assert_tile(page, by_torch, by_torch.codes[7][None])
-    share = r"right on ([\d.]+)"
+    share = r"right on (\d+) of 500"
     whole = page.locator(f"{tile(by_torch)} .number").inner_text()
     right = (by_torch(by_torch.codes, "probe").argmax(1) == by_torch.labels).double().mean().item()
-    assert abs(float(re.search(share, whole)[1]) - 100 * right) < 0.5
+    assert abs(int(re.search(share, whole)[1]) - 500 * right) < 2.5
     page.get_by_label("Numbers kept").fill("2")
     settle(page)
-    assert page.locator("section > .hint").inner_text().startswith("The code takes 2 bytes")
+    assert page.locator("section > .hint").inner_text().startswith("The code takes 16 bits (2 bytes)")
     few = page.locator(f"{tile(by_torch)} .number").inner_text()
-    assert float(re.search(share, few)[1]) < float(re.search(share, whole)[1])
+    assert int(re.search(share, few)[1]) < int(re.search(share, whole)[1])
     assert "kept=2" in page.url
 
 
@@ -550,3 +569,6 @@ def test_a_drawn_digit_is_centred_whole_and_classified(page, address):
     assert image[[0, -1]].max() < 0.3
     found = page.locator(".tile .found").all_inner_texts()
     assert sum(text.startswith("digit 7") for text in found) >= 3
+    page.get_by_role("button", name="Clear the pad").click()
+    settle(page)
+    assert page.locator(".tiles").is_hidden() and "pixels" not in page.url

@@ -74,7 +74,7 @@ function lead(image) {
 
 /** What each method is, at the foot of every view. */
 function methodsTable({ methods }) {
-  const heads = ["method", "what makes its code", "decoder", "probe right (%)", "error"];
+  const heads = ["method", "what makes its code", "decoder", "probe right (%)", "MAE"];
   return el("table", {},
     el("thead", {}, el("tr", {}, ...heads.map((text) => el("th", { scope: "col" }, text)))),
     el("tbody", {}, ...methods.map((method) => el("tr", {}, methodHead(method),

@@ -111,7 +111,7 @@ export async function map(root, data, state) {
   const labelled = data.methods.some((method) => method.seesLabels) ? " † marks methods that saw labels in training." : "";
   root.append(
     el("h2", {}, "Map"),
-    el("p", { class: "about" }, `Each dot is one of ${data.n.toLocaleString("en")} test images; each map is one method's codes, laid out so that images with similar codes lie together (t-SNE). Point at a dot and the same image lights up in every map; click it to see its nearest neighbours by each code. T says how far a map can be trusted: 1 is perfect. The probe is a linear classifier on the codes, with its share of right answers.${labelled} The foot of the page says what the methods are.`),
+    el("p", { class: "about" }, `Each dot is one of ${data.n.toLocaleString("en")} test images; each map is one method's codes, laid out so that images with similar codes lie together (t-SNE). Point at a dot and the same image lights up in every map; click it to see its nearest neighbours by each code. T, the trustworthiness, says how far the neighbours in a map are neighbours by the code, from 0 to 1. The probe is a linear classifier on the codes, with its share of right answers on all test images; it need not agree with the neighbours.${labelled} The foot of the page says what the methods are.`),
     el("div", { class: "controls" },
       subject, field,
       choice("Colour", Object.entries(COLOURS), colour,
@@ -126,7 +126,7 @@ export async function map(root, data, state) {
     el("h3", {}, "Nearest test images by each code"),
     el("p", { class: "hint" }, `Nearest of the ${data.n.toLocaleString("en")} by the angle between codes. An outlined image is of another class. Choose one to go on from there.`),
     el("div", { class: "scrolled", tabindex: "0", role: "region", "aria-label": "Nearest images by each code" },
-      el("table", {}, el("thead", {}, el("tr", {}, ...["code", "probe says", "error", "nearest first", "same class"].map((text) => el("th", { scope: "col" }, text)))), body)),
+      el("table", {}, el("thead", {}, el("tr", {}, ...["code", "probe says", "MAE", "nearest first", "same class"].map((text) => el("th", { scope: "col" }, text)))), body)),
   );
   colours();
   for (const { scatter } of plots) scatter.mark([chosen]);

@@ -42,12 +42,14 @@ export async function own(root, data, state) {
   /** RGBA bytes [h * w * 4] in the data set's size, shown and kept in the address. */
   function take(rgba, note) {
     told.textContent = note;
+    told.classList.remove("wrong");
     state.set({ pixels: packed(rgba, data.channels), image: null });
     return work(planar(rgba, data.channels));
   }
 
   async function read(file, flipped = false) {
     told.textContent = "";
+    drawing?.clear();
     try {
       const { rgba, inverted, note } = await readPicture(file, data, flipped);
       flip.hidden = !data.whiteOnBlack;
@@ -59,6 +61,7 @@ export async function own(root, data, state) {
       results.hidden = true;
       flip.hidden = true;
       told.textContent = `${file.name}: ${error.message}`;
+      told.classList.add("wrong");
     }
   }
 
@@ -75,18 +78,27 @@ export async function own(root, data, state) {
     else told.textContent = "What was dropped is no file; drop a picture.";
   });
 
+  const drawing = data.whiteOnBlack ? pad(data, (digit) => { flip.hidden = true; take(digit, "The drawing is centred and scaled as the digits of the data set are."); }, forget) : null;
+
+  /** Without an image, as at first. */
+  function forget() {
+    results.hidden = flip.hidden = true;
+    told.textContent = "";
+    state.set({ pixels: null });
+  }
+
   root.append(
     el("h2", {}, "Own image"),
-    el("p", { class: "about" }, `Give a picture${data.whiteOnBlack ? " or draw a digit" : ""}: every method encodes, rebuilds and classifies it, in this page; nothing is sent anywhere. A picture is brought to ${data.width} x ${data.height} pixels. The networks know nothing but ${data.label}: the probe finds one of its ${data.classes.length} classes in anything.`),
-    el("div", { class: "givers" }, drop, data.whiteOnBlack ? pad(data, (digit) => { flip.hidden = true; take(digit, ""); }) : null),
+    el("p", { class: "about" }, `Give a picture${data.whiteOnBlack ? " or draw a digit" : ""}: every method encodes, rebuilds and classifies it, in this page; nothing is sent anywhere. A picture is squeezed to ${data.width} x ${data.height} pixels, so crop it to a square first. The networks know nothing but ${data.label}: the probe finds one of its ${data.classes.length} classes in anything.`),
+    el("div", { class: "givers" }, drop, drawing?.element),
     told, flip, results,
   );
   const kept = unpacked(state.get("pixels", ""), data);
   if (kept) await work(planar(kept, data.channels));
 }
 
-/** A field to draw a digit in, with the pointer. */
-function pad(data, take) {
+/** A field to draw a digit in, with the pointer: its `element`, and `clear()`. Its button clears and forgets. */
+function pad(data, take, forget) {
   const canvas = el("canvas", { class: "pad", width: PAD, height: PAD, role: "img", "aria-label": "Pad to draw a digit on with mouse or finger; with the keyboard, choose a picture instead" });
   const context = canvas.getContext("2d", { willReadFrequently: true });
   const clear = () => { context.fillStyle = "#000000"; context.fillRect(0, 0, PAD, PAD); };
@@ -108,7 +120,8 @@ function pad(data, take) {
   canvas.addEventListener("pointermove", (event) => { if (from) stroke(at(event)); });
   canvas.addEventListener("pointerup", () => { from = null; const digit = drawnDigit(canvas, data); if (digit) take(digit); });
   canvas.addEventListener("pointercancel", () => { from = null; });
-  return el("div", { class: "draw" }, el("p", {}, "Or draw a digit, with mouse or finger"), canvas, el("button", { type: "button", onclick: clear }, "Clear the pad"));
+  const button = el("button", { type: "button", onclick: () => { clear(); forget(); } }, "Clear the pad");
+  return { clear, element: el("div", { class: "draw" }, el("p", {}, "Or draw a digit, with mouse or finger"), canvas, button) };
 }
 
 /** The image as text for the address, and back; null for what is none. */

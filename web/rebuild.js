@@ -24,7 +24,7 @@ export async function rebuild(root, data, state) {
     for (const one of data.methods) {
       const code = (await one.codes()).of(current);
       const [image, [verdict]] = [await decode(one, code), await classify(one, code)];
-      tiles.show(one.name, image, { verdict, truth: data.labels[current], original, number: `MAE ${meanError(image, original).toFixed(3)}` });
+      tiles.show(one.name, image, { verdict, truth: data.labels[current], original, number: `MAE ${meanError(image, original).toFixed(3)}${one.decoder === "its own" ? "\nown decoder" : ""}` });
     }
     say(`${told.textContent} Test image ${data.index[current]} rebuilt by every method.`);
   });
@@ -56,17 +56,17 @@ export async function rebuild(root, data, state) {
   const told = el("p", { class: "hint" });
   root.append(
     el("h2", {}, "Rebuild"),
-    el("p", { class: "about" }, `A code is ${data.methods[0].size} numbers; the image has ${data.pixels.toLocaleString("en")}. Each decoder draws the image again from the code alone: what it cannot draw, the code has lost. Beside each drawing is its error at every pixel, and below it the class that a linear probe reads from the same code.`),
+    el("p", { class: "about" }, `A code is ${data.methods[0].size} numbers; the image has ${data.pixels.toLocaleString("en")}. Each decoder draws the image again from the code alone: what it does not draw, it could not read from the code. "Own decoder": trained with the encoder; the others were trained afterwards, on the finished codes. Beside each drawing is its error at every pixel, and below it the class that a linear probe reads from the same code.`),
     el("div", { class: "controls" }, field,
       el("span", { class: "field", role: "group", "aria-label": "Find an image" },
         choice("By", data.methods.map(({ name, label }) => [name, label]), method.name,
-          (value) => { [method, rank] = [data.methods.find(({ name }) => name === value), -1]; }),
-        choice("find an image", Object.entries(FINDS), find, (value) => { [find, rank] = [value, -1]; }),
-        el("button", { type: "button", onclick: next }, "Next"))),
+          (value) => { [method, rank] = [data.methods.find(({ name }) => name === value), -1]; told.textContent = ""; }),
+        choice("find an image", Object.entries(FINDS), find, (value) => { [find, rank] = [value, -1]; told.textContent = ""; }),
+        el("button", { type: "button", onclick: next }, "Find the next"))),
     told,
     el("div", { class: "beside" }, subject, tiles.element),
     errorLegend(),
-    el("p", { class: "hint" }, "The foot of the page says which decoders are the methods' own. Codes and weights are kept in 8 bits a number."),
+    el("p", { class: "hint" }, "Codes and weights are kept in 8 bits a number here, so errors may differ a little from the map's."),
   );
   await update();
 }

@@ -9,7 +9,7 @@ export async function squeeze(root, data, state) {
   const sheet = await data.sheet();
   const most = Math.max(...data.methods.map(({ size }) => size));
   let k = state.image();
-  let bits = Math.round(state.number("bits", 4, 1, 8));
+  let bits = Math.round(state.number("bits", 8, 1, 8));
   let kept = Math.round(state.number("kept", most, 1, most));
   const tiles = new Tiles(data);
   const [subject, told] = [chosenImage(data, sheet), el("p", { class: "hint" })];
@@ -19,7 +19,7 @@ export async function squeeze(root, data, state) {
     const [current, original] = [k, sheet.image(k)];
     subject.show(current);
     const bytes = Math.ceil((bits * kept) / 8);
-    told.textContent = `The code takes ${bytes} ${bytes === 1 ? "byte" : "bytes"}; the image ${data.pixels.toLocaleString("en")}.`;
+    told.textContent = `The code takes ${(bits * kept).toLocaleString("en")} bits (${bytes} ${bytes === 1 ? "byte" : "bytes"}); the image ${data.pixels.toLocaleString("en")} bytes.`;
     for (const one of data.methods) {
       const codes = await one.codes();
       const code = squeezed(codes.of(current), codes, kept, bits);
@@ -27,7 +27,7 @@ export async function squeeze(root, data, state) {
       const share = shares.get(one.name);
       tiles.show(one.name, image, {
         verdict, truth: data.labels[current],
-        number: `MAE ${meanError(image, original).toFixed(3)}${share === undefined ? "" : `\nright on ${share.toFixed(1)}\u00a0%`}`,
+        number: `MAE ${meanError(image, original).toFixed(3)}${share === undefined ? "" : `\nright on ${Math.round((share * data.n) / 100)} of ${data.n}`}`,
       });
     }
   });

@@ -83,14 +83,24 @@ export function thumbnails(data, sheet, positions, choose, truth = -1) {
 export function imageField(data, text, k, change) {
   const hint = el("span", { class: "hint", role: "alert" });
   const input = el("input", { type: "number", min: "0", step: "1", class: "index", value: String(data.index[k]) });
+  let shown = k;
+  /** Of another number, the next of the map in the direction of the change. */
   const take = () => {
-    const found = data.position.get(input.valueAsNumber);
-    hint.textContent = found === undefined ? `There is no test image ${input.value || "without a number"} among the ${data.n.toLocaleString("en")} of the map.` : "";
-    if (found !== undefined) change(found);
+    const wanted = input.valueAsNumber;
+    const up = wanted > data.index[shown];
+    const [nearest] = data.index.filter((number) => (up ? number >= wanted : number <= wanted)).sort((a, b) => (up ? a - b : b - a));
+    const found = data.position.get(nearest);
+    if (found === undefined) {
+      made.set(shown);
+      hint.textContent = Number.isNaN(wanted) ? "Give the number of a test image." : `The map has no test image ${up ? "above" : "below"} ${data.index[shown]}.`;
+      return;
+    }
+    change(found);
+    if (nearest !== wanted) hint.textContent = `Test image ${wanted} is not among the ${data.n.toLocaleString("en")} of the map; ${nearest} is the next.`;
   };
   input.addEventListener("change", take);
   const random = el("button", { type: "button", onclick: () => change(Math.floor(Math.random() * data.n)) }, "Random");
   const made = el("span", { class: "field" }, el("label", {}, `${text} `, input), random, hint);
-  made.set = (next) => { input.value = data.index[next]; hint.textContent = ""; };
+  made.set = (next) => { shown = next; input.value = data.index[next]; hint.textContent = ""; };
   return made;
 }

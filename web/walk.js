@@ -2,7 +2,7 @@
 
 import { between } from "./codes.js";
 import { classify, decode } from "./models.js";
-import { imageField, Tiles } from "./tiles.js";
+import { classChip, imageField, Tiles } from "./tiles.js";
 import { busy, choice, drawImage, el, latest, picture, say, seen, slider } from "./ui.js";
 
 const STEPS = 32; // of the strip of classes, from one end to the other
@@ -11,7 +11,7 @@ const TRIES = 300; // pairs in a search for a third class
 const MODES = { line: "between two", directions: "along principal directions", sum: "a − b + c" };
 const ABOUT = {
   line: "The slider leads from one image's code to another's; every method draws the codes on the way, beside a cross-fade of the pixels. The strip below a drawing has the colours of the classes that the probe sees on the whole way.",
-  directions: "A principal direction is one along which a method's codes differ most. Each slider moves the code that many standard deviations along it, in every method's own directions: what changes in the drawing is what the direction stands for.",
+  directions: "A principal direction is one along which a method's codes differ most. Each slider moves the code that many standard deviations along it, in every method's own directions, which differ from method to method: what changes in the drawing is what the direction stands for.",
   sum: "Arithmetic on codes: take away what b has, and add what c has. With averages of classes the result shows whether a method's classes lie in parallel.",
 };
 const ENDS = { line: ["From", "To"], directions: ["Start"], sum: ["a", "b", "c"] };
@@ -35,11 +35,15 @@ export async function walk(root, data, state) {
   }
 
   const tiles = new Tiles(data, { first: "Pixels" });
-  const strips = new Map();
+  const [strips, tracks, marks] = [new Map(), [], []]; // the classes on the way, and where the slider is among them
   for (const { name } of data.methods) {
     const strip = el("canvas", { class: "strip", role: "img", width: STEPS + 1, height: 1, "aria-label": "classes on the way" });
-    tiles.parts.get(name).canvas.closest("figure").append(strip);
+    const mark = el("i", { class: "mark" });
+    const track = el("div", { class: "track" }, strip, mark);
+    tiles.parts.get(name).canvas.closest("figure").append(track);
     strips.set(name, strip);
+    tracks.push(track);
+    marks.push(mark);
   }
 
   const codeOf = (codes, { average, k }) => (average >= 0 ? codes.averages[average] : codes.of(k));
@@ -75,10 +79,13 @@ export async function walk(root, data, state) {
   const update = latest(async () => {
     const [pixels, number] = combinedPixels();
     tiles.show("Pixels", pixels, { number });
+    const end = { 0: ends[0], 1: ends[1] }[t]; // at an end that is an image the class is known
+    const truth = mode === "line" && end && end.average < 0 ? data.labels[end.k] : -1;
+    for (const mark of marks) mark.style.left = `${100 * t}%`;
     for (const one of data.methods) {
       const code = combined(await one.codes());
       const [image, [verdict]] = [await decode(one, code), await classify(one, code)];
-      tiles.show(one.name, image, { verdict });
+      tiles.show(one.name, image, { verdict, truth });
     }
   });
 
@@ -102,8 +109,9 @@ export async function walk(root, data, state) {
     }
   });
 
-  /** Draw, and keep all in the address; the strips need it only if `whole`, when more than t has changed. */
-  function changed({ whole = true } = {}) {
+  /** Draw, and keep all in the address; if `whole`, when more than t has changed, the strips and what was found too. */
+  function changed({ whole = true, found = "" } = {}) {
+    if (whole) tell(found);
     const values = { image: data.index[ends[0].k], mode: null, t: null, path: null };
     if (mode === "line") Object.assign(values, { t, path: spherical ? "spherical" : null });
     else values.mode = mode;
@@ -133,9 +141,9 @@ export async function walk(root, data, state) {
       ends[1] = { average: -1, k: b };
       along.set(t);
       for (const end of controls.children) end.update();
-      tell(`${one.label} passes through ${data.classes[labels[first]]} between ${data.classes[known[0]]} and ${data.classes[known[1]]}.`);
       strips.get(method).closest("figure").scrollIntoView({ block: "nearest" });
-      return changed();
+      const [from, to] = [a, b].map((k) => `${data.classes[data.labels[k]]} (test image ${data.index[k]})`);
+      return changed({ found: `${one.label} passes through ${data.classes[labels[first]]}, at ${t.toFixed(2)}, between ${from} and ${to}.` });
     }
     return tell(`Among ${TRIES} random pairs ${one.label} passed through no third class.`);
   }
@@ -144,16 +152,17 @@ export async function walk(root, data, state) {
 
   /** The controls of an end; `update()` brings them up to date. */
   function endControls(text, number) {
-    const canvas = picture(text, "picture small");
+    const [canvas, name] = [picture(text, "picture small"), el("span")];
     const kinds = [["-1", "an image"], ...data.classes.map((name, label) => [String(label), `average of ${name}`])];
     const take = (next) => { ends[number] = next; made.update(); return changed(); };
     const kind = choice("Take", kinds, "-1", (value) => take({ ...ends[number], average: Number(value) }));
     const field = imageField(data, "Test image", ends[number].k, (k) => take({ average: -1, k }));
-    const made = el("fieldset", { class: "end" }, el("legend", {}, text), canvas, el("div", {}, kind, field));
+    const made = el("fieldset", { class: "end" }, el("legend", {}, text), canvas, el("div", {}, kind, field, name));
     made.update = () => {
       const end = ends[number];
       drawImage(canvas, data, pixelsOf(end));
       canvas.setAttribute("aria-label", nameOf(end));
+      name.replaceChildren(...(end.average < 0 ? [classChip(data, data.labels[end.k])] : []));
       kind.set(end.average);
       field.hidden = end.average >= 0;
       field.set(end.k);
@@ -169,15 +178,16 @@ export async function walk(root, data, state) {
     choice("Path", [["line", "straight line"], ["spherical", "spherical, about the average code"]], spherical ? "spherical" : "line", (value) => { spherical = value === "spherical"; changed(); }),
     el("span", { class: "field", role: "group", "aria-label": "Find a pair" },
       el("button", { type: "button", onclick: () => busy(third) }, "Find two images with a third class between"),
-      choice("by", data.methods.map(({ name, label }) => [name, label]), method, (value) => { method = value; })));
+      choice("by", data.methods.map(({ name, label }) => [name, label]), method, (value) => { method = value; tell(""); })));
   const signed = (value) => `${value >= 0 ? "+" : "−"}${Math.abs(value).toFixed(1)}`;
   const sliders = steps.map((value, j) => slider(`Direction ${j + 1}`, { min: -3, max: 3, step: 0.1, value, show: signed }, (now) => { steps[j] = now; changed(); }));
   const reset = el("button", { type: "button", onclick: () => { steps.fill(0); for (const one of sliders) one.set(0); changed(); } }, "Back to the start");
   const directions = el("div", { class: "sliders" }, ...sliders, reset);
+  const key = el("p", { class: "legend" }, "Classes in the strips: ", ...data.classes.map((_, label) => classChip(data, label)));
 
   function showMode() {
     about.textContent = ABOUT[mode];
-    for (const part of [along, search, told, ...strips.values()]) part.hidden = mode !== "line";
+    for (const part of [along, search, told, key, ...tracks]) part.hidden = mode !== "line";
     directions.hidden = mode !== "directions";
     controls.replaceChildren(...ENDS[mode].map(endControls));
   }
@@ -185,7 +195,7 @@ export async function walk(root, data, state) {
   root.append(
     el("h2", {}, "Walk"), about,
     el("div", { class: "controls" }, choice("Codes to draw:", Object.entries(MODES), mode, (value) => { mode = value; showMode(); changed(); })),
-    controls, along, search, directions, told, tiles.element,
+    controls, along, search, directions, told, tiles.element, key,
     el("p", { class: "hint" }, "Classes are those of a linear probe on the code, not on the drawing."),
   );
   showMode();

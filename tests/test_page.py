@@ -4,6 +4,7 @@ import base64
 import functools
 import http.server
 import io
+import json
 import re
 import shutil
 import threading
@@ -19,7 +20,7 @@ from PIL import Image
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 from torch.nn import functional
 
-from latents import config, data, export, images, record
+from latents import config, data, export, images
 from latents.device import to_float
 from latents.faults.copies import SNAKEMAKE, copy_checkout
 from latents.methods import METHODS
@@ -287,7 +288,7 @@ def test_maps_are_coloured_and_restricted_to_a_class(page, address):
 
 
 def test_of_a_number_that_is_not_on_the_map_the_next_is_shown_or_a_sentence(page, address, built):
-    index = record.read_json(built / "demo/explorer/mnist/dataset.json")["index"]
+    index = json.loads((built / "demo/explorer/mnist/dataset.json").read_text())["index"]
     go(page, address, "#/mnist/map")
     box, hint = page.locator(".index"), page.locator(".field .hint")
     box.fill("99999")

@@ -92,7 +92,8 @@ export function imageField(data, text, k, change) {
     const found = data.position.get(nearest);
     if (found === undefined) {
       made.set(shown);
-      hint.textContent = Number.isNaN(wanted) ? "Give the number of a test image." : `The map has no test image ${up ? "above" : "below"} ${data.index[shown]}.`;
+      const end = up ? Math.max(...data.index) : Math.min(...data.index);
+      hint.textContent = Number.isNaN(wanted) ? "Give the number of a test image." : `The map's ${up ? "last" : "first"} test image is ${end}.`;
       return;
     }
     change(found);

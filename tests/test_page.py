@@ -428,7 +428,6 @@ def test_a_view_that_was_left_while_it_loaded_changes_nothing(page, address):
     page.wait_for_selector("main section.squeeze", state="attached")
     page.get_by_role("link", name="Map").click()
     page.wait_for_selector("main section.map", state="attached")
-    page.unroute("**/mnist/images.webp")
     for one in held:
         one.continue_()
     settle(page)

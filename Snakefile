@@ -60,7 +60,7 @@ rule train:
         " --out {output.weights:q} --record {output.trained:q} --curve {output.curve:q}"
         " --timing {output.timing:q} > {log:q}"
 
-# -- Evaluation: codes, probes, reconstruction, geometry, interpolation; this and the yardsticks read the test split
+# -- Evaluation: codes, probes, reconstruction, geometry, paths; this and the yardsticks read the test split
 
 rule evaluate:
     input:

@@ -233,10 +233,11 @@ def first_weights(wildcards):
     """The weights of a method's first seed, made here: an archived run has neither weights nor codes."""
     if taken := embedded(STUDY, ARCHIVED):
         raise WorkflowError(
-            f"{', '.join(taken)}: taken from {ARCHIVE}/, without weights and codes, which the explorer needs; "
-            f"move {ARCHIVE}/ away and run again to make them"
+            f"{', '.join(taken)}: taken from {ARCHIVE}/, without weights and codes, "
+            f"which the explorer needs; move {ARCHIVE}/ away and run again to make them"
         )
-    return f"{STUDY.checkpoints}/{wildcards.dataset}/{wildcards.method}/{FIRST[wildcards.dataset]}.safetensors"
+    run = f"{wildcards.dataset}/{wildcards.method}/{FIRST[wildcards.dataset]}"
+    return f"{STUDY.checkpoints}/{run}.safetensors"
 
 
 def any_of(names):

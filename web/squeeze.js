@@ -13,7 +13,7 @@ export async function squeeze(root, data, state) {
   let kept = Math.round(state.number("kept", most, 1, most));
   const tiles = new Tiles(data);
   const [subject, told] = [chosenImage(data, sheet), el("p", { class: "hint" })];
-  const shares = new Map();
+  const rights = new Map();
 
   const update = latest(async () => {
     const [current, original] = [k, sheet.image(k)];
@@ -24,15 +24,15 @@ export async function squeeze(root, data, state) {
       const codes = await one.codes();
       const code = squeezed(codes.of(current), codes, kept, bits);
       const [image, [verdict]] = [await decode(one, code), await classify(one, code)];
-      const share = shares.get(one.name);
+      const right = rights.get(one.name);
       tiles.show(one.name, image, {
         verdict, truth: data.labels[current],
-        number: `MAE ${meanError(image, original).toFixed(3)}${share === undefined ? "" : `\nright on ${Math.round((share * data.n) / 100)} of ${data.n}`}`,
+        number: `MAE ${meanError(image, original).toFixed(3)}${right === undefined ? "" : `\nright on ${right} of ${data.n}`}`,
       });
     }
   });
 
-  /** The probe's accuracy on the squeezed codes of all images of the map. */
+  /** On how many images of the map the probe is right by their squeezed codes. */
   const count = latest(async () => {
     const [keptNow, bitsNow] = [kept, bits];
     for (const one of data.methods) {
@@ -40,7 +40,7 @@ export async function squeeze(root, data, state) {
       await new Promise((resolve) => setTimeout(resolve)); // let a moved slider draw first
       if (keptNow !== kept || bitsNow !== bits) return;
       const found = await classify(one, squeezed(codes.all, codes, kept, bits));
-      shares.set(one.name, (100 * found.filter(({ label }, j) => label === data.labels[j]).length) / data.n);
+      rights.set(one.name, found.filter(({ label }, j) => label === data.labels[j]).length);
     }
     await update();
     say(told.textContent);
@@ -48,7 +48,7 @@ export async function squeeze(root, data, state) {
 
   async function changed() {
     state.set({ image: data.index[k], bits, kept: kept === most ? null : kept });
-    shares.clear();
+    rights.clear();
     await update();
     return count();
   }
@@ -56,7 +56,7 @@ export async function squeeze(root, data, state) {
   const field = imageField(data, "Test image", k, (next) => { k = next; field.set(k); changed(); });
   root.append(
     el("h2", {}, "Squeeze"),
-    el("p", { class: "about" }, `How little of a code is enough? Keep fewer of its numbers, those along the principal directions in which the codes differ most, and write each in fewer bits. Watch which goes first, the picture or the class. MAE is the mean absolute error of a pixel, which is from 0 to 1; below it is the share of all ${data.n.toLocaleString("en")} images of the map whose class the probe still finds.`),
+    el("p", { class: "about" }, `How little of a code is enough? Keep fewer of its numbers, those along the principal directions in which the codes differ most, and write each in fewer bits. Watch which goes first, the picture or the class. MAE is the mean absolute error of a pixel, which is from 0 to 1; below it is on how many of the ${data.n.toLocaleString("en")} images of the map the probe is still right.`),
     el("div", { class: "controls" }, field),
     el("div", { class: "sliders" },
       slider("Bits a number", { min: 1, max: 8, step: 1, value: bits, show: String }, (value) => { bits = value; changed(); }),

@@ -6,6 +6,8 @@ import subprocess
 from functools import cache
 from pathlib import Path
 
+os.environ |= dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")  # before torch and numpy
+
 import pytest
 from filelock import FileLock
 

@@ -26,7 +26,7 @@ export async function map(root, data, state) {
     thumb.hidden = true;
     const facts = `T ${method.trustworthiness}, probe ${method.accuracy}\u00a0%`;
     const figure = el("figure", { class: "plot" },
-      el("figcaption", {}, el("span", { class: "name" }, swatch(method.color), methodName(method)), el("span", { class: "number" }, facts)),
+      el("figcaption", {}, el("span", { class: "name" }, methodName(method)), el("span", { class: "number" }, facts)),
       el("div", { class: "frame" }, canvas, thumb));
     const plot = { method, canvas, thumb, figure };
     plot.scatter = new Scatter(canvas, method.x, method.y, { point: (k) => point(k, plot), choose });

@@ -8,15 +8,16 @@ export class Tiles {
     this.data = data;
     this.parts = new Map();
     this.element = el("div", { class: "tiles" });
-    if (first) this.add(first, first, null, false);
-    for (const method of data.methods) this.add(method.name, methodName(method), method.color, errors);
+    if (first) this.add(first, first, { plain: true });
+    for (const method of data.methods) this.add(method.name, methodName(method), { errors });
   }
 
-  add(name, label, color, errors) {
+  /** `plain`: an image of its own, without a verdict. */
+  add(name, label, { plain = false, errors = false }) {
     const canvas = picture(label);
     const error = errors ? picture(`error of ${label}`) : null;
-    const [found, number] = [el("span", { class: "found", hidden: !color }), el("span", { class: "number" })];
-    const head = el("span", { class: "name" }, color && swatch(color), label);
+    const [found, number] = [el("span", { class: "found", hidden: plain }), el("span", { class: "number" })];
+    const head = el("span", { class: "name" }, label);
     const tile = el("figure", { class: "tile" }, el("div", { class: "pair" }, canvas, error), el("figcaption", {}, head, found, number));
     tile.dataset.method = name;
     this.element.append(tile);

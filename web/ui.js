@@ -41,7 +41,7 @@ export const ramp = (t) => {
   return at < 1 ? blend(stops[0], stops[1], at) : blend(stops[1], stops[2], at - 1);
 };
 
-/** A small square in a colour, for a method or a class. */
+/** A small square in a colour. */
 export function swatch(color) {
   const made = el("span", { class: "swatch" });
   made.style.background = seen(color);
@@ -61,7 +61,7 @@ export function errorBar() {
 export const methodName = (method) => `${method.label}${method.seesLabels ? "†" : ""}`;
 
 /** A method at the head of a row. */
-export const methodHead = (method) => el("th", { scope: "row" }, swatch(method.color), methodName(method));
+export const methodHead = (method) => el("th", { scope: "row" }, methodName(method));
 export const percent = (share) => `${Math.round(100 * share)}\u00a0%`;
 
 /** Fill a canvas pixel by pixel: `color(p)` is [r, g, b], 0 to 255, of the pixel at position p. */

@@ -124,7 +124,6 @@ def describe_method(
         "name": run.method,
         "label": METHODS[run.method].label,
         "about": METHODS[run.method].about,
-        "color": METHODS[run.method].color,
         "seesLabels": METHODS[run.method].sees_labels,
         "size": axes.shape[1],
         "decoder": card["decoder"],

@@ -1,5 +1,6 @@
 """Nuisance probes: ridge as scikit-learn's, targets by direct formulas, moves that are what they say."""
 
+import io
 import math
 
 import numpy as np
@@ -14,6 +15,7 @@ from latents import augment, nuisance, record
 from latents.evaluate import evaluate
 from latents.metrics import NUISANCES
 from latents.study import Run
+from latents.subject import Measured, subject_of
 
 OF_CODES = {"brightness", "contrast"}
 
@@ -101,24 +103,20 @@ def test_moves_stay_in_their_ranges_and_are_those_of_every_method(runs: Runs) ->
     assert said in paper and (nuisance.SHIFT, nuisance.ANGLE, nuisance.SCALE) == (4, 30, 5 / 4)
 
 
-def nuisances(runs: Runs, method: str, copies: int) -> dict[tuple[str, str], float]:
-    measurement = replace(runs.study.measurement, nuisance_copies=copies)
-    study, model = replace(runs.study, measurement=measurement), runs.trained(method).model
-    facts, _, _ = evaluate(
-        study, Run("mnist", method, 1), model, runs.trained("reference-classifier", 8001).model, final=True
-    )
-    return {
-        (one["metric"], one["split"]): one["value"]
-        for one in facts["metrics"]
-        if one["metric"].startswith("nuisance_")
-    }
-
-
-def test_every_target_is_in_the_record_on_val_and_test_and_an_older_study_has_none(runs: Runs) -> None:
-    found = nuisances(runs, "pca", 20)
+def test_every_target_is_measured_on_val_and_test(runs: Runs) -> None:
+    measured, run, model = Measured(), Run("mnist", "pca", 1), runs.trained("pca").model
+    nuisance.measure_nuisance(subject_of(runs.study, run, model, measured, final=True), measured)
+    found = {(one["metric"], one["split"]): one["value"] for one in measured.metrics}
     names = NUISANCES.keys() - {"colour"}
     assert found.keys() == {(f"nuisance_{name}", split) for name in names for split in ("val", "test")}
     assert max(found.values()) <= 1
     # principal components hold the mean of the pixels, which the training images decide alone
     assert found["nuisance_brightness", "test"] > 0.9
-    assert nuisances(runs, "pca", 0) == {}
+
+
+def test_an_older_study_has_neither_nuisances_nor_neighbours(runs: Runs) -> None:
+    older = replace(runs.study, measurement=replace(runs.study.measurement, nuisance_copies=0, neighbours=0))
+    models = runs.trained("pca").model, runs.trained("reference-classifier", 8001).model
+    facts, files, _ = evaluate(older, Run("mnist", "pca", 1), *models, final=True)
+    assert not [one for one in facts["metrics"] if one["metric"].startswith("nuisance_")]
+    assert "queries" not in np.load(io.BytesIO(files["pictures"]))

@@ -3,7 +3,6 @@
 import json
 from pathlib import Path
 
-import pytest
 from conftest import text
 from made_up import call, inputs
 
@@ -42,13 +41,6 @@ def test_a_changed_number_of_a_run_and_a_changed_setting_change_their_hashes(spo
     assert {name for name in before["records"] if before["records"][name] != after["records"][name]} == {
         "mnist/pca/seed1"
     }
-
-
-def test_a_missing_record_is_named_and_nothing_is_written(spoilt: Path) -> None:
-    (spoilt / "results/records/mnist/pca/seed1.json").unlink()
-    with pytest.raises(SystemExit, match=r"records/mnist/pca/seed1\.json: missing"):
-        written(spoilt)
-    assert not (spoilt / "provenance.json").exists()
 
 
 def test_the_paper_names_the_file_that_lies_beside_it_and_that_the_committed_run_keeps() -> None:

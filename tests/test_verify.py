@@ -56,7 +56,7 @@ def shift_metric(folder: Path, run: str, metric: str, shift: float) -> None:
     change(folder / "results", run, metrics=metrics)
 
 
-def with_metric(folder: Path, run: str, metric: str, shift: float) -> None:
+def shift_and_summarise(folder: Path, run: str, metric: str, shift: float) -> None:
     """The same, and all that derives from it."""
     shift_metric(folder, run, metric, shift)
     summarise(folder)
@@ -129,7 +129,8 @@ def test_a_training_a_reference_classifier_and_an_added_run_are_refused_too(
 
 def test_a_changed_metric_is_off_and_the_run_fails(spoilt: Path) -> None:
     for seed in (1, 2, 3):
-        with_metric(spoilt, f"mnist/guided/seed{seed}", "accuracy_best", -3.0)
+        shift_metric(spoilt, f"mnist/guided/seed{seed}", "accuracy_best", -3.0)
+    summarise(spoilt)
     found = compared(spoilt)
     assert verdict(found, "mnist", "guided", "accuracy_best", "test")["verdict"] == "off"
     assert found["level"] == "none" and found["verdicts"]["off"] == 1
@@ -143,7 +144,7 @@ def test_a_changed_metric_is_off_and_the_run_fails(spoilt: Path) -> None:
 
 
 def test_a_seed_that_diverged_is_off_and_does_not_widen_the_limits_of_other_methods(spoilt: Path) -> None:
-    with_metric(spoilt, "mnist/guided/seed2", "accuracy_best", -60.0)
+    shift_and_summarise(spoilt, "mnist/guided/seed2", "accuracy_best", -60.0)
     found = compared(spoilt)
     assert verdict(found, "mnist", "guided", "accuracy_best", "test")["verdict"] == "off"
     assert verdict(found, "mnist", "contrastive", "accuracy_best", "test")["allowed"] < 2
@@ -152,23 +153,23 @@ def test_a_seed_that_diverged_is_off_and_does_not_widen_the_limits_of_other_meth
 def test_a_change_that_seeds_explain_is_within_and_one_that_no_seed_explains_needs_its_digits(
     spoilt: Path,
 ) -> None:
-    with_metric(spoilt, "mnist/guided/seed2", "accuracy_best", -0.4)
+    shift_and_summarise(spoilt, "mnist/guided/seed2", "accuracy_best", -0.4)
     found = compared(spoilt)
     assert verdict(found, "mnist", "guided", "accuracy_best", "test")["verdict"] == "within"
     assert found["level"] == "statistical"
     assert found["short_of_the_next"] == ["1 numbers are printed otherwise"]
     # no method of CIFAR-10 has two seeds here: the printed digits decide
-    with_metric(spoilt, "cifar10/guided/seed1", "mae", 1e-9)
+    shift_and_summarise(spoilt, "cifar10/guided/seed1", "mae", 1e-9)
     assert verdict(compared(spoilt), "cifar10", "guided", "mae", "test")["verdict"] == "within"
-    with_metric(spoilt, "cifar10/guided/seed1", "mae", 0.001)
+    shift_and_summarise(spoilt, "cifar10/guided/seed1", "mae", 0.001)
     assert verdict(compared(spoilt), "cifar10", "guided", "mae", "test")["verdict"] == "off"
 
 
 def test_variants_of_sweeps_are_compared_and_pca_by_the_seeds_of_other_methods(spoilt: Path) -> None:
     variant = "autoencoder-plus.ablation.full"
-    with_metric(spoilt, f"cifar10/{variant}/seed1", "mae", 0.01)
+    shift_and_summarise(spoilt, f"cifar10/{variant}/seed1", "mae", 0.01)
     assert verdict(compared(spoilt), "cifar10", variant, "mae", "test")["verdict"] == "off"
-    with_metric(spoilt, "mnist/pca/seed1", "accuracy_best", 0.05)
+    shift_and_summarise(spoilt, "mnist/pca/seed1", "accuracy_best", 0.05)
     assert verdict(compared(spoilt), "mnist", "pca", "accuracy_best", "test")["verdict"] == "within"
 
 
@@ -184,7 +185,7 @@ def test_the_trustworthiness_of_one_embedding_is_shown_and_decides_nothing(spoil
 def test_numbers_equal_as_printed_are_numerical_and_what_keeps_them_from_bitwise_is_named(
     spoilt: Path,
 ) -> None:
-    with_metric(spoilt, "mnist/guided/seed2", "silhouette", 1e-9)
+    shift_and_summarise(spoilt, "mnist/guided/seed2", "silhouette", 1e-9)
     change(spoilt / "results", "mnist/guided/seed2", weights_sha256="0" * 64, processor="another")
     found = compared(spoilt)
     assert found["level"] == "numerical"
@@ -198,7 +199,7 @@ def test_numbers_equal_as_printed_are_numerical_and_what_keeps_them_from_bitwise
 
 
 def test_allowed_is_students_interval_at_the_methods_deviation_moderated_by_that_of_all(spoilt: Path) -> None:
-    with_metric(spoilt, "mnist/guided/seed2", "accuracy_best", 0.1)
+    shift_and_summarise(spoilt, "mnist/guided/seed2", "accuracy_best", 0.1)
     one = verdict(compared(spoilt), "mnist", "guided", "accuracy_best", "test")
     groups = {}
     wanted = ("mnist", "accuracy_best", "test", "main")
@@ -249,7 +250,8 @@ def test_a_faithful_rerun_is_seldom_off_though_the_seeds_of_some_methods_lie_fur
 def test_what_the_reference_classifier_alone_decides_is_shown_where_it_is_another_one(spoilt: Path) -> None:
     runs = [str(run) for run in config.read(spoilt / "study.yaml").runs("mnist")]
     for run in runs:
-        with_metric(spoilt, run, OF_CLASSIFIER, 0.1)
+        shift_metric(spoilt, run, OF_CLASSIFIER, 0.1)
+    summarise(spoilt)
     key = ("mnist", "guided", OF_CLASSIFIER, "test")
     assert verdict(compared(spoilt), *key)["verdict"] == "off"
     for run in runs:
@@ -258,7 +260,7 @@ def test_what_the_reference_classifier_alone_decides_is_shown_where_it_is_anothe
     assert verdict(found, *key)["verdict"] == "shown" and found["level"] == "statistical"
     assert [one["what"] for one in found["differences"]] == ["reference_classifier_sha256"]
     # this data set has the same reference classifier still
-    with_metric(spoilt, "cifar10/guided/seed1", OF_CLASSIFIER, 0.1)
+    shift_and_summarise(spoilt, "cifar10/guided/seed1", OF_CLASSIFIER, 0.1)
     assert verdict(compared(spoilt), "cifar10", "guided", OF_CLASSIFIER, "test")["verdict"] == "off"
 
 

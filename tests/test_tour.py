@@ -10,7 +10,7 @@ TOUR = ROOT / "docs/tour.ipynb"
 
 def test_the_tour_is_stored_without_outputs():
     cells = nbformat.read(TOUR, as_version=4).cells
-    assert len(cells) == 20
+    assert cells
     assert all(
         not cell.outputs and cell.execution_count is None for cell in cells if cell.cell_type == "code"
     )

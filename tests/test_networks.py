@@ -77,8 +77,8 @@ def test_the_methods_share_one_encoder_with_the_same_first_weights(runs: Runs, d
 
 def test_a_view_of_any_allowed_size_gives_a_code() -> None:
     encoder = Encoder(DATASETS["cifar10"].shape, (4, 4, 8)).eval()
-    shapes = [encoder(torch.rand(2, 3, side, side)).shape for side in range(25, 33)]
-    assert shapes == 8 * [(2, CODE_SIZE)]
+    shapes = [encoder(torch.rand(2, 3, side, side)).shape for side in range(17, 33)]
+    assert shapes == 16 * [(2, CODE_SIZE)]
 
 
 @pytest.mark.parametrize("size", [16, 256])
@@ -102,12 +102,6 @@ def test_a_two_by_two_map_is_enlarged_by_linear_interpolation_in_its_own_layout(
     ours = networks.enlarged(features)
     theirs = functional.interpolate(features, size=(3, 3), mode="bilinear", align_corners=True)
     assert torch.allclose(ours, theirs, atol=1e-6) and ours.is_contiguous(memory_format=layout)
-
-
-@pytest.mark.parametrize("side", [17, 24, 25, 32])
-def test_views_of_every_size_that_the_settings_allow_are_encoded(runs: Runs, side: int) -> None:
-    encoder = build(runs.study, Run("cifar10", "contrastive", 1)).encoder.eval()
-    assert encoder(floats("cifar10", 3)[:, :, :side, :side]).shape == (3, 128)
 
 
 @pytest.mark.parametrize(("dataset", "side"), [("mnist", 27), ("cifar10", 31)])

@@ -1,5 +1,6 @@
 """The check of a GPU, in the form that a CPU can run: what it measures, and that it notices what is wrong."""
 
+import concurrent.futures
 import contextlib
 import os
 import signal
@@ -15,7 +16,7 @@ from made_up import call
 from msgspec.structs import replace
 from tiny import Runs
 
-from latents import augment, config, record, train
+from latents import augment, config, machine, record, train
 from latents.bench import agreement, gpu, gpu_parts
 from latents.checkpoint import stop_signals
 from latents.cli import Problem
@@ -121,22 +122,23 @@ def test_small_trainings_are_compared_with_seeds_on_the_cpu(
 ) -> None:
     monkeypatch.setattr(agreement, "kinds", lambda _: [GUIDED])
     monkeypatch.setattr(agreement, "SEEDS", (1, 2))
+    numbers, kept = agreement.numbers, []
+
+    def keep(values: list[tuple[Run, dict[str, float]]]) -> dict[tuple, dict[int, float]]:
+        kept.append(numbers(values))
+        return kept[-1]
+
+    monkeypatch.setattr(agreement, "numbers", keep)
     found = agreement.seeds_explain(small)
     # the same processor and precision: the first seed's own numbers are among those of the CPU
     assert found["compared"] > 10 and found["off"] == []
     assert {one["metric"] for one in found["numbers"]} == {"accuracy_linear", "accuracy_head", "mae"}
-    numbers, calls = agreement.numbers, []
-
-    def worse(values: list[tuple[Run, dict[str, float]]]) -> dict[tuple, dict[int, float]]:
-        calls.append(values)
-        return numbers(
-            [
-                (run, {name: value + 1000 * (len(calls) == 1) for name, value in some.items()})
-                for run, some in values
-            ]
-        )
-
-    monkeypatch.setattr(agreement, "numbers", worse)  # the first are those of this device
+    own, cpu = kept
+    worse = {key: {seed: value + 1000 for seed, value in seeds.items()} for key, seeds in own.items()}
+    threads, made = concurrent.futures.ThreadPoolExecutor, iter([worse, cpu])
+    monkeypatch.setattr(concurrent.futures, "ProcessPoolExecutor", lambda cores, _: threads(cores))
+    monkeypatch.setattr(agreement, "measured", lambda *_: {})  # nothing is trained again
+    monkeypatch.setattr(agreement, "numbers", lambda _: next(made))
     assert len(agreement.seeds_explain(small)["off"]) > 10
 
 
@@ -266,6 +268,7 @@ def test_the_check_goes_on_after_a_part_that_failed_and_is_whole_the_next_time(
     def broken(_: gpu_parts.Check) -> dict:
         raise RuntimeError("no deterministic implementation")
 
+    monkeypatch.setattr(machine.measure, "__defaults__", (0.0,))
     monkeypatch.setattr(gpu, "PARTS", {"guided": broken} | {name: part(name) for name in fine})
     options = [f"--{name}={runs.config}" for name in ("config", "large", "small")]
     options += ["--reference", tmp_path, "--device", "cpu", "--out", tmp_path / "gpu.json"]

@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -198,9 +199,9 @@ def test_a_bad_input_is_named_in_one_line_and_nothing_is_written(
     assert capsys.readouterr() == ("", "")
 
 
-@pytest.mark.parametrize("name", ALL)
+@pytest.mark.parametrize("name", COMMANDS)  # test_figures.py draws the figures
 def test_with_whole_inputs_each_of_these_commands_does_its_work(folder: Path, name: str) -> None:
-    command, out = ALL[name], folder / "out"
+    command, out = COMMANDS[name], folder / "out"
     shutil.rmtree(out, ignore_errors=True)
     readme = (folder / "README.md").read_text()
     with contextlib.suppress(SystemExit) if name in ("targets", "verdict") else contextlib.nullcontext():
@@ -231,41 +232,40 @@ SWAPPED = {  # of one method in another's place: the figure or step that reads i
 def test_no_figure_shows_one_methods_results_under_anothers_name(
     folder: Path, tmp_path: Path, name: str
 ) -> None:
-    shutil.copytree(folder, tmp_path / "copy")
-    results = tmp_path / "copy/results"
-    shutil.copy(results / name.format("supcon"), results / name.format("guided"))
     script, said = SWAPPED[name]
-    options = ("--config", tmp_path / "copy/study.yaml", "--results", results, "--dataset", "mnist")
-    out = tmp_path / "out.pdf"
-    with pytest.raises(SystemExit, match=f"^error: .*guided.*{said}"):
-        call(importlib.import_module(f"latents.report.{script}"), *options, "--out", out)
+    other, out = folder / "results" / name.format("supcon"), tmp_path / "out.pdf"
+    with (
+        damaged(folder / "results" / name.format("guided"), partial(shutil.copy, other)),
+        pytest.raises(SystemExit, match=f"^error: .*guided.*{said}"),
+    ):
+        call(module_of(script), *inputs(folder), "--dataset", "mnist", "--out", out)
     assert not out.exists()
 
 
 def test_a_t_sne_of_another_methods_codes_is_refused(folder: Path, tmp_path: Path) -> None:
-    shutil.copytree(folder, tmp_path / "copy")
-    results = tmp_path / "copy/results"
-    for kind in ("csv", "json"):
-        shutil.copy(results / f"tsne/mnist/supcon.{kind}", results / f"tsne/mnist/guided.{kind}")
-    options = ("--config", tmp_path / "copy/study.yaml", "--results", results, "--dataset", "mnist")
-    with pytest.raises(
-        SystemExit, match=r"guided\.json: is the t-SNE of other codes than those of mnist/guided"
+    said = r"guided\.json: is the t-SNE of other codes than those of mnist/guided"
+    tsne, out = folder / "results/tsne/mnist", tmp_path / "out.pdf"
+    with (
+        damaged(tsne / "guided.csv", partial(shutil.copy, tsne / "supcon.csv")),
+        damaged(tsne / "guided.json", partial(shutil.copy, tsne / "supcon.json")),
+        pytest.raises(SystemExit, match=said),
     ):
-        call(importlib.import_module("latents.report.figures.tsne"), *options, "--out", tmp_path / "out.pdf")
+        call(module_of("figures.tsne"), *inputs(folder), "--dataset", "mnist", "--out", out)
+    assert not out.exists()
 
 
 @pytest.mark.parametrize("column", ["mean", "ci95_high"])
 def test_a_summary_that_was_edited_is_refused_by_the_tables(
     folder: Path, tmp_path: Path, column: str
 ) -> None:
-    shutil.copytree(folder, tmp_path / "copy")
-    path = tmp_path / "copy/results/summary.csv"
-    with path.open(newline="") as file:
-        lines = list(csv.DictReader(file))
-    edited = next(line for line in lines if line["metric"] == "accuracy_mlp" and line["ci95_high"])
-    edited[column] = repr(float(edited[column]) + 0.3)
-    record.write_csv(path, list(lines[0]), [list(line.values()) for line in lines])
-    options = ("--config", tmp_path / "copy/study.yaml", "--results", tmp_path / "copy/results")
-    with pytest.raises(SystemExit, match=r"summary\.csv: .*accuracy_mlp.* is not that of the records"):
-        call(importlib.import_module("latents.report.tables"), *options, "--out", tmp_path / "out")
+    def edit(path: Path) -> None:
+        with path.open(newline="") as file:
+            lines = list(csv.DictReader(file))
+        edited = next(line for line in lines if line["metric"] == "accuracy_mlp" and line["ci95_high"])
+        edited[column] = repr(float(edited[column]) + 0.3)
+        record.write_csv(path, list(lines[0]), [list(line.values()) for line in lines])
+
+    said = r"summary\.csv: .*accuracy_mlp.* is not that of the records"
+    with damaged(folder / SUMMARY, edit), pytest.raises(SystemExit, match=said):
+        call(module_of("tables"), *inputs(folder), "--out", tmp_path / "out")
     assert not (tmp_path / "out").exists()

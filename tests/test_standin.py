@@ -27,10 +27,7 @@ def part(root: Path, dataset: str, name: str) -> tuple[np.ndarray, np.ndarray]:
     return data.read_part(dataset, name, root, expected)
 
 
-def test_the_same_bytes_are_written_every_time(root: Path, tmp_path: Path) -> None:
-    standin.write_pictures(tmp_path)
-    for name in DATASETS["cifar10"].files:
-        assert (tmp_path / name).read_bytes() == (root / name).read_bytes()
+def test_the_pictures_have_the_pinned_bytes(root: Path) -> None:
     pinned = "41108f894dbdbc8eec51abd192a5a4b49c155e8ee2de65a48e25ccd47dfd76db"
     assert record.sha256(root / "cifar-10-batches-py/test_batch") == pinned
 
@@ -59,11 +56,6 @@ def test_the_batches_look_like_the_published_ones_to_the_ordinary_unpickler(root
     assert b"_codecs" not in content and content.count(b"cnumpy") == 3
 
 
-def test_there_is_a_name_for_each_class() -> None:
-    assert len(set(standin.NAMES)) == len(standin.NAMES) == 10
-    assert standin.NAMES[:3] == ("striped disc", "checked disc", "striped square")
-
-
 @pytest.mark.parametrize("dataset", DATASETS)
 def test_the_table_names_what_writes_a_stand_in_and_never_calls_it_the_data_set(
     dataset: str, root: Path, tmp_path: Path
@@ -73,7 +65,7 @@ def test_the_table_names_what_writes_a_stand_in_and_never_calls_it_the_data_set(
     written = {path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*") if path.is_file()}
     assert written == set(spec.files)
     assert all((tmp_path / name).read_bytes() == (root / name).read_bytes() for name in written)
-    assert len(spec.stand_in.classes) == len(spec.classes)
+    assert len({*spec.stand_in.classes}) == len(spec.stand_in.classes) == len(spec.classes)
     assert spec.stand_in.label not in [one.label for one in DATASETS.values()]
 
 

@@ -28,6 +28,12 @@ def text(name: str | Path) -> str:
     return (ROOT / name).read_text(encoding="utf-8")
 
 
+@cache
+def shipped_study() -> Study:
+    """The study that ships, which no test changes."""
+    return config.read(ROOT / STUDY)
+
+
 def run(
     folder: Path, *command: str, timeout: float = 900, **variables: str
 ) -> subprocess.CompletedProcess[str]:
@@ -101,7 +107,7 @@ def clone(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The same, with the names of a finished run in its reference/, and a study of one's own."""
     folder = copy_checkout(tmp_path_factory.mktemp("finished") / "checkout")
-    stub_reference(folder, config.read(ROOT / STUDY))
+    stub_reference(folder, shipped_study())
     mine = text(STUDY).replace("study: study", "study: mine").replace('folder: ""', "folder: mine/")
     (folder / "config/mine.yaml").write_text(mine)
     return folder
@@ -144,9 +150,9 @@ def runs(tmp_path_factory: pytest.TempPathFactory):
     return Runs(tmp_path_factory.mktemp("tiny"))
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Made-up study, results, summary and tables, made once a file; tests only read them."""
+    """Made-up study, results, summary and tables, which no test changes."""
     from made_up import plain_study, prepare, report
 
     return report(prepare(tmp_path_factory.mktemp("whole"), plain_study()))

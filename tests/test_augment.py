@@ -1,7 +1,5 @@
 """Whole-batch views: each transform agrees with torchvision's, and each image has parameters of its own."""
 
-import math
-
 import pytest
 import torch
 import yaml
@@ -172,7 +170,9 @@ def test_brightness_contrast_and_saturation_follow_each_other_as_in_torchvision(
 def test_a_turn_of_the_hue_keeps_the_luma_and_changes_the_colours(turn: float) -> None:
     images = smooth("cifar10")
     ours = recolour(images, *factors(1.0, 1.0, 1.0, turn))
-    luma, before = (torch.einsum("nchw,c->nhw", part, TO_YIQ[0]) for part in (ours, images))
+    luma, before = (
+        torch.einsum("nchw,c->nhw", part, torch.tensor([0.299, 0.587, 0.114])) for part in (ours, images)
+    )
     assert (luma - before).abs().max() < 1e-4
     assert (ours - images).abs().max() > 0.01
     chroma, before = (torch.einsum("nchw,dc->ndhw", part, TO_YIQ[1:]).norm(dim=1) for part in (ours, images))
@@ -261,8 +261,3 @@ def test_a_view_is_computed_in_float32_also_under_bfloat16() -> None:
 def test_without_settings_a_view_is_the_image() -> None:
     images = floats("cifar10")
     assert torch.equal(view(images, Augmentation(), seeded()), images)
-
-
-def test_the_matrices_between_rgb_and_yiq_are_each_others_inverse() -> None:
-    assert torch.allclose(augment.FROM_YIQ @ TO_YIQ, torch.eye(3), atol=1e-5)
-    assert math.isclose(TO_YIQ[0].sum(), 1, abs_tol=1e-6)

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import torch
 import yaml
+from conftest import shipped_study
 from made_up import benchmark, call
 from msgspec.structs import replace
 from openTSNE import TSNE
@@ -342,9 +343,9 @@ def test_a_process_of_the_benchmark_has_the_allocators_settings_or_none_of_them(
     assert os.environ["MALLOC_MMAP_MAX_"] == "7"
 
 
-def test_a_short_study_is_one_seed_of_some_methods_on_cifar10_with_fewer_epochs(tmp_path: Path) -> None:
+def test_a_short_study_is_one_seed_of_some_methods_on_cifar10_with_fewer_epochs() -> None:
     settings = replace(committed().short, methods=["random", "guided"], epochs=2)
-    study = config.from_plain("short", short.shortened(plain_study(), settings))
+    study = config.from_plain("short", short.shortened(study_without_sweeps(), settings))
     assert list(study.datasets) == ["cifar10"] and study.folder == "short/" and study.precision == "auto"
     chosen = study.datasets["cifar10"]
     assert list(chosen.methods) == ["random", "guided"] and len(chosen.seeds) == 1 and not chosen.sweeps
@@ -352,11 +353,9 @@ def test_a_short_study_is_one_seed_of_some_methods_on_cifar10_with_fewer_epochs(
     assert len(study.runs()) == 2
 
 
-def test_the_forecast_of_a_short_study_is_compared_with_the_clocks_of_its_jobs(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_forecast_of_a_short_study_is_compared_with_the_clocks_of_its_jobs(tmp_path: Path) -> None:
     settings = replace(committed().short, methods=["random", "guided"])
-    study = config.from_plain("short", short.shortened(plain_study(), settings))
+    study = config.from_plain("short", short.shortened(study_without_sweeps(), settings))
     runs = [*study.runs(), *study.reference_classifiers().values()]
     kinds = [f"{run.dataset}/{run.method}" for run in runs]
     machine = {"processor": "A CPU", "device": "cpu", "threads": 1, "precision": "float32"}
@@ -405,13 +404,14 @@ def test_a_committed_benchmark_was_run_on_the_committed_study(path: Path) -> Non
     assert found["peak_gib"] == pytest.approx(workflow.peak_gib(REFERENCE))
 
 
-def test_the_paper_rounds_the_peak_of_the_memory_up_and_calls_the_last_lever_by_the_precision(
-    tmp_path: Path,
-) -> None:
+def test_the_paper_rounds_the_peak_of_the_memory_up() -> None:
     printed = [speed.facts(benchmark() | {"peak_gib": gib})["memory"] for gib in (4.2, 4.21, 4.29)]
     assert printed == ["4.2", "4.3", "4.3"]
+
+
+def test_the_figure_of_the_benchmark_calls_the_last_lever_by_the_precision(tmp_path: Path) -> None:
     record.write_json(tmp_path / "bench/cpu.json", benchmark() | {"precision": "float32"})
-    levers = drawing.draw(config.read(record.ROOT / "config/study.yaml"), tmp_path).axes[0]
+    levers = drawing.draw(shipped_study(), tmp_path).axes[0]
     labels = [label.get_text() for label in levers.get_xticklabels()]
     assert labels == ["ordinary", "in memory", "channels last", "malloc", "float32"]
 
@@ -462,7 +462,7 @@ def test_an_unknown_key_or_target_of_the_benchmark_is_refused_by_name(tmp_path: 
             call(bench, *arguments)
 
 
-def plain_study() -> dict[str, Any]:
+def study_without_sweeps() -> dict[str, Any]:
     """config/study.yaml as plain data, without sweeps, its precision chosen."""
     plain = yaml.safe_load((record.ROOT / "config/study.yaml").read_text())
     del plain["sweeps"]
@@ -476,7 +476,7 @@ def files(
     **changes: Any,
 ) -> list[object]:
     """The benchmark's arguments: config/bench.yaml with changes, config/study.yaml as `study` edits it."""
-    plain = plain_study()
+    plain = study_without_sweeps()
     study(plain)
     (folder / "study.yaml").write_text(yaml.safe_dump(plain))
     merged = merge(yaml.safe_load(BENCH.read_text()), changes)
@@ -577,16 +577,21 @@ def test_the_largest_sets_of_images_are_there_and_what_was_found_before_a_failur
     monkeypatch.setattr(workflow, "measure", lambda *_: pytest.fail("it measures again"))
     with pytest.raises(RuntimeError, match="the machine failed"):
         call(bench, *arguments)  # goes on where it failed
-    unfinished, study = tmp_path / "bench.unfinished", tmp_path / "study.yaml"
-    kept, before = unfinished.read_bytes(), study.read_text()
-    for more, text in ((["--final"], before), ([], before.replace("epochs: 16", "epochs: 15"))):
-        unfinished.write_bytes(kept)
-        study.write_text(text)
-        with pytest.raises(pytest.fail.Exception, match="it measures again"):
-            call(bench, *arguments, *more)
-        assert "workflow" not in record.read_json(unfinished)
-    with pytest.raises(SystemExit, match=r"study\.yaml/bench\.unfinished: cannot be written"):
-        call(bench, *arguments[:-1], tmp_path / "study.yaml/bench.json")
+
+
+def test_a_record_begun_with_other_settings_is_not_gone_on_from(tmp_path: Path) -> None:
+    path, other = tmp_path / "bench.unfinished", replace(shipped_study(), threads=7)
+
+    def begun(study: Study, *, final: bool) -> bench.Unfinished:
+        return bench.Unfinished(path, bench.header(committed(), study, REFERENCE, final=final))
+
+    for study, final in ((shipped_study(), True), (other, False)):
+        path.unlink(missing_ok=True)
+        begun(shipped_study(), final=False).part("workflow", dict)
+        assert "workflow" in begun(shipped_study(), final=False).found
+        assert "workflow" not in begun(study, final=final).found
+    with pytest.raises(Problem, match=r"bench\.unfinished/below: cannot be written"):
+        bench.Unfinished(path / "below", {})
 
 
 def test_the_record_is_whole_and_every_part_gets_its_configuration(
@@ -634,7 +639,7 @@ def test_the_record_is_whole_and_every_part_gets_its_configuration(
     not REAL, reason="LATENTS_DATA does not point at the published files, which torchvision wants to see"
 )
 def test_the_whole_benchmark_runs_shrunk_on_the_real_data(tmp_path: Path) -> None:
-    plain = plain_study()
+    plain = study_without_sweeps()
     plain["encoder"]["widths"], plain["decoder"]["channels"], plain["threads"] = [4, 8, 8], 4, 1
     for dataset in plain["datasets"].values():
         dataset |= {"train": 600, "validation": 100}

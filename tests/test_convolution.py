@@ -13,6 +13,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from latents import convolution, train
 from latents.convolution import Convolution, TransposedConvolution
 from latents.device import generator
+from latents.model import forked
 from latents.study import Run
 
 LAYERS = {
@@ -47,7 +48,9 @@ def test_laid_side_by_side_the_gradients_are_as_near_to_the_exact_ones_as_torchs
     monkeypatch: pytest.MonkeyPatch, kind: str, n: int
 ) -> None:
     make, (channels, side) = LAYERS[kind]
-    layer, x = make().to(memory_format=torch.channels_last), batch(channels, side, n)
+    with forked(1):
+        layer = make().to(memory_format=torch.channels_last)
+    x = batch(channels, side, n)
     found, used = {}, []
     inner = convolution.side_by_side
     monkeypatch.setattr(convolution, "side_by_side", lambda *arguments: used.append(1) or inner(*arguments))
@@ -67,7 +70,9 @@ def test_laid_side_by_side_the_gradients_are_as_near_to_the_exact_ones_as_torchs
 @pytest.mark.parametrize("kind", LAYERS)
 def test_the_flops_are_counted_as_torch_counts_them(monkeypatch: pytest.MonkeyPatch, kind: str) -> None:
     make, (channels, side) = LAYERS[kind]
-    layer, counts = make(), []
+    with forked(1):
+        layer = make()
+    counts = []
     for tiles in (True, False):
         monkeypatch.setattr(convolution, "TILES", tiles)
         with FlopCounterMode(display=False) as counter:

@@ -547,10 +547,6 @@ BAD = {
         lambda _, files: spoil(files, "r.json", lambda old: old.replace(b'"seed": 1', b'"seed": 2')),
         r"r\.json: changed since it was written .*; delete it",
     ),
-    "another run": (
-        lambda runs, files: other_weights(runs, files, seed=2),
-        r"w\.safetensors: holds mnist/guided/seed2, not mnist/guided/seed1, which is needed",
-    ),
     "broken record": (
         lambda _, files: spoil(files, "r.json", lambda old: old[:-9]),
         r"r\.json: not valid JSON .*; delete it and run again",

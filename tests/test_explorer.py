@@ -5,11 +5,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import STUDY, run
+from conftest import run, shipped_study
 
-from latents import config, explorer
+from latents import explorer
 from latents.cli import Problem
-from latents.record import ROOT
 
 
 def codes_of(n: int = 300, d: int = 16) -> tuple[np.ndarray, np.ndarray]:
@@ -53,7 +52,7 @@ def write_points(folder: Path, indices: range, method: str) -> None:
 
 
 def test_of_many_images_every_second_or_third_is_shown_the_same_by_all_methods(tmp_path):
-    study = config.read(ROOT / STUDY)
+    study = shipped_study()
     for n, step in ((900, 1), (1000, 1), (2500, 3)):
         for method in study.methods:
             write_points(tmp_path, range(7, 7 + n), method)

@@ -11,8 +11,10 @@ from pathlib import Path
 
 import psutil
 import pytest
+from made_up import call
 
 from latents import record
+from latents.faults import __main__ as fault_trials
 from latents.faults.__main__ import GRACE, ODD, held, holds
 from latents.faults.copies import environment
 from latents.faults.disturb import PATIENCE, elsewhere, refuses
@@ -20,7 +22,7 @@ from latents.faults.short import WorkflowRun, outputs, prepare, unlike, unlock
 
 TARGETS = (
     "demo/results/records/mnist/guided/seed1.json",
-    "demo/results/tsne/mnist/pca.csv",
+    "demo/results/tsne/mnist/guided.csv",
     "demo/figures/speed.pdf",
 )
 
@@ -34,17 +36,22 @@ def wait_until(happened: Callable[[], object]) -> None:
 
 
 @pytest.fixture(scope="module")
-def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A run of a few targets of the shortened demo that nothing disturbed, on two cores."""
+def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, bool]:
+    """A run of a few targets of the shortened demo on two cores that nothing disturbed.
+
+    And whether a second run in its folder was refused.
+    """
     folder = prepare(tmp_path_factory.mktemp("trials") / "whole")
     with WorkflowRun(folder, *TARGETS) as run:
+        refused = refuses(folder, run)
         run.end()
-    return folder
+    return folder, refused
 
 
 def test_killed_and_stopped_on_one_core_in_an_odd_folder_a_run_ends_with_the_bytes_of_an_undisturbed_one(
-    whole: Path, tmp_path: Path
+    undisturbed: tuple[Path, bool], tmp_path: Path
 ) -> None:
+    expected = outputs(undisturbed[0])
     odd = prepare(tmp_path / ODD)
     stopped = []
     for kind, step in ((signal.SIGKILL, "train"), (signal.SIGTERM, "evaluate")):
@@ -57,14 +64,12 @@ def test_killed_and_stopped_on_one_core_in_an_odd_folder_a_run_ends_with_the_byt
     with WorkflowRun(odd, *TARGETS, cores=1, **elsewhere(odd)) as run:
         run.end()
     assert stopped
-    assert unlike(odd, outputs(whole)) == []
-    assert len(outputs(whole)) > 20
+    assert unlike(odd, expected) == []
+    assert len(expected) > 20
 
 
-def test_a_second_run_in_the_same_folder_is_refused(tmp_path: Path) -> None:
-    folder = prepare(tmp_path / "twice")
-    with WorkflowRun(folder, *TARGETS) as first:
-        assert refuses(folder, first)
+def test_a_second_run_in_the_same_folder_is_refused(undisturbed: tuple[Path, bool]) -> None:
+    assert undisturbed[1]
 
 
 def test_no_user_not_even_root_can_make_the_home_folder_of_a_run_without_one(tmp_path: Path) -> None:
@@ -94,14 +99,9 @@ def in_a_job(process: psutil.Process) -> int:
         return 0
 
 
-@pytest.mark.parametrize("kind", [signal.SIGTERM, signal.SIGINT])
-def test_fault_trials_that_are_stopped_leave_no_process_and_no_copy(
-    tmp_path: Path, kind: signal.Signals
-) -> None:
+def test_fault_trials_that_are_stopped_leave_no_process_and_no_copy(tmp_path: Path) -> None:
     (tmp_path / "copies").mkdir()
-    # where the tests run in the background, SIGINT may be ignored, also by what they start
-    command = ["env", f"--default-signal={kind:d}", sys.executable, "-m", "latents.faults"]
-    command += ["--out", tmp_path / "t.json"]
+    command = [sys.executable, "-m", "latents.faults", "--out", tmp_path / "t.json"]
     process = subprocess.Popen(
         [*command, "--folder", tmp_path / "copies"],
         env=environment(record.ROOT),
@@ -114,22 +114,37 @@ def test_fault_trials_that_are_stopped_leave_no_process_and_no_copy(
         wait_until(lambda: sessions.append(in_a_job(started)) or sessions[-1] or process.poll() is not None)
         session = sessions[-1]
         assert session and members(session) and session != os.getsid(process.pid)
-        process.send_signal(kind)
+        process.terminate()
         _, printed = process.communicate(timeout=PATIENCE)
         assert members(session) == [] and [*(tmp_path / "copies").iterdir()] == []
-        assert process.returncode == 128 + kind
-        assert printed == f"stopped by {kind.name}; the same command goes on\n"
+        assert process.returncode == 128 + signal.SIGTERM
+        assert printed == "stopped by SIGTERM; the same command goes on\n"
     finally:
         process.kill()
         for left in members(sessions[-1]) if sessions and sessions[-1] else ():
             left.kill()
 
 
-def test_a_changed_and_a_missing_output_are_found_and_times_and_logs_are_not_compared(
-    whole: Path, tmp_path: Path
+def test_ctrl_c_ends_fault_trials_as_sigterm_does(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    expected, folder = outputs(whole), tmp_path / "copy"
-    shutil.copytree(whole / "demo", folder / "demo")
+    monkeypatch.setattr(fault_trials, "run_trials", lambda _: os.kill(os.getpid(), signal.SIGINT))
+    before = {kind: signal.getsignal(kind) for kind in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)}
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # tests in the background may ignore it
+    try:
+        with pytest.raises(SystemExit, match="130"):
+            call(fault_trials, "--out", tmp_path / "t.json")
+    finally:
+        for kind, handler in before.items():
+            signal.signal(kind, handler)
+    assert capsys.readouterr().err == "stopped by SIGINT; the same command goes on\n"
+
+
+def test_a_changed_and_a_missing_output_are_found_and_times_and_logs_are_not_compared(
+    undisturbed: tuple[Path, bool], tmp_path: Path
+) -> None:
+    expected, folder = outputs(undisturbed[0]), tmp_path / "copy"
+    shutil.copytree(undisturbed[0] / "demo", folder / "demo")
     (folder / "demo/results/timing/mnist/guided/seed1.train.json").write_text("other times")
     assert unlike(folder, expected) == []
     curve = folder / "demo/results/curves/mnist/guided/seed1.csv"

@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 import numpy as np
 import pytest
-from made_up import call, inputs, plain_study, prepare, report
+from made_up import call, inputs, plain_study
 
 from latents import config, record
 from latents.report.figures import FIGURES, figure_inputs, figure_targets
@@ -136,9 +136,9 @@ EXCEPT = {("refusal", RECORD, "missing")}  # nothing that a run would overwrite
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def folder(whole: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """All inputs of every command, whole."""
-    folder = report(prepare(tmp_path_factory.mktemp("inputs"), plain_study()))
+    folder = Path(shutil.copytree(whole, tmp_path_factory.mktemp("inputs") / "whole"))
     (folder / "README.md").write_text(README)
     (folder / "paper.pdf").write_bytes(b"%PDF")
     settings = {"level": 0.05, "resamples": 100, "seed": 1, "claims": {"one": CLAIM}}

@@ -65,7 +65,7 @@ def test_killed_and_stopped_on_one_core_in_an_odd_folder_a_run_ends_with_the_byt
         run.end()
     assert stopped
     assert unlike(odd, expected) == []
-    assert len(expected) > 20
+    assert len(expected) >= 20
 
 
 def test_a_second_run_in_the_same_folder_is_refused(undisturbed: tuple[Path, bool]) -> None:

@@ -642,7 +642,7 @@ def test_the_whole_benchmark_runs_shrunk_on_the_real_data(tmp_path: Path) -> Non
     plain = study_without_sweeps()
     plain["encoder"]["widths"], plain["decoder"]["channels"], plain["threads"] = [4, 8, 8], 4, 1
     for dataset in plain["datasets"].values():
-        dataset |= {"train": 600, "validation": 100}
+        dataset |= {"train": 600, "validation": 100, "test": 500}
         for method in dataset["methods"].values():
             if "optimisation" in method:
                 method["optimisation"] |= {"batch-size": 20, "epochs": 1}

@@ -114,11 +114,15 @@ def settle(page: Page) -> None:
     page.evaluate("new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))")
 
 
+def rgba(page: Page, selector: str) -> np.ndarray:
+    """A canvas as uint8 [h, w, 4]."""
+    address = page.locator(selector).first.evaluate("canvas => canvas.toDataURL()")
+    return np.asarray(Image.open(io.BytesIO(base64.b64decode(address.partition(",")[2]))).convert("RGBA"))
+
+
 def drawn(page: Page, selector: str) -> np.ndarray:
     """A canvas as float [c, h, w] in [0, 1], also where its colours are grey."""
-    address = page.locator(selector).first.evaluate("canvas => canvas.toDataURL()")
-    image = Image.open(io.BytesIO(base64.b64decode(address.partition(",")[2]))).convert("RGBA")
-    return np.asarray(image)[:, :, :3].transpose(2, 0, 1) / 255
+    return rgba(page, selector)[:, :, :3].transpose(2, 0, 1) / 255
 
 
 def number(page: Page, selector: str) -> float:
@@ -214,7 +218,7 @@ def test_choosing_on_one_map_chooses_in_all_and_lists_the_nearest_by_each_code(p
 
 
 def test_maps_are_moved_by_keyboard_and_pointer(page, address):
-    go(page, address, "#/mnist/map?image=7")
+    go(page, address, "#/mnist/map?image=7&class=3")  # of a class that is not black
     canvas = page.locator(".plot canvas").first
     canvas.focus()
     before = drawn(page, ".plot canvas")
@@ -224,12 +228,33 @@ def test_maps_are_moved_by_keyboard_and_pointer(page, address):
     assert chosen != "7"
     assert f"image={chosen}" in page.url
     assert f"Test image {chosen}" in page.locator("#said").inner_text()
-    page.keyboard.press("+")
+    ring = middle_of_ring(page)
+    for _ in range(4):
+        page.keyboard.press("+")
     settle(page)
     assert np.abs(drawn(page, ".plot canvas") - before).mean() > 0.01
+    row, column = middle_of_ring(page)
+    assert abs(row - ring[0]) < 2 and abs(column - ring[1]) < 2
     box = canvas.bounding_box()
-    page.mouse.move(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
-    page.wait_for_function("document.querySelector('.pointed:not([hidden])')")
+    page.mouse.move(box["x"] + column, box["y"] + row)
+    page.wait_for_selector(".pointed:not([hidden])")
+
+
+def middle_of_ring(page: Page) -> np.ndarray:
+    """Row and column of the middle of the black ring round the chosen image on the first map."""
+    black = np.argwhere((rgba(page, ".plot canvas") == (0, 0, 0, 255)).all(2))
+    return (black.min(0) + black.max(0)) / 2
+
+
+def test_where_no_image_lies_further_an_arrow_says_so(page, address):
+    go(page, address, "#/mnist/map?image=7")
+    page.locator(".plot canvas").first.focus()
+    for _ in range(100):
+        page.keyboard.press("ArrowLeft")
+        settle(page)
+        if page.locator("#said").inner_text() == "No further image in this direction.":
+            return
+    pytest.fail("a hundred images lie in one direction")
 
 
 def test_the_wheel_scrolls_the_page_over_a_map_and_zooms_with_ctrl(page, address):
@@ -326,6 +351,15 @@ def test_rebuild_finds_what_guided_classifies_correctly_and_cannot_rebuild(page,
     place = "figure[data-method=guided]"
     assert "wrong" not in page.locator(f"{place} .found").get_attribute("class").split()
     assert number(page, f"{place} .number") > 1.5 * number(page, "figure[data-method=pca] .number")
+    first = page.url
+    page.get_by_role("button", name="Find the next").click()
+    settle(page)
+    assert page.url != first
+    page.go_back()
+    settle(page)
+    assert page.url == first
+    expect(page.locator(".index")).to_have_value(re.search(r"image=(\d+)", first)[1])
+    page.get_by_role("button", name="Find the next").click()
     page.get_by_label("By").select_option("pca")
     expect(said).to_have_text("")  # what was found is of another method
 
@@ -560,7 +594,7 @@ def test_black_on_white_is_inverted_with_a_word_and_on_request_not(page, address
 
 
 def test_a_drawn_digit_is_centred_whole_and_classified(page, address):
-    go(page, address, "#/mnist/own")
+    go(page, address, "#/mnist/own?image=7")
     draw(page, (40, 20), (140, 20), (90, 130))
     image = drawn(page, ".large")[0]
     rows, columns = np.nonzero(image > 0.3)
@@ -569,6 +603,12 @@ def test_a_drawn_digit_is_centred_whole_and_classified(page, address):
     assert image[[0, -1]].max() < 0.3
     found = page.locator(".tile .found").all_inner_texts()
     assert sum(text.startswith("digit 7") for text in found) >= 3
+    for view in ("Map", "Own image"):  # the drawing stays, and so does the chosen image
+        page.get_by_role("link", name=view).click()
+        page.wait_for_selector(f"main section[aria-label='{view}']", state="attached")
+        settle(page)
+    assert np.array_equal(drawn(page, ".large")[0], image)
+    assert "image=7" in page.url
     page.get_by_role("button", name="Clear the pad").click()
     settle(page)
     assert page.locator(".tiles").is_hidden() and "pixels" not in page.url

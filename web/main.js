@@ -17,6 +17,7 @@ const loaded = {};
 const at = (id) => document.getElementById(id);
 const links = Object.entries(NAMES).map(([name, text]) => [name, el("a", {}, text)]);
 let [dataset, view, shown] = ["", "", ""];
+const given = {}; // the reader's own image, by data set
 let turns = 0; // how often a view was asked for: one of an earlier turn has been left
 
 function parse() {
@@ -50,22 +51,25 @@ class State {
     return this.data.position.get(Number(this.values.get(name) || NaN)) ?? otherwise;
   }
 
-  set(changes) {
+  /** Changes of the address; with `step`, the browser's Back undoes them. */
+  set(changes, { step = false } = {}) {
     if (this.turn !== turns) return;
     for (const [name, value] of Object.entries(changes)) {
       if (value === null || value === "") this.values.delete(name);
       else this.values.set(name, value);
     }
     shown = address(dataset, view, this.values);
-    history.replaceState(null, "", shown);
-    lead(this.values.get("image"));
+    history[step ? "pushState" : "replaceState"](null, "", shown);
+    lead(this.values);
   }
 }
 
-/** The links to the views take the chosen image along. */
-function lead(image) {
-  const kept = new URLSearchParams(image ? { image } : {});
+/** The links to the views take the chosen image along; that to "Own image" leads back to what was given there. */
+function lead(values) {
+  if (view === "own") given[dataset] = values.get("pixels");
   for (const [name, link] of links) {
+    const kept = new URLSearchParams(values.has("image") ? { image: values.get("image") } : {});
+    if (name === "own" && given[dataset]) kept.set("pixels", given[dataset]);
     link.href = address(dataset, name, kept);
     if (name === view) link.setAttribute("aria-current", "page");
     else link.removeAttribute("aria-current");
@@ -87,7 +91,7 @@ async function show() {
   const turn = ++turns;
   shown = location.hash;
   at("dataset").value = dataset;
-  lead(values.get("image"));
+  lead(values);
   try {
     const data = await (loaded[dataset] ??= loadDataset(dataset));
     if (turn !== turns) return;

@@ -29,7 +29,11 @@ export async function map(root, data, state) {
       el("figcaption", {}, el("span", { class: "name" }, methodName(method)), el("span", { class: "number" }, facts)),
       el("div", { class: "frame" }, canvas, thumb));
     const plot = { method, canvas, thumb, figure };
-    plot.scatter = new Scatter(canvas, method.x, method.y, { point: (k) => point(k, plot), choose });
+    plot.scatter = new Scatter(canvas, method.x, method.y, {
+      point: (k) => point(k, plot),
+      choose,
+      edge: () => say("No further image in this direction."),
+    });
     return plot;
   });
 

@@ -43,7 +43,7 @@ export async function own(root, data, state) {
   function take(rgba, note) {
     told.textContent = note;
     told.classList.remove("wrong");
-    state.set({ pixels: packed(rgba, data.channels), image: null });
+    state.set({ pixels: packed(rgba, data.channels) });
     return work(planar(rgba, data.channels));
   }
 

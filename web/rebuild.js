@@ -32,7 +32,7 @@ export async function rebuild(root, data, state) {
   function choose(next, why = "") {
     k = next;
     told.textContent = why;
-    state.set({ image: data.index[k] });
+    state.set({ image: data.index[k] }, { step: why !== "" });
     field.set(k);
     return update();
   }

@@ -32,7 +32,7 @@ function mixed(under, over, share) {
 }
 
 export class Scatter {
-  /** `on` has `point(k or -1)` for what is pointed at, and `choose(k)`. */
+  /** `on` has `point(k or -1)` for what is pointed at, `choose(k)`, and `edge()`: no point lies in an arrow's direction. */
   constructor(canvas, x, y, on) {
     Object.assign(this, { canvas, x, y, on, n: x.length });
     this.colors = new Uint32Array(this.n);
@@ -206,8 +206,10 @@ export class Scatter {
     canvas.addEventListener("keydown", (event) => this.key(event));
   }
 
-  /** Arrows choose the nearest point in their direction; + and - zoom; 0 shows all. */
+  /** Arrows choose the nearest point in their direction; + and - zoom about the marked one; 0 shows all. */
   key(event) {
+    const k = this.rings[0] ?? 0;
+    const marked = [this.x[k], this.y[k]];
     const towards = {
       ArrowLeft: (dx, dy) => dx < 0 && -dx >= Math.abs(dy),
       ArrowRight: (dx, dy) => dx > 0 && dx >= Math.abs(dy),
@@ -215,13 +217,14 @@ export class Scatter {
       ArrowDown: (dx, dy) => dy > 0 && dy >= Math.abs(dx),
     }[event.key];
     if (towards) {
-      const found = this.find(this.place(this.rings[0] ?? 0), towards);
-      if (found >= 0) {
+      const found = this.find(this.place(k), towards);
+      if (found < 0) this.on.edge();
+      else {
         if (this.place(found).some((value) => value < 0 || value > this.canvas.width)) this.centre = [this.x[found], this.y[found]];
         this.on.choose(found);
       }
-    } else if (event.key === "+" || event.key === "=") this.zoomBy(1.5);
-    else if (event.key === "-") this.zoomBy(1 / 1.5);
+    } else if (event.key === "+" || event.key === "=") this.zoomBy(1.5, marked);
+    else if (event.key === "-") this.zoomBy(1 / 1.5, marked);
     else if (event.key === "0") this.reset();
     else return;
     event.preventDefault();

@@ -120,7 +120,7 @@ export async function walk(root, data, state) {
       values[name] = average >= 0 ? `class${average}` : data.index[k];
     });
     steps.forEach((value, j) => { values[`d${j + 1}`] = mode === "directions" && value ? value : null; });
-    state.set(values);
+    state.set(values, { step: found !== "" });
     return Promise.all([update(), whole && mode === "line" ? drawStrips() : null]);
   }
 

@@ -112,6 +112,24 @@ def test_the_progress_counts_operations_that_are_done_and_hours_that_are_left(tm
     )
 
 
+def test_what_is_left_takes_as_much_longer_as_what_was_done_here(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    study = config.read(ROOT / STUDY)
+    here, results = machine(study), tmp_path / "results"
+    one, other, archived = (Run("cifar10", method, 1) for method in ("guided", "vae", "supcon"))
+    monkeypatch.setattr(archive, "taken", lambda *_: ([archived], []))
+    seconds = {Job(step, run): 10.0 for step in ("train", "evaluate") for run in (one, other, archived)}
+    seconds |= {Job("train", Run("mnist", "guided", 1)): 10.0}
+    timing = {"format": FORMAT, "parts": {}}
+    write_json(results / f"timing/{one}.train.json", timing | {"seconds": 15.0})
+    write_json(results / f"timing/{archived}.train.json", timing | {"seconds": 1000.0})
+    found = forecast.corrected(study, here, seconds, results)
+    assert found == seconds | {Job("train", run): 15.0 for run in (one, other, archived)}
+    write_json(results / f"timing/{other}.train.json", timing | {"seconds": 25.0})
+    assert forecast.corrected(study, here, seconds, results)[Job("train", archived)] == 20.0
+    assert forecast.corrected(study, machine(study, device="NVIDIA X"), seconds, results) == seconds
+
+
 def test_what_is_archived_counts_as_done(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     study = config.read(ROOT / STUDY)

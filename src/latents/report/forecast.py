@@ -238,6 +238,23 @@ def workers(study: Study, machine: Machine, cores: int) -> int:
     return most if machine["device"] == "cpu" else min(most, ON_GPU)
 
 
+def corrected(study: Study, machine: Machine, seconds: Seconds, results: Path) -> Seconds:
+    """The forecast of a study under way: jobs take as much longer as those of their step and data set did here.
+
+    Archived runs may be of another machine and are left out. On a GPU, clocks include the wait for other jobs.
+    """
+    settings, folder = settled(study, machine), Path(f"archive/{study.study}")
+    runs, classifiers = archive.taken(settings, folder)
+    sums: dict[tuple[str, str], tuple[float, float]] = {}  # taken, forecast
+    for job, one in seconds.items():
+        clock = results / f"timing/{job.run}.{job.step}.json"
+        if machine["device"] == "cpu" and job.run not in (*runs, *classifiers) and clock.is_file():
+            taken, expected = sums.get((job.step, job.run.dataset), (0.0, 0.0))
+            sums[job.step, job.run.dataset] = taken + read_record(clock, Part)["seconds"], expected + one
+    scale = {kind: taken / expected for kind, (taken, expected) in sums.items()}
+    return {job: one * scale.get((job.step, job.run.dataset), 1.0) for job, one in seconds.items()}
+
+
 def progress(study: Study, machine: Machine, results: Path, cores: int) -> str:
     """One line: the share of the study's operations that is done, and the hours that are left."""
     reference = record.ROOT / "reference"
@@ -248,7 +265,8 @@ def progress(study: Study, machine: Machine, results: Path, cores: int) -> str:
         if job.step == "train"
     }
     share = sum(one for job, one in work.items() if job in finished) / (sum(work.values()) or 1.0)
-    left = [(job, spent) for job, spent in seconds.items() if job not in finished]
+    expected = corrected(study, machine, seconds, results)
+    left = [(job, spent) for job, spent in expected.items() if job not in finished]
     hours = elapsed(study, machine, reference, left, cores) if left else 0.0
     return f"{100 * share:.0f} % of the training is done, about {hours:.1f} hours are left"
 

@@ -3,9 +3,9 @@
     python -m latents.report.plan --config config/study.yaml [--cores 8] [--nodes 8] [--machine FILE]
 
 Hours are a forecast for this machine (latents.report.forecast) from results/machine.json, which is made if it
-is missing, in half a minute. Of a study under way they are what is left. With --machine: for the machine of
-that file, which latents.machine or latents.bench.gpu wrote. With --nodes: how long it takes on that many
-nodes like it.
+is missing, in half a minute. Of a study under way they are what is left, corrected by what its jobs took so
+far. With --machine: for the machine of that file, which latents.machine or latents.bench.gpu wrote. With
+--nodes: how long it takes on that many nodes like it.
 """
 
 import os
@@ -106,8 +106,12 @@ def another(study: Study, path: Path) -> Machine:
 
 def hours(study: Study, seconds: Seconds, machine: Machine, options: Namespace) -> list[str]:
     """Lines on time: how long it takes on all cores, the sum by step, the longest job, what is done."""
-    finished = forecast.done(study, machine, Path(f"{study.folder}results"))
-    left = {job: spent for job, spent in seconds.items() if job not in finished}
+    results = Path(f"{study.folder}results")
+    finished = forecast.done(study, machine, results)
+    expected = seconds
+    if not options.machine:  # else the clocks are of this one
+        expected = forecast.corrected(study, machine, seconds, results)
+    left = {job: spent for job, spent in expected.items() if job not in finished}
     at_once = forecast.workers(study, machine, options.cores)
     total = {
         step: sum(one for job, one in left.items() if job.step == step) for step in ("train", "evaluate")

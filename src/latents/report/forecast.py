@@ -241,7 +241,7 @@ def workers(study: Study, machine: Machine, cores: int) -> int:
 def corrected(study: Study, machine: Machine, seconds: Seconds, results: Path) -> Seconds:
     """The forecast of a study under way: jobs take as much longer as those of their step and data set did.
 
-    Archived runs, which may be of another machine, are left out, and all on a GPU, where jobs wait for others.
+    Left out are archived runs, perhaps of another machine, and all on a GPU, where jobs wait for others.
     """
     settings, folder = settled(study, machine), Path(f"archive/{study.study}")
     runs, classifiers = archive.taken(settings, folder)

@@ -58,8 +58,9 @@ class State {
       if (value === null || value === "") this.values.delete(name);
       else this.values.set(name, value);
     }
+    const before = shown;
     shown = address(dataset, view, this.values);
-    history[step ? "pushState" : "replaceState"](null, "", shown);
+    history[step && shown !== before ? "pushState" : "replaceState"](null, "", shown);
     lead(this.values);
   }
 }

@@ -54,11 +54,12 @@ export async function map(root, data, state) {
     plot.thumb.hidden = false;
   }
 
-  function choose(k) {
+  /** `step`: the browser's Back leads to the image before. */
+  function choose(k, { step = true } = {}) {
     chosen = k;
-    state.set({ image: data.index[k] });
+    state.set({ image: data.index[k] }, { step });
     field.set(k);
-    for (const { scatter } of plots) scatter.mark([k]);
+    for (const { scatter } of plots) scatter.reveal(k);
     const says = data.methods.map((method) => `${method.label}: ${data.classes[method.predicted[k]]}`).join(", ");
     say(`Test image ${data.index[k]}, ${data.classes[data.labels[k]]}. Probes: ${says}.`);
     return neighbours();
@@ -86,6 +87,7 @@ export async function map(root, data, state) {
   const neighbours = latest(async () => {
     const k = chosen;
     subject.show(k);
+    rebuilt.href = `#/${data.name}/rebuild?image=${data.index[k]}`;
     const rows = [];
     for (const [number, method] of data.methods.entries()) {
       const codes = await method.codes();
@@ -105,30 +107,30 @@ export async function map(root, data, state) {
 
   const field = imageField(data, "Test image", chosen, choose);
   const [subject, body, scale] = [chosenImage(data, sheet), el("tbody"), el("span", { class: "scale" })];
+  const rebuilt = el("a", {}, "See its reconstructions");
   const picks = [-1, ...data.classes.keys()].map((label) => el("button", {
     type: "button", class: "pick",
     onclick: () => { only = label; state.set({ class: label < 0 ? null : label }); colours(); },
   }, ...(label < 0 ? ["all classes"] : [swatch(data.colors[label]), data.classes[label]])));
   const key = el("div", { class: "legend", role: "group", "aria-label": "Classes" }, scale, ...picks);
   const zoom = (text, label, act) => el("button", { type: "button", "aria-label": label, title: label, onclick: () => plots.forEach(({ scatter }) => act(scatter)) }, text);
-  const near = (scatter) => [scatter.x[chosen], scatter.y[chosen]];
   const labelled = data.methods.some((method) => method.seesLabels) ? " † marks methods that saw labels in training." : "";
   root.append(
     el("h2", {}, "Map"),
     el("p", { class: "about" }, `Each dot is one of ${data.n.toLocaleString("en")} test images; each map is one method's codes, laid out so that images with similar codes lie together (t-SNE). Point at a dot and the same image lights up in every map; click it to see its nearest neighbours by each code. T, the trustworthiness, says how far the neighbours in a map are neighbours by the code, from 0 to 1. The probe is a linear classifier on the codes, with its share of right answers on all test images; it need not agree with the neighbours.${labelled} The foot of the page says what the methods are.`),
     el("div", { class: "controls" },
-      subject, field,
+      subject, field, rebuilt,
       choice("Colour", Object.entries(COLOURS), colour,
         (value) => { colour = value; state.set({ colour: value === "class" ? null : value }); colours(); }),
       el("span", { class: "field", role: "group", "aria-label": "Zoom of all maps" }, "Zoom ",
-        zoom("+", "Zoom in on the chosen image", (scatter) => { scatter.centre = near(scatter); scatter.zoomBy(2); }),
+        zoom("+", "Zoom in on the chosen image", (scatter) => scatter.zoomOn(chosen, 2)),
         zoom("−", "Zoom out", (scatter) => scatter.zoomBy(0.5)),
         zoom("All", "Show all points", (scatter) => scatter.reset()))),
     key,
     el("div", { class: "plots" }, ...plots.map(({ figure }) => figure)),
-    el("p", { class: "hint" }, "In a map: arrow keys go to the next image, + and − or the wheel with Ctrl zoom, 0 shows all, and the mouse drags."),
+    el("p", { class: "hint" }, "In a map: click or tap a dot to choose it; the mouse drags, and zooms with Ctrl and its wheel. By keyboard, arrows go to the next image, + and − zoom, and 0 shows all."),
     el("h3", {}, "Nearest test images by each code"),
-    el("p", { class: "hint" }, `Nearest of the ${data.n.toLocaleString("en")} by the angle between codes. An outlined image is of another class. Choose one to go on from there.`),
+    el("p", { class: "hint" }, `Nearest of the ${data.n.toLocaleString("en")} by the angle between codes. An outlined image is of another class. Choose one to go on from there. MAE is the mean absolute error of a pixel, from 0 to 1, in the image that the method rebuilds.`),
     el("div", { class: "scrolled", tabindex: "0", role: "region", "aria-label": "Nearest images by each code" },
       el("table", {}, el("thead", {}, el("tr", {}, ...["code", "probe says", "MAE", "nearest first", "same class"].map((text) => el("th", { scope: "col" }, text)))), body)),
   );

@@ -62,6 +62,7 @@ export async function own(root, data, state) {
       flip.hidden = true;
       told.textContent = `${file.name}: ${error.message}`;
       told.classList.add("wrong");
+      state.set({ pixels: null });
     }
   }
 
@@ -74,18 +75,26 @@ export async function own(root, data, state) {
     event.preventDefault();
     drop.classList.remove("over");
     const [file] = event.dataTransfer.files;
+    input.files = event.dataTransfer.files;
     if (file) busy(() => read(file));
     else told.textContent = "What was dropped is no file; drop a picture.";
   });
 
-  const drawing = data.whiteOnBlack ? pad(data, (digit) => { flip.hidden = true; take(digit, "The drawing is centred and scaled as the digits of the data set are."); }, forget) : null;
+  function takeDrawing(digit) {
+    flip.hidden = true;
+    input.value = "";
+    return take(digit, "The drawing is centred and scaled as the digits of the data set are.");
+  }
 
-  /** Without an image, as at first. */
+  /** Without an image, as at first; a picture from a file stays. */
   function forget() {
-    results.hidden = flip.hidden = true;
+    if (input.files.length > 0) return;
+    results.hidden = true;
     told.textContent = "";
     state.set({ pixels: null });
   }
+
+  const drawing = data.whiteOnBlack ? pad(data, takeDrawing, forget) : null;
 
   root.append(
     el("h2", {}, "Own image"),
@@ -94,7 +103,10 @@ export async function own(root, data, state) {
     told, flip, results,
   );
   const kept = unpacked(state.get("pixels", ""), data);
-  if (kept) await work(planar(kept, data.channels));
+  if (kept) {
+    told.textContent = "This image was given before; a new one replaces it.";
+    await work(planar(kept, data.channels));
+  }
 }
 
 /** A field to draw a digit in, with the pointer: its `element`, and `clear()`. Its button clears and forgets. */

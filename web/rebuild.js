@@ -15,8 +15,9 @@ export async function rebuild(root, data, state) {
   const sheet = await data.sheet();
   const tiles = new Tiles(data, { errors: true });
   const subject = chosenImage(data, sheet);
-  let method = data.methods.find(({ name }) => name === "guided") ?? data.methods[0];
-  let find = "right";
+  const [named, usual] = [state.get("by"), "guided"].map((wanted) => data.methods.find(({ name }) => name === wanted));
+  let method = named ?? usual ?? data.methods[0];
+  let find = Object.hasOwn(FINDS, state.get("find", "")) ? state.get("find") : "right";
 
   const update = latest(async () => {
     const [current, original] = [k, sheet.image(k)];
@@ -32,24 +33,30 @@ export async function rebuild(root, data, state) {
   function choose(next, why = "") {
     k = next;
     told.textContent = why;
-    state.set({ image: data.index[k] }, { step: why !== "" });
+    state.set({ image: data.index[k], find: why && find, by: why && method.name }, { step: true });
     field.set(k);
     return update();
   }
 
-  /** The next image of the search; from the first again at the end. */
-  let rank = -1;
-  function next() {
+  /** The images of the search in order, and what it looks for. */
+  function search() {
     const { label, predicted, errors } = method;
     const found = [...data.labels.keys()].filter((j) => (predicted[j] === data.labels[j]) === (find === "right"));
     found.sort((a, b) => (find === "right" ? errors[b] - errors[a] : errors[a] - errors[b]));
-    const which = `${label} classifies ${find === "right" ? "correctly" : "incorrectly"}`;
+    return [found, `${label} classifies ${find === "right" ? "correctly" : "incorrectly"}`];
+  }
+
+  const numbered = ([found, which], rank) => `Number ${rank + 1} of the ${found.length.toLocaleString("en")} images that ${which}, the ${find === "right" ? "worst" : "best"} rebuilt first.`;
+
+  /** The next image of the search; from the first again at the end, and where another was looked at in between. */
+  function next() {
+    const [found, which] = search();
     if (found.length === 0) {
       told.textContent = `There is no image that ${which}.`;
       return say(told.textContent);
     }
-    rank = (rank + 1) % found.length;
-    return choose(found[rank], `Number ${rank + 1} of the ${found.length.toLocaleString("en")} images that ${which}, the ${find === "right" ? "worst" : "best"} rebuilt first.`);
+    const rank = told.textContent ? (found.indexOf(k) + 1) % found.length : 0;
+    return choose(found[rank], numbered([found, which], rank));
   }
 
   const field = imageField(data, "Test image", k, choose);
@@ -60,13 +67,15 @@ export async function rebuild(root, data, state) {
     el("div", { class: "controls" }, field,
       el("span", { class: "field", role: "group", "aria-label": "Find an image" },
         choice("By", data.methods.map(({ name, label }) => [name, label]), method.name,
-          (value) => { [method, rank] = [data.methods.find(({ name }) => name === value), -1]; told.textContent = ""; }),
-        choice("find an image", Object.entries(FINDS), find, (value) => { [find, rank] = [value, -1]; told.textContent = ""; }),
+          (value) => { method = data.methods.find(({ name }) => name === value); told.textContent = ""; }),
+        choice("find an image", Object.entries(FINDS), find, (value) => { find = value; told.textContent = ""; }),
         el("button", { type: "button", onclick: next }, "Find the next"))),
     told,
     el("div", { class: "beside" }, subject, tiles.element),
     errorLegend(),
     el("p", { class: "hint" }, "Codes and weights are kept in 8 bits a number here, so errors may differ a little from the map's."),
   );
+  const rank = state.get("find") ? search()[0].indexOf(k) : -1;
+  if (rank >= 0) told.textContent = numbered(search(), rank);
   await update();
 }

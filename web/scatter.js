@@ -32,7 +32,8 @@ function mixed(under, over, share) {
 }
 
 export class Scatter {
-  /** `on` has `point(k or -1)` for what is pointed at, `choose(k)`, and `edge()`: no point lies in an arrow's direction. */
+  /** `on` has `point(k or -1)` for what is pointed at, `choose(k, { step })`, and `edge()`: no point
+   * lies in an arrow's direction. `step`: not one of many in a row. */
   constructor(canvas, x, y, on) {
     Object.assign(this, { canvas, x, y, on, n: x.length });
     this.colors = new Uint32Array(this.n);
@@ -75,6 +76,12 @@ export class Scatter {
     const kept = before / this.zoom;
     this.centre = [x + (this.centre[0] - x) * kept, y + (this.centre[1] - y) * kept];
     this.draw();
+  }
+
+  /** Zoom with a point in the middle. */
+  zoomOn(k, factor) {
+    this.centre = [this.x[k], this.y[k]];
+    this.zoomBy(factor);
   }
 
   /** Draw before the next frame, however often this is called until then. */
@@ -147,6 +154,12 @@ export class Scatter {
     this.draw();
   }
 
+  /** Mark a point that was chosen anywhere; one outside the picture becomes its middle. */
+  reveal(k) {
+    if (this.place(k).some((value) => value < 0 || value > this.canvas.width)) this.centre = [this.x[k], this.y[k]];
+    this.mark([k]);
+  }
+
   /** The place of a pointer in pixels of the canvas. */
   at(event) {
     const box = this.canvas.getBoundingClientRect();
@@ -191,7 +204,7 @@ export class Scatter {
     canvas.addEventListener("pointerup", (event) => {
       const found = dragged?.moved ? -1 : this.pointed(event);
       dragged = null;
-      if (found >= 0) this.on.choose(found);
+      if (found >= 0) this.on.choose(found, { step: true });
     });
     canvas.addEventListener("pointerleave", () => this.on.point(-1));
     canvas.addEventListener("pointercancel", () => (dragged = null));
@@ -206,10 +219,9 @@ export class Scatter {
     canvas.addEventListener("keydown", (event) => this.key(event));
   }
 
-  /** Arrows choose the nearest point in their direction; + and - zoom about the marked one; 0 shows all. */
+  /** Arrows choose the nearest point in their direction; + zooms in on the marked one, - out; 0 shows all. */
   key(event) {
     const k = this.rings[0] ?? 0;
-    const marked = [this.x[k], this.y[k]];
     const towards = {
       ArrowLeft: (dx, dy) => dx < 0 && -dx >= Math.abs(dy),
       ArrowRight: (dx, dy) => dx > 0 && dx >= Math.abs(dy),
@@ -219,12 +231,9 @@ export class Scatter {
     if (towards) {
       const found = this.find(this.place(k), towards);
       if (found < 0) this.on.edge();
-      else {
-        if (this.place(found).some((value) => value < 0 || value > this.canvas.width)) this.centre = [this.x[found], this.y[found]];
-        this.on.choose(found);
-      }
-    } else if (event.key === "+" || event.key === "=") this.zoomBy(1.5, marked);
-    else if (event.key === "-") this.zoomBy(1 / 1.5, marked);
+      else this.on.choose(found, { step: false });
+    } else if (event.key === "+" || event.key === "=") this.zoomOn(k, 1.5);
+    else if (event.key === "-") this.zoomBy(1 / 1.5);
     else if (event.key === "0") this.reset();
     else return;
     event.preventDefault();

@@ -46,17 +46,17 @@ export async function squeeze(root, data, state) {
     say(told.textContent);
   });
 
-  async function changed() {
-    state.set({ image: data.index[k], bits, kept: kept === most ? null : kept });
+  async function changed({ step = false } = {}) {
+    state.set({ image: data.index[k], bits, kept: kept === most ? null : kept }, { step });
     rights.clear();
     await update();
     return count();
   }
 
-  const field = imageField(data, "Test image", k, (next) => { k = next; field.set(k); changed(); });
+  const field = imageField(data, "Test image", k, (next) => { k = next; field.set(k); changed({ step: true }); });
   root.append(
     el("h2", {}, "Squeeze"),
-    el("p", { class: "about" }, `How little of a code is enough? Keep fewer of its numbers, those along the principal directions in which the codes differ most, and write each in fewer bits. Watch which goes first, the picture or the class. MAE is the mean absolute error of a pixel, which is from 0 to 1; below it is on how many of the ${data.n.toLocaleString("en")} images of the map the probe is still right.`),
+    el("p", { class: "about" }, `How little of a code is enough? Keep fewer of its numbers, those along the principal directions in which the codes differ most, and write each in fewer bits. Watch which goes first, the picture or the class. MAE is the mean absolute error of a pixel, from 0 to 1, in this image. The count below it is of all ${data.n.toLocaleString("en")} images of the map: on how many a linear probe still finds the right class.`),
     el("div", { class: "controls" }, field),
     el("div", { class: "sliders" },
       slider("Bits a number", { min: 1, max: 8, step: 1, value: bits, show: String }, (value) => { bits = value; changed(); }),

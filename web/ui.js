@@ -36,7 +36,7 @@ export function seen(color) {
 
 /** Errors from 0 to 1 in one hue, from faint to strong on either ground. */
 export const ramp = (t) => {
-  const stops = isDark() ? ["#3b4252", "#d08a3c", "#fff3c4"] : ["#d9dee7", "#d9862b", "#5a1a00"];
+  const stops = isDark() ? ["#5b6578", "#d08a3c", "#fff3c4"] : ["#b9c1cf", "#d9862b", "#5a1a00"];
   const at = Math.max(0, Math.min(1, t)) * 2;
   return at < 1 ? blend(stops[0], stops[1], at) : blend(stops[1], stops[2], at - 1);
 };

@@ -12,7 +12,7 @@ const MODES = { line: "between two", directions: "along principal directions", s
 const ABOUT = {
   line: "The slider leads from one image's code to another's; every method draws the codes on the way, beside a cross-fade of the pixels. The strip below a drawing has the colours of the classes that the probe sees on the whole way.",
   directions: "A principal direction is one along which a method's codes differ most. Each slider moves the code that many standard deviations along it, in every method's own directions, which differ from method to method: what changes in the drawing is what the direction stands for.",
-  sum: "Arithmetic on codes: take away what b has, and add what c has. With averages of classes the result shows whether a method's classes lie in parallel.",
+  sum: "Arithmetic on codes: take away what b has, and add what c has. With averages of classes, it shows whether the way from one class to another is the same elsewhere.",
 };
 const ENDS = { line: ["From", "To"], directions: ["Start"], sum: ["a", "b", "c"] };
 const TIMES = Array.from({ length: STEPS + 1 }, (_, k) => k / STEPS);
@@ -79,8 +79,9 @@ export async function walk(root, data, state) {
   const update = latest(async () => {
     const [pixels, number] = combinedPixels();
     tiles.show("Pixels", pixels, { number });
-    const end = { 0: ends[0], 1: ends[1] }[t]; // at an end that is an image the class is known
-    const truth = mode === "line" && end && end.average < 0 ? data.labels[end.k] : -1;
+    // where the code is that of an image, its class is known
+    const end = { line: { 0: ends[0], 1: ends[1] }[t], directions: steps.every((value) => value === 0) && ends[0] }[mode];
+    const truth = end && end.average < 0 ? data.labels[end.k] : -1;
     for (const mark of marks) mark.style.left = `${100 * t}%`;
     for (const one of data.methods) {
       const code = combined(await one.codes());
@@ -109,8 +110,11 @@ export async function walk(root, data, state) {
     }
   });
 
-  /** Draw, and keep all in the address; if `whole`, when more than t has changed, the strips and what was found too. */
-  function changed({ whole = true, found = "" } = {}) {
+  /**
+   * Draw, and keep all in the address; if `whole`, when more than t has changed, the strips and what was found too.
+   * With `step`, the browser's Back undoes the change.
+   */
+  function changed({ whole = true, found = "", step = false } = {}) {
     if (whole) tell(found);
     const values = { image: data.index[ends[0].k], mode: null, t: null, path: null };
     if (mode === "line") Object.assign(values, { t, path: spherical ? "spherical" : null });
@@ -120,7 +124,7 @@ export async function walk(root, data, state) {
       values[name] = average >= 0 ? `class${average}` : data.index[k];
     });
     steps.forEach((value, j) => { values[`d${j + 1}`] = mode === "directions" && value ? value : null; });
-    state.set(values, { step: found !== "" });
+    state.set(values, { step });
     return Promise.all([update(), whole && mode === "line" ? drawStrips() : null]);
   }
 
@@ -141,9 +145,9 @@ export async function walk(root, data, state) {
       ends[1] = { average: -1, k: b };
       along.set(t);
       for (const end of controls.children) end.update();
-      strips.get(method).closest("figure").scrollIntoView({ block: "nearest" });
       const [from, to] = [a, b].map((k) => `${data.classes[data.labels[k]]} (test image ${data.index[k]})`);
-      return changed({ found: `${one.label} passes through ${data.classes[labels[first]]}, at ${t.toFixed(2)}, between ${from} and ${to}.` });
+      await changed({ found: `${one.label} passes through ${data.classes[labels[first]]}, at ${t.toFixed(2)}, between ${from} and ${to}.`, step: true });
+      return strips.get(method).closest("figure").scrollIntoView({ block: "nearest" });
     }
     return tell(`Among ${TRIES} random pairs ${one.label} passed through no third class.`);
   }
@@ -154,7 +158,7 @@ export async function walk(root, data, state) {
   function endControls(text, number) {
     const [canvas, name] = [picture(text, "picture small"), el("span")];
     const kinds = [["-1", "an image"], ...data.classes.map((name, label) => [String(label), `average of ${name}`])];
-    const take = (next) => { ends[number] = next; made.update(); return changed(); };
+    const take = (next) => { ends[number] = next; made.update(); return changed({ step: true }); };
     const kind = choice("Take", kinds, "-1", (value) => take({ ...ends[number], average: Number(value) }));
     const field = imageField(data, "Test image", ends[number].k, (k) => take({ average: -1, k }));
     const made = el("fieldset", { class: "end" }, el("legend", {}, text), canvas, el("div", {}, kind, field, name));
@@ -175,7 +179,7 @@ export async function walk(root, data, state) {
   const [about, controls, told] = [el("p", { class: "about" }), el("div", { class: "ends" }), el("p", { class: "hint" })];
   const along = slider("Way from the first to the second", { min: 0, max: 1, step: 0.01, value: t, show: (value) => value.toFixed(2) }, (value) => { t = value; changed({ whole: false }); });
   const search = el("div", { class: "controls" },
-    choice("Path", [["line", "straight line"], ["spherical", "spherical, about the average code"]], spherical ? "spherical" : "line", (value) => { spherical = value === "spherical"; changed(); }),
+    choice("Path", [["line", "straight line"], ["spherical", "arc around the average code"]], spherical ? "spherical" : "line", (value) => { spherical = value === "spherical"; changed(); }),
     el("span", { class: "field", role: "group", "aria-label": "Find a pair" },
       el("button", { type: "button", onclick: () => busy(third) }, "Find two images with a third class between"),
       choice("by", data.methods.map(({ name, label }) => [name, label]), method, (value) => { method = value; tell(""); })));
@@ -194,7 +198,7 @@ export async function walk(root, data, state) {
 
   root.append(
     el("h2", {}, "Walk"), about,
-    el("div", { class: "controls" }, choice("Codes to draw:", Object.entries(MODES), mode, (value) => { mode = value; showMode(); changed(); })),
+    el("div", { class: "controls" }, choice("Codes to draw:", Object.entries(MODES), mode, (value) => { mode = value; showMode(); changed({ step: true }); })),
     controls, along, search, directions, told, tiles.element, key,
     el("p", { class: "hint" }, "Classes are those of a linear probe on the code, not on the drawing."),
   );

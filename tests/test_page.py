@@ -218,7 +218,7 @@ def test_choosing_on_one_map_chooses_in_all_and_lists_the_nearest_by_each_code(p
     page.go_back()
     settle(page)
     expect(page.locator(".index")).to_have_value("7")
-    page.get_by_role("link", name="See its reconstructions").click()
+    page.get_by_role("link", name="Reconstructions").click()
     page.wait_for_selector("main section.rebuild", state="attached")
     assert "image=7" in page.url
 

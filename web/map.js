@@ -107,7 +107,7 @@ export async function map(root, data, state) {
 
   const field = imageField(data, "Test image", chosen, choose);
   const [subject, body, scale] = [chosenImage(data, sheet), el("tbody"), el("span", { class: "scale" })];
-  const rebuilt = el("a", {}, "See its reconstructions");
+  const rebuilt = el("a", {}, "Reconstructions");
   const picks = [-1, ...data.classes.keys()].map((label) => el("button", {
     type: "button", class: "pick",
     onclick: () => { only = label; state.set({ class: label < 0 ? null : label }); colours(); },

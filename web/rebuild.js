@@ -75,7 +75,10 @@ export async function rebuild(root, data, state) {
     errorLegend(),
     el("p", { class: "hint" }, "Codes and weights are kept in 8 bits a number here, so errors may differ a little from the map's."),
   );
-  const rank = state.get("find") ? search()[0].indexOf(k) : -1;
-  if (rank >= 0) told.textContent = numbered(search(), rank);
+  if (state.get("find")) {
+    const searched = search();
+    const rank = searched[0].indexOf(k);
+    if (rank >= 0) told.textContent = numbered(searched, rank);
+  }
   await update();
 }

@@ -244,6 +244,7 @@ def test_maps_are_moved_by_keyboard_and_pointer(page, address):
     box = canvas.bounding_box()
     page.mouse.move(box["x"] + column, box["y"] + row)
     page.wait_for_selector(".pointed:not([hidden])")
+    expect(page.locator(".pointed:not([hidden])")).to_have_text(chosen)
 
 
 def middle_of_ring(page: Page) -> np.ndarray:
@@ -335,6 +336,17 @@ def test_of_a_number_that_is_not_on_the_map_the_next_is_shown_or_a_sentence(page
     expect(hint).to_have_text(f"Test image {last - 1} is not among the {n:,} of the map; {last} is the next.")
     expect(box).to_have_value(str(last))
     assert f"image={last}" in page.url
+
+
+def test_an_address_with_an_unknown_image_is_told_of_until_another_is_chosen(page, address):
+    go(page, address, "#/mnist/walk?a=class3&b=123456")
+    told = page.locator(".notice")
+    expect(told).to_contain_text("There is no test image 123456 among the")
+    page.get_by_role("button", name="Random").first.click()
+    settle(page)
+    expect(told).to_have_count(0)
+    go(page, address, "#/mnist/walk?a=class3")
+    expect(told).to_have_count(0)
 
 
 @pytest.mark.parametrize("k", [7, 123])
@@ -614,7 +626,7 @@ def test_black_on_white_is_inverted_with_a_word_and_on_request_not(page, address
 def test_a_drawn_digit_is_centred_whole_and_classified(page, address):
     go(page, address, "#/mnist/own?image=7")
     draw(page, (40, 20), (140, 20), (90, 130))
-    image = drawn(page, ".large")[0]
+    image, pad = drawn(page, ".large")[0], drawn(page, ".pad")
     rows, columns = np.nonzero(image > 0.3)
     assert 18 <= np.ptp(rows) + 1 <= 22
     assert abs(columns.mean() - 13.5) < 1.5 and abs(rows.mean() - 13.5) < 3.5
@@ -626,6 +638,7 @@ def test_a_drawn_digit_is_centred_whole_and_classified(page, address):
         page.wait_for_selector(f"main section[aria-label='{view}']", state="attached")
         settle(page)
     assert np.array_equal(drawn(page, ".large")[0], image)
+    assert np.array_equal(drawn(page, ".pad"), pad)
     assert "image=7" in page.url
     page.get_by_role("button", name="Clear the pad").click()
     settle(page)

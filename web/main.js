@@ -46,14 +46,21 @@ class State {
     return value >= least && value <= most ? value : otherwise;
   }
 
-  /** The position of a test image; `name` holds its number in the test set. */
+  /** The position of a test image; `name` holds its number in the test set. One that is not on the page is told of. */
   image(name = "image", otherwise = 0) {
-    return this.data.position.get(Number(this.values.get(name) || NaN)) ?? otherwise;
+    const wanted = this.values.get(name);
+    const found = this.data.position.get(Number(wanted || NaN));
+    if (wanted && found === undefined) {
+      const shown = this.data.index[otherwise];
+      this.notice = `There is no test image ${wanted} among the ${this.data.n.toLocaleString("en")} of this page; ${shown} is shown.`;
+    }
+    return found ?? otherwise;
   }
 
   /** Changes of the address; with `step`, the browser's Back undoes them. */
   set(changes, { step = false } = {}) {
     if (this.turn !== turns) return;
+    at("view").querySelector("p.notice")?.remove();
     for (const [name, value] of Object.entries(changes)) {
       if (value === null || value === "") this.values.delete(name);
       else this.values.set(name, value);
@@ -101,7 +108,9 @@ async function show() {
     document.title = `${NAMES[view]}, ${data.label}: Latent Spaces, Three Ways`;
     const root = el("section", { "aria-label": NAMES[view], class: view });
     at("view").replaceChildren(root);
-    await VIEWS[view](root, data, new State(data, values, turn));
+    const state = new State(data, values, turn);
+    await VIEWS[view](root, data, state);
+    if (state.notice && turn === turns) root.prepend(el("p", { role: "status", class: "notice hint" }, state.notice));
   } catch (error) {
     if (turn !== turns) return;
     delete loaded[dataset];

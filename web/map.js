@@ -22,8 +22,7 @@ export async function map(root, data, state) {
       tabindex: "0", role: "application",
       "aria-label": `t-SNE of ${method.label}: arrow keys move to the next image, plus and minus zoom, 0 shows all`,
     });
-    const thumb = picture("the image pointed at", "pointed");
-    thumb.hidden = true;
+    const thumb = el("div", { class: "pointed", hidden: true }, picture("the image pointed at"), el("span"));
     const facts = `T ${method.trustworthiness}, probe ${method.accuracy}\u00a0%`;
     const figure = el("figure", { class: "plot" },
       el("figcaption", {}, el("span", { class: "name" }, methodName(method)), el("span", { class: "number" }, facts)),
@@ -48,9 +47,10 @@ export async function map(root, data, state) {
     const ratio = window.devicePixelRatio || 1;
     const [x, y] = plot.scatter.place(k).map((value) => value / ratio);
     const width = plot.canvas.clientWidth;
-    drawImage(plot.thumb, data, sheet.image(k));
+    drawImage(plot.thumb.firstChild, data, sheet.image(k));
+    plot.thumb.lastChild.textContent = data.index[k];
     plot.thumb.style.left = `${x > width / 2 ? x - 74 : x + 18}px`;
-    plot.thumb.style.top = `${y > width / 2 ? y - 74 : y + 18}px`;
+    plot.thumb.style.top = `${y > width / 2 ? y - 90 : y + 18}px`;
     plot.thumb.hidden = false;
   }
 

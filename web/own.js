@@ -10,6 +10,7 @@ import { busy, drawImage, el, latest, methodHead, picture, say } from "./ui.js";
 const NEIGHBOURS = 10;
 const PAD = 280; // pixels of the drawing pad
 const PEN = 22;
+let drawn = null; // what the pad holds, while another view is shown
 
 export async function own(root, data, state) {
   const sheet = await data.sheet();
@@ -105,16 +106,19 @@ export async function own(root, data, state) {
   const kept = unpacked(state.get("pixels", ""), data);
   if (kept) {
     told.textContent = "This image was given before; a new one replaces it.";
+    drawing?.restore();
     await work(planar(kept, data.channels));
   }
 }
 
-/** A field to draw a digit in, with the pointer: its `element`, and `clear()`. Its button clears and forgets. */
+/** A field to draw a digit in: its `element`; `clear()`, and `restore()` of the last drawing. Its button clears and forgets. */
 function pad(data, take, forget) {
   const canvas = el("canvas", { class: "pad", width: PAD, height: PAD, role: "img", "aria-label": "Pad to draw a digit on with mouse or finger; with the keyboard, choose a picture instead" });
   const context = canvas.getContext("2d", { willReadFrequently: true });
-  const clear = () => { context.fillStyle = "#000000"; context.fillRect(0, 0, PAD, PAD); };
-  clear();
+  const blank = () => { context.fillStyle = "#000000"; context.fillRect(0, 0, PAD, PAD); };
+  const clear = () => { drawn = null; blank(); };
+  const restore = () => { if (drawn) context.putImageData(drawn, 0, 0); };
+  blank();
   let from = null;
   const at = (event) => {
     const box = canvas.getBoundingClientRect();
@@ -130,10 +134,15 @@ function pad(data, take, forget) {
   };
   canvas.addEventListener("pointerdown", (event) => { canvas.setPointerCapture(event.pointerId); from = at(event); stroke(from); });
   canvas.addEventListener("pointermove", (event) => { if (from) stroke(at(event)); });
-  canvas.addEventListener("pointerup", () => { from = null; const digit = drawnDigit(canvas, data); if (digit) take(digit); });
+  canvas.addEventListener("pointerup", () => {
+    from = null;
+    drawn = context.getImageData(0, 0, PAD, PAD);
+    const digit = drawnDigit(canvas, data);
+    if (digit) take(digit);
+  });
   canvas.addEventListener("pointercancel", () => { from = null; });
   const button = el("button", { type: "button", onclick: () => { clear(); forget(); } }, "Clear the pad");
-  return { clear, element: el("div", { class: "draw" }, el("p", {}, "Or draw a digit, with mouse or finger"), canvas, button) };
+  return { clear, restore, element: el("div", { class: "draw" }, el("p", {}, "Or draw a digit, with mouse or finger"), canvas, button) };
 }
 
 /** The image as text for the address, and back; null for what is none. */

@@ -26,11 +26,11 @@ function luminance(color) {
   return 0.2126 * r + 0.7152 * g + 0.0722 * b;
 }
 
-/** A colour of the palette; on a dark ground black becomes white, and others lighter until they stand out. */
+/** A colour of the palette; on a dark ground black becomes white, and others lighter until they stand out 3 to 1. */
 export function seen(color) {
   if (isDark() && color === "#000000") return "#f2f4f7";
   let made = color;
-  for (let t = 0.1; isDark() && luminance(made) < 0.16 && t < 1; t += 0.1) made = blend(color, "#ffffff", t);
+  for (let t = 0.05; isDark() && luminance(made) < 0.125 && t < 1; t += 0.05) made = blend(color, "#ffffff", t);
   return made;
 }
 

@@ -31,7 +31,7 @@ export async function walk(root, data, state) {
 
   function read(name, otherwise) {
     const average = Number(/^class(\d+)$/.exec(state.get(name, ""))?.[1] ?? -1);
-    return { average: average < data.classes.length ? average : -1, k: state.image(name, otherwise) };
+    return average >= 0 && average < data.classes.length ? { average, k: otherwise } : { average: -1, k: state.image(name, otherwise) };
   }
 
   const tiles = new Tiles(data, { first: "Pixels" });
